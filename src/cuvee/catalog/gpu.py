@@ -1,0 +1,79 @@
+"""GPU types: what one GPU can do, as its maker states it."""
+
+from dataclasses import dataclass, field
+
+from cuvee.errors import InputError
+from cuvee.units import BYTES_PER_GIB
+
+
+@dataclass(frozen=True)
+class GpuType:
+    """One GPU type; every rate is dense (no sparsity), every link figure is one direction.
+
+    Attributes
+        name                 Canonical name, e.g. "H100-SXM".
+        memory_gb            Memory as sold [GB, nominal].
+        usable_memory_gb     Memory the driver shows to a process [10^9 bytes].
+        bandwidth_gb_per_s   Memory bandwidth [GB/s].
+        tflops               Dense matrix rate per precision [TFLOPS]; a precision not listed is not supported.
+        link_gb_per_s        GPU to GPU inside one machine, one direction [GB/s].
+        link_kind            "nvlink", "xgmi", "pcie", "ethernet" or "ici".
+        max_gpus_per_machine Largest machine sold with this type [-].
+        source, date_read    Where the figures come from and when they were read.
+        verified             False when the sheet itself was not seen.
+    """
+
+    name: str
+    vendor: str
+    architecture: str
+    form_factor: str
+    memory_gb: float
+    usable_memory_gb: float
+    bandwidth_gb_per_s: float
+    tflops: dict[str, float] = field(hash=False)
+    link_gb_per_s: float = 32.0
+    link_kind: str = "pcie"
+    max_gpus_per_machine: int = 8
+    tdp_w: float | None = None
+    source: str = ""
+    date_read: str = ""
+    verified: bool = False
+    notes: str = ""
+
+    def __post_init__(self) -> None:
+        for label in (
+            "memory_gb",
+            "usable_memory_gb",
+            "bandwidth_gb_per_s",
+            "link_gb_per_s",
+            "max_gpus_per_machine",
+        ):
+            value = getattr(self, label)
+            if not value > 0:
+                raise InputError(f"GPU type {self.name!r}: {label} = {value!r}", expected="a number above 0")
+        if not self.tflops or any(not rate > 0 for rate in self.tflops.values()):
+            raise InputError(
+                f"GPU type {self.name!r}: tflops = {self.tflops!r}",
+                expected="at least one precision with a rate above 0 TFLOPS",
+            )
+
+    def compute_tflops(self, precision: str) -> float:
+        """Dense matrix rate used for weights of `precision` [TFLOPS].
+
+        4-bit weights and precisions that the GPU lacks are computed in 16 bit after dequantisation,
+        as engines do.
+        """
+        half = self.tflops.get("bf16", self.tflops.get("fp16", 0.0))
+        if precision in ("bf16", "fp16", "int4", "fp32"):
+            return half
+        return max(self.tflops.get(precision, half), half)
+
+    @property
+    def has_fast_link(self) -> bool:
+        """Whether GPUs of one machine talk over a dedicated fabric instead of PCIe."""
+        return self.link_kind != "pcie"
+
+
+def nominal_gib(memory_gb: float) -> float:
+    """Bytes of a memory sold as `memory_gb` [10^9 bytes]: makers count in powers of two."""
+    return memory_gb * BYTES_PER_GIB / 1e9

@@ -1,0 +1,15 @@
+"""Units and their conversions; every quantity in the code carries its unit as a suffix.
+
+`_gb` is 10^9 bytes, `_gib` 2^30 bytes, `_tflops` 10^12 floating-point operations a second,
+`_gb_per_s` 10^9 bytes a second in one direction, `_usd_per_hour` US dollars an hour.
+"""
+
+from typing import Final
+
+BYTES_PER_GB: Final = 1e9
+BYTES_PER_GIB: Final = 2.0**30
+BYTES_PER_MIB: Final = 2.0**20
+FLOPS_PER_TFLOPS: Final = 1e12
+SECONDS_PER_HOUR: Final = 3600.0
+TOKENS_PER_PRICE_UNIT: Final = 1e6
+GBIT_PER_GB: Final = 8.0
