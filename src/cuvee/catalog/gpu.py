@@ -19,6 +19,9 @@ class GpuType:
         link_gb_per_s        GPU to GPU inside one machine, one direction [GB/s].
         link_kind            "nvlink", "xgmi", "pcie", "ethernet" or "ici".
         max_gpus_per_machine Largest machine sold with this type [-].
+        compute_capability   "9.0", "gfx942", ...; empty where the maker has no such number.
+        pcie_gb_per_s        GPU to host, one direction [GB/s]; None where there is no PCIe slot.
+        peer_to_peer         Whether GPUs read each other's memory over PCIe; GeForce drivers forbid it.
         source, date_read    Where the figures come from and when they were read.
         verified             False when the sheet itself was not seen.
     """
@@ -34,11 +37,14 @@ class GpuType:
     link_gb_per_s: float = 32.0
     link_kind: str = "pcie"
     max_gpus_per_machine: int = 8
+    peer_to_peer: bool = True
     tdp_w: float | None = None
     source: str = ""
     date_read: str = ""
     verified: bool = False
     notes: str = ""
+    compute_capability: str = ""
+    pcie_gb_per_s: float | None = None
 
     def __post_init__(self) -> None:
         for label in (
@@ -75,5 +81,5 @@ class GpuType:
 
 
 def nominal_gib(memory_gb: float) -> float:
-    """Bytes of a memory sold as `memory_gb` [10^9 bytes]: makers count in powers of two."""
+    """Size of a memory sold as `memory_gb` [10^9 bytes]: makers count in powers of two."""
     return memory_gb * BYTES_PER_GIB / 1e9

@@ -19,7 +19,7 @@ WEIGHT_BYTES: dict[str, float] = {
     "int4": 0.52,
     "mxfp4": 0.53125,
 }
-"""Bytes a weight takes [B]: int4 as AWQ/GPTQ (16-bit scale and 4-bit zero per group of 128), mxfp4 8-bit scale per 32."""
+"""Bytes a weight takes [B]: int4 as AWQ/GPTQ (16-bit scale, 4-bit zero per group of 128), mxfp4 8-bit scale per 32."""
 
 KV_BYTES: dict[str, float] = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0}
 """Bytes a cache entry takes [B]."""
@@ -127,9 +127,7 @@ class ModelSpec:
         h = self.hidden_size
         if self.mla is not None:
             m = self.mla
-            query = h * m.q_lora_rank + m.q_lora_rank * self.num_heads * (
-                m.qk_nope_head_dim + m.qk_rope_head_dim
-            )
+            query = h * m.q_lora_rank + m.q_lora_rank * self.num_heads * (m.qk_nope_head_dim + m.qk_rope_head_dim)
             if m.q_lora_rank == 0:  # small MLA models project the query directly
                 query = h * self.num_heads * (m.qk_nope_head_dim + m.qk_rope_head_dim)
             latent = h * (m.kv_lora_rank + m.qk_rope_head_dim)
@@ -210,9 +208,7 @@ class ModelSpec:
 
     def kv_bytes_per_token(self, precision: str = "bf16") -> float:
         """Cache bytes of one token over all layers, no window applied [B]."""
-        return (
-            self.num_layers * self.kv_values_per_token_layer * KV_BYTES[check_precision(precision, KV_BYTES)]
-        )
+        return self.num_layers * self.kv_values_per_token_layer * KV_BYTES[check_precision(precision, KV_BYTES)]
 
     def kv_bytes(self, context_tokens: float, precision: str = "bf16") -> float:
         """Cache bytes of one sequence of `context_tokens`, sliding windows applied [B]."""
@@ -224,9 +220,7 @@ class ModelSpec:
             return 1.0
         window = self.sliding_window
         sliding = min(1.0, window.window / context_tokens)
-        return (window.full_layers + window.sliding_layers * sliding) / (
-            window.full_layers + window.sliding_layers
-        )
+        return (window.full_layers + window.sliding_layers * sliding) / (window.full_layers + window.sliding_layers)
 
     def kv_shards(self, tensor_parallel_size: int) -> int:
         """Parts the cache is split into by tensor parallelism [-]: KV heads beyond their number are copied."""
@@ -238,13 +232,11 @@ class ModelSpec:
     def attention_width(self) -> float:
         """Multiply-adds per attended token, query token and layer, for scores and values together [-]."""
         if self.mla is not None:
-            return float(
-                self.num_heads * (self.mla.qk_nope_head_dim + self.mla.qk_rope_head_dim + self.mla.v_head_dim)
-            )
+            return float(self.num_heads * (self.mla.qk_nope_head_dim + self.mla.qk_rope_head_dim + self.mla.v_head_dim))
         return 2.0 * self.num_heads * self.head_dim
 
     def flops_per_token(self, context_tokens: float = 0.0) -> float:
-        """Floating-point operations of one token that attends to `context_tokens` [FLOP]: two per weight and per score."""
+        """Floating-point operations of a token that attends to `context_tokens` [FLOP]: two per weight and score."""
         weights = self.params_active - (0 if self.tied_embeddings else self.embedding_params)
         attended = context_tokens * self.attended_share(context_tokens)
         return 2.0 * weights + 2.0 * self.num_layers * self.attention_width * attended

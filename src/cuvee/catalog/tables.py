@@ -1,0 +1,108 @@
+"""Parsing of offer files into records: CSV with line numbers, JSON and YAML with paths."""
+
+import csv
+import json
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any
+
+import yaml
+
+from cuvee.catalog.records import Record
+from cuvee.errors import InputError
+
+MAX_COLUMNS = 200
+
+
+def parse_csv(text: str, path: str) -> tuple[tuple[str, ...], Iterator[Record]]:
+    """Columns and rows of a CSV; blank lines are skipped.
+
+    Raises      InputError: no header, a column twice, a row with more or fewer fields than the header, a broken
+                quote or a field beyond the csv module's limit; the last three while rows are read.
+    """
+    reader = csv.reader(StringIO(text, newline=""), strict=True)
+    header = tuple(name.strip() for name in _next_row(reader, path) or ())
+    if not any(header):
+        raise InputError(f"{path}: empty", expected="a header line and at least one row")
+    if len(header) > MAX_COLUMNS:
+        raise InputError(f"{path}:1: {len(header)} columns", expected=f"at most {MAX_COLUMNS} columns")
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"{path}:1: column {twice[0]!r} stands there twice",
+            expected="every column once",
+            remedy="rename or remove one",
+        )
+    return header, _rows(reader, header, path)
+
+
+def _rows(reader: Any, header: tuple[str, ...], path: str) -> Iterator[Record]:  # noqa: ANN401 csv has no public type
+    while (row := _next_row(reader, path)) is not None:
+        place = f"{path}:{reader.line_num}"
+        if not any(field.strip() for field in row):
+            continue
+        if len(row) != len(header):
+            raise InputError(
+                f"{place}: {len(row)} fields",
+                expected=f"{len(header)}, as the header has",
+                remedy="quote fields that hold commas",
+            )
+        yield Record(place, dict(zip(header, row, strict=True)))
+
+
+def _next_row(reader: Any, path: str) -> list[str] | None:  # noqa: ANN401
+    """Next row that is not blank, None at the end."""
+    try:
+        row: list[str] | None = next(reader, None)
+    except csv.Error as error:
+        raise InputError(
+            f"{path}:{reader.line_num}: {error}", expected="comma-separated lines", remedy="check the quotes"
+        ) from None
+    return row
+
+
+def parse_json(text: str, path: str) -> Any:  # noqa: ANN401 the readers check the shape
+    """Content of a JSON text; raises InputError with line and column."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}:{error.lineno}:{error.colno}: not JSON ({error.msg.lower()})",
+            expected="JSON, YAML (name the file .yaml) or CSV",
+        ) from None
+    except (RecursionError, ValueError) as error:
+        raise InputError(f"{path}: not usable JSON ({_reason(error)})", expected="a list of offers") from None
+
+
+def parse_yaml(text: str, path: str) -> Any:  # noqa: ANN401 the readers check the shape
+    """Content of a YAML text; raises InputError with line and column where known."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
+        raise InputError(f"{place}: not YAML ({error.problem})", expected="a list of offers") from None
+    # PyYAML lets its scalar constructors fail with whatever they hit, e.g. on the date 2026-99-99.
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError, LookupError) as error:
+        raise InputError(f"{path}: not usable YAML ({_reason(error)})", expected="a list of offers") from None
+
+
+def records_of(items: object, place: str) -> list[Record]:
+    """Records of a JSON or YAML list; raises InputError where an entry is no object."""
+    if not isinstance(items, list):
+        raise InputError(f"{place}: {_kind(items)}", expected="a list of offers")
+    for index, item in enumerate(items):
+        if not isinstance(item, dict) or not all(isinstance(key, str) for key in item):
+            raise InputError(f"{place}[{index}]: {_kind(item)}", expected="an object with named fields")
+    return [Record(f"{place}[{index}]", item) for index, item in enumerate(items)]
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "text", type(None): "nothing"}
+    return names.get(type(value), f"a {type(value).__name__}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return " ".join(str(error).split())[:120] or type(error).__name__

@@ -1,0 +1,217 @@
+"""The model catalogue agrees with published counts; names, paths and hub ids lead to the right shape."""
+
+import contextlib
+import json
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cuvee.catalog import load_model, load_models
+from cuvee.errors import CuveeError, InputError, MissingExtraError, UnknownNameError
+from tests.catalog.configs import LLAMA_3_8B
+
+MODELS = load_models()
+
+FIGURES = {
+    "llama-3-8b": (8030261248, 8030261248, 131072, 16.1, None),
+    "llama-3-70b": (70553706496, 70553706496, 327680, 141.1, None),
+    "llama-3.1-8b": (8030261248, 8030261248, 131072, 16.1, None),
+    "llama-3.1-70b": (70553706496, 70553706496, 327680, 141.1, None),
+    "llama-3.3-70b": (70553706496, 70553706496, 327680, 141.1, None),
+    "llama-3.1-405b": (405853388800, 405853388800, 516096, 811.7, None),
+    "qwen2.5-7b": (7615616512, 7615616512, 57344, 15.2, None),
+    "qwen2.5-14b": (14770033664, 14770033664, 196608, 29.5, None),
+    "qwen2.5-32b": (32763876352, 32763876352, 262144, 65.5, None),
+    "qwen2.5-72b": (72706203648, 72706203648, 327680, 145.4, None),
+    "qwen3-8b": (8190726144, 8190726144, 147456, 16.4, None),
+    "qwen3-14b": (14768296960, 14768296960, 163840, 29.5, None),
+    "qwen3-32b": (32762106880, 32762106880, 262144, 65.5, None),
+    "qwen3-30b-a3b": (30532110336, 3353020416, 98304, 61.1, None),
+    "qwen3-235b-a22b": (235093610496, 22190739456, 192512, 470.2, None),
+    "mixtral-8x7b": (46702792704, 12879925248, 131072, 93.4, None),
+    "mixtral-8x22b": (140620634112, 39152031744, 229376, 281.2, None),
+    "deepseek-v3": (671026404352, 37552282624, 70272, 1342.1, 671.0),
+    "deepseek-r1": (671026404352, 37552282624, 70272, 1342.1, 671.0),
+    "gpt-oss-20b": (20914757184, 4187439168, 49152, 41.8, 13.8),
+    "gpt-oss-120b": (116829156672, 5711980608, 73728, 233.7, 65.2),
+    "gemma-3-27b": (27008663808, 27008663808, 507904, 54.0, None),
+    "phi-4": (14659507200, 14659507200, 204800, 29.3, None),
+}
+"""Computed apart from this code: parameters, of them active, cache bytes a token, weights in 16 bit and as released."""
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_total_parameters_match_the_model_card(model):
+    """Dimensions give the published count within 1 %."""
+    assert model.params_total / 1e9 == pytest.approx(model.published_params_b, rel=0.01)
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_active_parameters_match_the_model_card(model):
+    """Active counts agree within 2 %; gpt-oss publishes them without the embedding."""
+    left_out = model.embedding_params if model.name.startswith("gpt-oss") else 0
+    assert (model.params_active - left_out) / 1e9 == pytest.approx(model.published_active_b, rel=0.02)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_weights_and_cache_equal_the_independent_figures(name):
+    """Parameters, cache bytes and weight bytes agree with a computation made elsewhere."""
+    total, active, kv_bytes, weight_gb, released_gb = FIGURES[name]
+    model = MODELS[name]
+    # Biases beside QKV (gpt-oss) are left out here: under 0.1 %.
+    assert model.params_total == pytest.approx(total, rel=1e-3)
+    assert model.params_active == pytest.approx(active, rel=1e-3)
+    assert model.kv_bytes_per_token() == kv_bytes
+    assert model.weight_bytes("bf16") / 1e9 == pytest.approx(weight_gb, abs=0.06, rel=1e-3)
+    if released_gb is not None:
+        assert model.weight_bytes(model.released_precision) / 1e9 == pytest.approx(released_gb, rel=0.02)
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_every_model_states_its_source(model):
+    """Source, hub id and architecture are there; window layers add up."""
+    assert model.source
+    assert model.hf_id.count("/") == 1
+    assert model.architecture
+    if model.sliding_window:
+        assert model.sliding_window.full_layers + model.sliding_window.sliding_layers == model.num_layers
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("llama-3-70b", "llama-3-70b"),
+        ("Llama 3 70B", "llama-3-70b"),
+        ("LLAMA_3.1_8B", "llama-3.1-8b"),
+        ("meta-llama/Meta-Llama-3-70B", "llama-3-70b"),
+        ("qwen/qwen3-32b", "qwen3-32b"),
+        ("meta-llama/Llama-3.1-70B-Instruct", "llama-3.1-70b"),
+    ],
+)
+def test_a_model_is_found_by_name_or_hub_id(name, expected):
+    """Case and separators do not matter; an instruction-tuned sibling has its base's shape."""
+    assert load_model(name).name == expected
+
+
+def test_an_instruct_sibling_keeps_the_id_that_was_asked_for():
+    """What is exported is the model that was named, not its base."""
+    assert load_model("meta-llama/Llama-3.1-70B-Instruct").hf_id == "meta-llama/Llama-3.1-70B-Instruct"
+
+
+@pytest.mark.parametrize("name", ["lama-3-70b", "", "gpt4", "a\0b"])
+def test_an_unknown_model_is_an_unknown_name(name):
+    """A word that is neither model nor path names the nearest models and the command."""
+    with pytest.raises(UnknownNameError, match="cuvee models"):
+        load_model(name)
+
+
+@pytest.mark.parametrize("path", ["no/such/config.json", "dir/config.json", "./missing", "../x"])
+def test_a_missing_file_is_not_taken_for_a_hub_id(path, tmp_path, monkeypatch):
+    """What looks like a path is never asked of the hub."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="no such file"):
+        load_model(path)
+
+
+def test_a_folder_and_its_config_give_the_same_model(tmp_path):
+    """A folder with a config.json, as a download makes, is read like the file."""
+    folder = tmp_path / "my-llama"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(LLAMA_3_8B))
+    assert load_model(folder) == load_model(str(folder / "config.json"))
+    assert load_model(folder).name == "my-llama"
+    assert load_model(folder).params_total == MODELS["llama-3-8b"].params_total
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "precision"), [("FP8", "fp8"), ("NVFP4", "int4"), ("W4A8_AWQ", "int4"), ("INT8_SQ", "int8")]
+)
+def test_a_quantisation_file_beside_the_config_counts(tmp_path, algorithm, precision):
+    """hf_quant_config.json, as ModelOpt writes it, sets the released precision."""
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA_3_8B))
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps({"quantization": {"quant_algo": algorithm}}))
+    assert load_model(tmp_path).released_precision == precision
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", ":1:1: not JSON"),
+        (b'{"a": 1,\n "b" 2}', ":2:6: not JSON"),
+        (b"[1, 2]", "a JSON list"),
+        (b"null", "a JSON NoneType"),
+        (b"{}\0", "NUL byte"),
+        (b"\xff\xfe{}", "byte 0xff"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b'{"a":' * 200_000, "nested too deeply"),
+        (b'{"hidden_size": ' + b"9" * 5000 + b"}", "not usable JSON"),
+        (b" " * 10_000_002, "more than 10 MB"),
+        (b"{}", "model_type"),
+    ],
+    ids=["empty", "comma", "list", "null", "nul", "utf16", "nested-list", "nested", "digits", "huge", "no-fields"],
+)
+def test_a_file_that_is_no_config_is_an_input_error(tmp_path, content, message):
+    """Broken, hostile and huge files are named, with line and column where they have one."""
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        load_model(path)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=300))
+def test_arbitrary_bytes_as_config_raise_nothing_else(tmp_path, content):
+    """No file makes the model reader fail with anything but our own errors."""
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    with contextlib.suppress(CuveeError):
+        load_model(path)
+
+
+def test_a_hub_id_without_the_extra_names_the_extra(monkeypatch):
+    """An id outside the catalogue needs the hub, and the message says what to install."""
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(MissingExtraError, match=r"cuvee\[hub\]"):
+        load_model("some-org/some-model")
+
+
+def fake_hub(monkeypatch: pytest.MonkeyPatch, download: object) -> None:
+    """Stand-in for huggingface_hub with its error tree."""
+    errors = types.ModuleType("huggingface_hub.errors")
+    http_error = type("HfHubHTTPError", (OSError,), {})
+    vars(errors).update(HfHubHTTPError=http_error, EntryNotFoundError=type("EntryNotFoundError", (http_error,), {}))
+    hub = types.ModuleType("huggingface_hub")
+    vars(hub).update(hf_hub_download=download, errors=errors)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    monkeypatch.setitem(sys.modules, "huggingface_hub.errors", errors)
+
+
+def test_a_hub_model_is_read_from_its_config(monkeypatch, tmp_path):
+    """The config that the hub client downloads gives the shape; a missing quantisation file is normal."""
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA_3_8B))
+
+    def download(repo: str, file_name: str) -> str:
+        if file_name != "config.json":
+            raise sys.modules["huggingface_hub.errors"].EntryNotFoundError(repo)
+        return str(tmp_path / file_name)
+
+    fake_hub(monkeypatch, download)
+    model = load_model("some-org/some-model")
+    assert (model.name, model.hf_id) == ("some-org/some-model", "some-org/some-model")
+    assert model.params_total == MODELS["llama-3-8b"].params_total
+
+
+@pytest.mark.parametrize("failure", [OSError("no route"), ValueError("bad id"), RuntimeError("closed")])
+def test_hub_failures_are_translated(monkeypatch, failure):
+    """A network or HTTP failure becomes an InputError that says what to check."""
+
+    def download(repo: str, file_name: str) -> Path:
+        raise failure
+
+    fake_hub(monkeypatch, download)
+    with pytest.raises(InputError, match=r"(?s)some-org/some-model.*HF_TOKEN"):
+        load_model("some-org/some-model")
