@@ -1,0 +1,32 @@
+"""What is asked: traces in, workload types and demand out."""
+
+from cuvee.workload.assign import ClassificationError, assign_types, classification_error
+from cuvee.workload.classify import classify, split_by_model
+from cuvee.workload.columns import ColumnNames
+from cuvee.workload.edges import LengthEdges, paper_edges
+from cuvee.workload.mixes import load_demand_file, load_mix, mix_names
+from cuvee.workload.readers import load_trace
+from cuvee.workload.records import Demand, LengthBox, Trace, WorkloadType
+from cuvee.workload.summary import LengthSummary, TraceSummary, summarize
+
+__all__ = [
+    "ClassificationError",
+    "ColumnNames",
+    "Demand",
+    "LengthBox",
+    "LengthEdges",
+    "LengthSummary",
+    "Trace",
+    "TraceSummary",
+    "WorkloadType",
+    "assign_types",
+    "classification_error",
+    "classify",
+    "load_demand_file",
+    "load_mix",
+    "load_trace",
+    "mix_names",
+    "paper_edges",
+    "split_by_model",
+    "summarize",
+]

@@ -1,11 +1,17 @@
 """Requests, workload types and demand: what is asked of the fleet."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.errors import InputError
+
+MAX_TOKENS_PER_REQUEST: Final = 100_000_000
+"""Longest prompt or answer accepted [tokens]: far above any model, and products of two stay exact."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,9 +22,13 @@ class Trace:
         name            Where they come from, for tables.
         input_tokens    Prompt length of each request [tokens], shape (num_requests,), >= 1.
         output_tokens   Answer length of each request [tokens], shape (num_requests,), >= 1.
-        arrival_s       Arrival, seconds from the first [s], shape (num_requests,), ascending; None for sets of lengths.
+        arrival_s       Arrival after the first of the file [s], same shape, ascending; None for sets of lengths.
         model           Index into `model_names` of each request; None where the file names no model.
         num_skipped     Rows left out, by reason.
+        source          File the requests were read from.
+        notes           What was changed or not found on reading, one a line.
+        window_s        Time observed [s], where it is longer than first to last arrival: one model of a
+                        trace is observed for as long as the whole trace.
     """
 
     name: str
@@ -29,6 +39,38 @@ class Trace:
     model_names: tuple[str, ...] = ()
     num_skipped: dict[str, int] = field(default_factory=dict)
     source: str = ""
+    notes: tuple[str, ...] = ()
+    window_s: float | None = None
+
+    def __post_init__(self) -> None:
+        columns = (self.input_tokens, self.output_tokens, self.arrival_s, self.model)
+        shapes = [column.shape for column in columns if column is not None]
+        if any(shape != (self.num_requests,) for shape in shapes) or self.num_requests == 0:
+            raise InputError(
+                f"trace {self.name!r}: columns of shapes {shapes}",
+                expected="at least one request, and columns of one length",
+                remedy="give one value of each column for each request",
+            )
+        self._check_tokens()
+        if self.arrival_s is not None and not (
+            np.isfinite(self.arrival_s).all() and (np.diff(self.arrival_s) >= 0).all()
+        ):
+            raise InputError(
+                f"trace {self.name!r}: arrivals are not finite and ascending",
+                expected="finite times [s] in ascending order",
+                remedy="sort the requests by arrival",
+            )
+
+    def _check_tokens(self) -> None:
+        for label in ("input_tokens", "output_tokens"):
+            tokens = getattr(self, label)
+            whole = np.issubdtype(tokens.dtype, np.integer)
+            if not (whole and tokens.min() >= 1 and tokens.max() <= MAX_TOKENS_PER_REQUEST):
+                raise InputError(
+                    f"trace {self.name!r}: {label} of type {tokens.dtype} from {tokens.min()} to {tokens.max()}",
+                    expected=f"whole numbers from 1 to {MAX_TOKENS_PER_REQUEST:,} tokens",
+                    remedy="leave out requests without tokens, and check the unit of the others",
+                )
 
     @property
     def num_requests(self) -> int:
@@ -37,16 +79,22 @@ class Trace:
 
     @property
     def duration_s(self) -> float | None:
-        """Time from the first to the last arrival [s]; None without arrivals or with one request."""
-        if self.arrival_s is None or self.num_requests < 2:
+        """Time observed [s]: first to last arrival, or `window_s`; None without arrivals or span."""
+        if self.arrival_s is None:
             return None
+        if self.window_s is not None:
+            return self.window_s
         span = float(self.arrival_s[-1] - self.arrival_s[0])
         return span if span > 0 else None
 
     @property
     def rate_req_per_s(self) -> float | None:
         """Mean arrival rate [req/s]; None without a duration."""
-        return None if self.duration_s is None else (self.num_requests - 1) / self.duration_s
+        if self.duration_s is None:
+            return None
+        # From first to last arrival there is one gap fewer than requests; a given window has no such bias.
+        num_gaps = self.num_requests - 1 if self.window_s is None else self.num_requests
+        return num_gaps / self.duration_s
 
 
 @dataclass(frozen=True)
@@ -115,9 +163,7 @@ class Demand:
             )
         if len({kind.name for kind in self.types}) != len(self.types):
             raise InputError(f"demand {self.name!r}: type names repeat", expected="unique names")
-        if self.rate_req_per_s is not None and not (
-            np.isfinite(self.rate_req_per_s) and self.rate_req_per_s > 0
-        ):
+        if self.rate_req_per_s is not None and not (np.isfinite(self.rate_req_per_s) and self.rate_req_per_s > 0):
             raise InputError(
                 f"demand {self.name!r}: rate_req_per_s = {self.rate_req_per_s!r}",
                 expected="a rate above 0 req/s",
@@ -143,3 +189,14 @@ class Demand:
     def mean_output_tokens(self) -> float:
         """Answer tokens of an average request [tokens]."""
         return sum(share * kind.output_tokens for share, kind in zip(self.shares, self.types, strict=True))
+
+
+def type_names(means: Iterable[tuple[float, float]]) -> list[str]:
+    """Names such as "in2455-out18" of mean prompt and answer lengths [tokens]; repeats get "-2", "-3"..."""
+    seen: Counter[str] = Counter()
+    names = []
+    for input_tokens, output_tokens in means:
+        base = f"in{input_tokens:.0f}-out{output_tokens:.0f}"
+        seen[base] += 1
+        names.append(base if seen[base] == 1 else f"{base}-{seen[base]}")
+    return names
