@@ -54,9 +54,7 @@ class UnknownNameError(InputError, LookupError):
         shown = [lowered[match] for match in close] or known[:8]
         more = "" if close or len(known) <= len(shown) else f" and {len(known) - len(shown)} more"
         lead = "nearest known: " if close else "one of "
-        super().__init__(
-            f"unknown {kind} {name!r}", expected=f"{lead}{', '.join(shown)}{more}", remedy=remedy
-        )
+        super().__init__(f"unknown {kind} {name!r}", expected=f"{lead}{', '.join(shown)}{more}", remedy=remedy)
 
 
 class DoesNotFitError(CuveeError, ValueError):

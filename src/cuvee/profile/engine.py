@@ -1,0 +1,168 @@
+"""Engine settings: how far a serving engine stays below the data sheet, each constant with its source."""
+
+from dataclasses import dataclass, field
+
+from cuvee.catalog.gpu import GpuType
+from cuvee.errors import InputError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """Constants of the analytic throughput model for one engine and version.
+
+    Attributes
+        compute_efficiency      Most of the dense matrix rate that layers reach [-].
+        compute_derate          Factor on it per GPU architecture, where the engine lags [-].
+        memory_efficiency       Share of memory bandwidth reached by weight reads [-].
+        cache_efficiency        Share of memory bandwidth reached by reads of the cache [-].
+        attention_efficiency    Share of the 16-bit matrix rate reached by prefill attention [-].
+        element_bytes           Traffic of norms, activations and cache writes per token, layer and hidden unit [B].
+        step_overhead_s         Host time of a step [s].
+        sequence_overhead_s     Host time of a step per running sequence [s]: scheduling, sampling, detokenising,
+                                streaming.
+        collective_latency_s    Start of one all-reduce [s].
+        link_efficiency         Share of the link rate that collectives reach over a dedicated fabric [-].
+        pcie_efficiency         The same over PCIe [-]: the median of what the A100 PCIe and L40S rows of TensorRT-LLM
+                                0.14 at TP2 to TP8 imply, 15 to 24 of 32 GB/s.
+        no_peer_efficiency      The same over PCIe where GPUs cannot reach each other's memory: half, every byte goes
+                                through the host [-].
+        bubble_per_stage        Loss of a pipeline per stage beyond the first [-].
+        memory_utilization      Share of GPU memory the engine takes [-].
+        reserved_gb             Memory per GPU for activations, graphs and the runtime [10^9 B].
+        max_num_seqs            Most sequences run at once, per replica [-].
+        max_num_tokens          Token budget of one step [tokens].
+        large_gpu_limits        (max_num_seqs, max_num_tokens) where the engine raises its defaults: on GPUs of 70 GB
+                                and more that are newer than the A100; None where it does not.
+        output_reserved         Share of the answer's cache held, averaged over a sequence's life: 0.55 where the
+                                engine admits more than could finish, 1.0 where it reserves all [-].
+        max_req_per_s           Most requests the server process accepts, per replica [req/s].
+        relative_error          Half-width of the error band of a rate [-], about the 80th percentile of what was seen.
+        source                  Where the constants come from.
+    """
+
+    name: str
+    compute_efficiency: float = 0.60
+    compute_derate: dict[str, float] = field(default_factory=dict, hash=False)
+    memory_efficiency: float = 0.80
+    cache_efficiency: float = 0.70
+    attention_efficiency: float = 0.45
+    element_bytes: float = 24.0
+    step_overhead_s: float = 1e-3
+    sequence_overhead_s: float = 4e-6
+    collective_latency_s: float = 10e-6
+    link_efficiency: float = 0.60
+    pcie_efficiency: float = 0.50
+    no_peer_efficiency: float = 0.25
+    bubble_per_stage: float = 0.07
+    memory_utilization: float = 0.90
+    reserved_gb: float = 1.7
+    max_num_seqs: int = 256
+    max_num_tokens: int = 2048
+    large_gpu_limits: tuple[int, int] | None = None
+    output_reserved: float = 0.55
+    max_req_per_s: float = 45.0
+    relative_error: float = 0.35
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        for label in (
+            "compute_efficiency", "memory_efficiency", "cache_efficiency", "attention_efficiency", "link_efficiency",
+            "pcie_efficiency",
+            "no_peer_efficiency", "memory_utilization", "output_reserved",
+        ):  # fmt: skip
+            if not 0 < getattr(self, label) <= 1:
+                raise InputError(
+                    f"engine {self.name!r}: {label} = {getattr(self, label)!r}", expected="a share in (0, 1]"
+                )
+        for label in ("max_num_seqs", "max_num_tokens", "max_req_per_s"):
+            if not getattr(self, label) > 0:
+                raise InputError(
+                    f"engine {self.name!r}: {label} = {getattr(self, label)!r}", expected="a number above 0"
+                )
+
+    def limits_on(self, gpu: GpuType) -> tuple[int, int]:
+        """Most sequences [-] and tokens per step [tokens] of a replica on `gpu`, by the engine's defaults."""
+        large = gpu.memory_gb >= 70 and gpu.architecture not in ("Ampere", "Volta", "Turing")
+        return self.large_gpu_limits if large and self.large_gpu_limits else (self.max_num_seqs, self.max_num_tokens)
+
+
+SUSTAINED_TFLOPS_PER_WATT: dict[str, float] = {
+    "Turing": 0.50, "Volta": 0.35, "Ampere": 0.51, "GA102": 0.25, "Ada": 0.37, "Hopper": 0.68, "Blackwell": 0.60,
+}  # fmt: skip
+"""16-bit matrix rate that a watt sustains [TFLOPS/W]; double for 8 bit. Cards with a low power limit cannot hold
+their boost clock through a long prefill. Read off saturated prefill-heavy rows of TensorRT-LLM 0.14 (perf-overview):
+A100 SXM 0.65 x 312 / 400 W and A100 PCIe 0.50 x 312 / 300 W both give 0.51, H100 SXM 0.48 x 989 / 700 W gives 0.68,
+L40S 0.35 x 733 / 350 W in 8 bit gives 2 x 0.37. Not measured, assumed: GA102 (A40, A6000, A10, RTX 3090; an older
+process than the A100's) such that 300 W sustain the A100 PCIe's share; Turing, Volta and Blackwell."""
+
+ENGINES: dict[str, EngineSettings] = {
+    settings.name: settings
+    for settings in (
+        EngineSettings(
+            "vllm-0.11",
+            compute_derate={"Hopper": 0.75},
+            sequence_overhead_s=1.5e-4,
+            large_gpu_limits=(1024, 8192),
+            source=(
+                "host time per sequence and the Hopper derate read off 16 saturated vLLM 0.11 runs on A100 and H100 "
+                "(GPUStack Performance Lab), 4-48 streams on an RTX 4090 agree; the rest textbook"
+            ),
+        ),
+        EngineSettings(
+            "vllm-0.5",
+            compute_derate={"Hopper": 0.75},
+            step_overhead_s=10e-3,
+            sequence_overhead_s=1.8e-4,
+            source=(
+                "vLLM 0.6.0 release notes (2024-09): 38 % of a step of 0.5.3 is GPU time for an 8B model on one H100, "
+                "and 1.8 times less time for a 70B model on four; the engine of the paper's time"
+            ),
+        ),
+        EngineSettings(
+            "vllm-0.19",
+            compute_derate={"Hopper": 0.75},
+            step_overhead_s=1e-3,
+            sequence_overhead_s=2e-5,
+            memory_efficiency=0.90,
+            large_gpu_limits=(1024, 8192),
+            source=(
+                "two vLLM 0.19 runs (RTX 4090, 2 x RTX PRO 6000; LLMServingSim): "
+                "asynchronous scheduling hides the host's work"
+            ),
+        ),
+        EngineSettings(
+            "sglang-0.5",
+            compute_derate={"Hopper": 0.85},
+            sequence_overhead_s=6e-5,
+            max_num_seqs=1024,
+            max_num_tokens=8192,
+            max_req_per_s=80.0,
+            source="2,542 against vLLM's 1,887 output tokens/s, Qwen3-14B on one A100 (GPUStack); the rest textbook",
+        ),
+        EngineSettings(
+            "tensorrt-llm-0.14",
+            compute_efficiency=0.65,
+            memory_utilization=0.93,
+            max_num_seqs=2048,
+            max_num_tokens=8192,
+            output_reserved=1.0,
+            max_req_per_s=80.0,
+            relative_error=0.25,
+            source="textbook efficiencies; checked on the published perf-overview of TensorRT-LLM 0.14",
+        ),
+    )
+}
+ENGINE_ALIASES = {
+    "vllm": "vllm-0.11",
+    "sglang": "sglang-0.5",
+    "tensorrt-llm": "tensorrt-llm-0.14",
+    "trtllm": "tensorrt-llm-0.14",
+}
+
+
+def find_engine(name: str) -> EngineSettings:
+    """Engine settings by name or alias; raises UnknownNameError."""
+    key = ENGINE_ALIASES.get(name.strip().lower(), name.strip().lower())
+    if key not in ENGINES:
+        raise UnknownNameError("engine", name, [*ENGINES, *ENGINE_ALIASES], remedy="choose one with --engine")
+    return ENGINES[key]

@@ -1,0 +1,66 @@
+"""Memory of a replica: what weights leave for the cache, stage by stage."""
+
+from collections.abc import Mapping
+
+from cuvee.catalog.gpu import GpuType
+from cuvee.catalog.model import KV_BYTES, UNQUANTIZED_BYTES, ModelSpec
+from cuvee.errors import DoesNotFitError
+from cuvee.profile.engine import EngineSettings
+from cuvee.profile.replica import ReplicaConfig
+from cuvee.units import BYTES_PER_GB
+
+
+def stage_weight_bytes(model: ModelSpec, config: ReplicaConfig) -> list[float]:
+    """Weight bytes of each stage over all its GPUs [B]: its share of the layers, embedding first, head last."""
+    layer_bytes = model.layer_weight_bytes(config.precision) / model.num_layers
+    vocabulary = model.embedding_params * UNQUANTIZED_BYTES
+    weights = [stage.layers * layer_bytes for stage in config.stages]
+    weights[0] += vocabulary
+    if len(weights) > 1 or not model.tied_embeddings:
+        weights[-1] += vocabulary
+    return weights
+
+
+def kv_capacity_tokens(
+    model: ModelSpec, config: ReplicaConfig, gpus: Mapping[str, GpuType], engine: EngineSettings
+) -> float:
+    """Tokens of cache a replica can hold [tokens]: the smallest over its stages; negative when weights do not fit.
+
+    Notes           tokens = min_s (memory * utilization - weights_s / t - reserved) * shards_s / (layers_s * bytes)
+                    shards_s = min(t, KV heads): beyond that heads are copied; 1 for latent attention.
+    """
+    entry_bytes = model.kv_values_per_token_layer * KV_BYTES[config.kv_precision]
+    capacities = []
+    for stage, weight_bytes in zip(config.stages, stage_weight_bytes(model, config), strict=True):
+        size = stage.tensor_parallel_size
+        free = free_bytes_per_gpu(gpus[stage.gpu], engine) - weight_bytes / size
+        capacities.append(free * model.kv_shards(size) / (stage.layers * entry_bytes))
+    return min(capacities)
+
+
+def free_bytes_per_gpu(gpu: GpuType, engine: EngineSettings) -> float:
+    """Memory of one GPU that weights and cache may take [B]."""
+    return (gpu.usable_memory_gb * engine.memory_utilization - engine.reserved_gb) * BYTES_PER_GB
+
+
+def require_fit(
+    model: ModelSpec,
+    config: ReplicaConfig,
+    gpus: Mapping[str, GpuType],
+    engine: EngineSettings,
+    context_tokens: float,
+) -> None:
+    """Raise DoesNotFitError unless weights and one sequence of `context_tokens` fit every stage of `config`."""
+    entry_bytes = model.kv_values_per_token_layer * KV_BYTES[config.kv_precision]
+    kept = context_tokens * model.attended_share(context_tokens)
+    for stage, weight_bytes in zip(config.stages, stage_weight_bytes(model, config), strict=True):
+        size = stage.tensor_parallel_size
+        cache_bytes = kept * stage.layers * entry_bytes / model.kv_shards(size)
+        needed = weight_bytes / size + cache_bytes
+        available = free_bytes_per_gpu(gpus[stage.gpu], engine)
+        if needed > available:
+            raise DoesNotFitError(
+                f"{model.name} in {config.precision} on {config.gpu_label} ({config.parallel_label}): one {stage.gpu}",
+                needed_gb=needed / BYTES_PER_GB,
+                available_gb=available / BYTES_PER_GB,
+            )

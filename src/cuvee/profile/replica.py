@@ -1,0 +1,94 @@
+"""Replica configurations: which GPUs serve one copy of a model, and how the model is split over them."""
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import groupby
+
+from cuvee.errors import InputError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One pipeline stage: `tensor_parallel_size` GPUs of one type, in one machine, holding `layers` layers."""
+
+    gpu: str
+    tensor_parallel_size: int
+    layers: int
+
+    def __post_init__(self) -> None:
+        if self.tensor_parallel_size < 1 or self.layers < 1:
+            raise InputError(
+                f"stage on {self.gpu}: tensor_parallel_size {self.tensor_parallel_size}, layers {self.layers}",
+                expected="whole numbers of at least 1",
+            )
+
+
+@dataclass(frozen=True)
+class ReplicaConfig:
+    """One replica of one model; the planner's configuration c without its price.
+
+    Attributes
+        model          Model name.
+        stages         Pipeline stages in the order a token passes them; the last one holds the head.
+        precision      Weights.
+        kv_precision   Cache.
+        spans_machines Whether stages talk over the network; False when all GPUs share one machine.
+    """
+
+    model: str
+    stages: tuple[Stage, ...]
+    precision: str = "bf16"
+    kv_precision: str = "bf16"
+    spans_machines: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise InputError(f"replica of {self.model!r} without stages", expected="at least one stage")
+
+    @property
+    def pipeline_parallel_size(self) -> int:
+        """Number of pipeline stages [-]."""
+        return len(self.stages)
+
+    @property
+    def num_layers(self) -> int:
+        """Layers over all stages [-]."""
+        return sum(stage.layers for stage in self.stages)
+
+    @property
+    def gpu_counts(self) -> dict[str, int]:
+        """d_n(c): GPUs of each type [-]."""
+        counts: Counter[str] = Counter()
+        for stage in self.stages:
+            counts[stage.gpu] += stage.tensor_parallel_size
+        return dict(counts)
+
+    @property
+    def num_gpus(self) -> int:
+        """GPUs over all types [-]."""
+        return sum(stage.tensor_parallel_size for stage in self.stages)
+
+    @property
+    def gpu_label(self) -> str:
+        """E.g. "4x A40" or "2x A100-80GB-SXM + 4x A40"."""
+        return " + ".join(f"{count}x {gpu}" for gpu, count in self.gpu_counts.items())
+
+    @property
+    def parallel_label(self) -> str:
+        """E.g. "TP4", "TP2 PP2", "TP1 PP3 (27+27+26)"; mixed pipelines name each run of equal stages."""
+        runs = [
+            (gpu, size, [stage.layers for stage in run])
+            for (gpu, size), run in groupby(self.stages, key=lambda stage: (stage.gpu, stage.tensor_parallel_size))
+        ]
+        parallel = " | ".join(
+            f"TP{size}" + (f" PP{len(layers)}" if len(layers) > 1 else "") for _, size, layers in runs
+        )
+        all_layers = [stage.layers for stage in self.stages]
+        uneven = len(set(all_layers)) > 1
+        return f"{parallel} ({'+'.join(map(str, all_layers))} layers)" if uneven else parallel
+
+
+def split_layers(num_layers: int, num_stages: int) -> tuple[int, ...]:
+    """Layers of each of `num_stages` equal stages; earlier stages take the remainder, the last also holds the head."""
+    base, extra = divmod(num_layers, num_stages)
+    return tuple(base + (index < extra) for index in range(num_stages))

@@ -1,0 +1,93 @@
+"""The throughput table: requests per second of every configuration on every workload type, with its provenance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.profile.replica import ReplicaConfig
+from cuvee.workload.records import WorkloadType
+
+
+class Provenance(StrEnum):
+    """How a throughput value came about."""
+
+    MEASURED = "measured"
+    CALIBRATED = "calibrated"
+    ESTIMATED = "estimated"
+
+
+@dataclass(frozen=True, eq=False)
+class ThroughputTable:
+    """h_cw and what stands beside it; every array has shape (num_configs, num_workloads) and no NaN.
+
+    Attributes
+        rate_req_per_s   Rate one replica sustains serving this workload type alone [req/s]; 0 where it does not fit.
+        fits             Whether weights and cache fit and the context is long enough.
+        relative_error   Half-width of the error band of the rate [-]; inf where no sound public figure covers the GPU.
+        ttft_s           Time to first token at that rate, without queueing [s]; 0 where not known.
+        tpot_s           Time per output token at that rate [s]; 0 where not known.
+        num_sequences    Sequences running at once [-]; 0 where not known.
+        provenance       Provenance of each value.
+        sources          Text that says where values come from, by provenance.
+    """
+
+    configs: tuple[ReplicaConfig, ...]
+    workloads: tuple[WorkloadType, ...]
+    rate_req_per_s: NDArray[np.float64]
+    fits: NDArray[np.bool_]
+    relative_error: NDArray[np.float64]
+    ttft_s: NDArray[np.float64]
+    tpot_s: NDArray[np.float64]
+    num_sequences: NDArray[np.float64]
+    provenance: NDArray[np.object_]
+    sources: tuple[str, ...] = ()
+
+    def select(self, rows: Sequence[int] | NDArray[np.int64]) -> "ThroughputTable":
+        """The table of the configurations at `rows`, in that order."""
+        index = np.asarray(rows, dtype=np.int64)
+        return ThroughputTable(
+            tuple(self.configs[row] for row in index),
+            self.workloads,
+            self.rate_req_per_s[index],
+            self.fits[index],
+            self.relative_error[index],
+            self.ttft_s[index],
+            self.tpot_s[index],
+            self.num_sequences[index],
+            self.provenance[index],
+            self.sources,
+        )
+
+
+class ThroughputProvider(Protocol):
+    """Anything that can fill a throughput table."""
+
+    def table(self, configs: Sequence[ReplicaConfig], workloads: Sequence[WorkloadType]) -> ThroughputTable:
+        """Rates of `configs` on `workloads`; a pair it knows nothing of has `fits` False and rate 0."""
+        ...
+
+
+def overlay(first: ThroughputTable, second: ThroughputTable) -> ThroughputTable:
+    """Values of `first` where it has the cell, of `second` elsewhere; both over the same configs and workloads."""
+    known = first.fits
+
+    def pick(name: str) -> NDArray[np.float64]:
+        picked: NDArray[np.float64] = np.where(known, getattr(first, name), getattr(second, name))
+        return picked
+
+    return ThroughputTable(
+        second.configs,
+        second.workloads,
+        pick("rate_req_per_s"),
+        known | second.fits,
+        pick("relative_error"),
+        pick("ttft_s"),
+        pick("tpot_s"),
+        pick("num_sequences"),
+        np.where(known, first.provenance, second.provenance),
+        (*first.sources, *second.sources),
+    )
