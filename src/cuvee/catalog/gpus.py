@@ -131,6 +131,7 @@ def _gpu_type(row: dict[str, str]) -> GpuType:
         link_gb_per_s=float(row["link_gb_per_s"]),
         link_kind=row["link_kind"],
         max_gpus_per_machine=int(row["max_gpus_per_machine"]),
+        peer_to_peer=row["peer_to_peer"] == "yes",
         tdp_w=float(row["tdp_w"]) if row["tdp_w"] else None,
         source=row["source"],
         date_read=row["date_read"],

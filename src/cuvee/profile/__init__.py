@@ -1,1 +1,31 @@
 """How fast a replica serves a workload: the throughput table and its providers."""
+
+from cuvee.profile.analytic import AnalyticProvider
+from cuvee.profile.engine import ENGINES, EngineSettings, find_engine
+from cuvee.profile.measured import MeasuredRate, TableProvider
+from cuvee.profile.measured_files import load_throughput_table
+from cuvee.profile.memory import kv_capacity_tokens, require_fit
+from cuvee.profile.providers import ChainProvider, profile
+from cuvee.profile.replica import ReplicaConfig, Stage, split_layers
+from cuvee.profile.table import Provenance, ThroughputProvider, ThroughputTable, overlay
+
+__all__ = [
+    "ENGINES",
+    "AnalyticProvider",
+    "ChainProvider",
+    "EngineSettings",
+    "MeasuredRate",
+    "Provenance",
+    "ReplicaConfig",
+    "Stage",
+    "TableProvider",
+    "ThroughputProvider",
+    "ThroughputTable",
+    "find_engine",
+    "kv_capacity_tokens",
+    "load_throughput_table",
+    "overlay",
+    "profile",
+    "require_fit",
+    "split_layers",
+]

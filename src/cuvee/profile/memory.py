@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from cuvee.catalog.gpu import GpuType
-from cuvee.catalog.model import KV_BYTES, UNQUANTIZED_BYTES, ModelSpec
+from cuvee.catalog.model import KV_BYTES, UNQUANTIZED_BYTES, ModelSpec, check_precision
 from cuvee.errors import DoesNotFitError
 from cuvee.profile.engine import EngineSettings
 from cuvee.profile.replica import ReplicaConfig
@@ -29,7 +29,7 @@ def kv_capacity_tokens(
     Notes           tokens = min_s (memory * utilization - weights_s / t - reserved) * shards_s / (layers_s * bytes)
                     shards_s = min(t, KV heads): beyond that heads are copied; 1 for latent attention.
     """
-    entry_bytes = model.kv_values_per_token_layer * KV_BYTES[config.kv_precision]
+    entry_bytes = model.kv_values_per_token_layer * KV_BYTES[check_precision(config.kv_precision, KV_BYTES)]
     capacities = []
     for stage, weight_bytes in zip(config.stages, stage_weight_bytes(model, config), strict=True):
         size = stage.tensor_parallel_size
@@ -51,7 +51,7 @@ def require_fit(
     context_tokens: float,
 ) -> None:
     """Raise DoesNotFitError unless weights and one sequence of `context_tokens` fit every stage of `config`."""
-    entry_bytes = model.kv_values_per_token_layer * KV_BYTES[config.kv_precision]
+    entry_bytes = model.kv_values_per_token_layer * KV_BYTES[check_precision(config.kv_precision, KV_BYTES)]
     kept = context_tokens * model.attended_share(context_tokens)
     for stage, weight_bytes in zip(config.stages, stage_weight_bytes(model, config), strict=True):
         size = stage.tensor_parallel_size

@@ -75,17 +75,17 @@ class ReplicaConfig:
 
     @property
     def parallel_label(self) -> str:
-        """E.g. "TP4", "TP2 PP2", "TP1 PP3 (27+27+26)"; mixed pipelines name each run of equal stages."""
+        """E.g. "TP4", "TP2 PP2", "TP1 PP3 [27+27+26]"; mixed pipelines name each run of equal stages.
+
+        Layers per stage stand in brackets where they are uneven.
+        """
         runs = [
-            (gpu, size, [stage.layers for stage in run])
-            for (gpu, size), run in groupby(self.stages, key=lambda stage: (stage.gpu, stage.tensor_parallel_size))
+            (size, len(list(run)))
+            for (_, size), run in groupby(self.stages, key=lambda stage: (stage.gpu, stage.tensor_parallel_size))
         ]
-        parallel = " | ".join(
-            f"TP{size}" + (f" PP{len(layers)}" if len(layers) > 1 else "") for _, size, layers in runs
-        )
-        all_layers = [stage.layers for stage in self.stages]
-        uneven = len(set(all_layers)) > 1
-        return f"{parallel} ({'+'.join(map(str, all_layers))} layers)" if uneven else parallel
+        parallel = "|".join(f"TP{size}" + (f" PP{depth}" if depth > 1 else "") for size, depth in runs)
+        layers = [stage.layers for stage in self.stages]
+        return f"{parallel} [{'+'.join(map(str, layers))}]" if len(set(layers)) > 1 else parallel
 
 
 def split_layers(num_layers: int, num_stages: int) -> tuple[int, ...]:

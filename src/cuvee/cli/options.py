@@ -1,0 +1,174 @@
+"""The planning question as command-line options, written once for every command that asks it."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from cuvee.errors import InputError
+
+if TYPE_CHECKING:
+    from cuvee.plan.scenario import Scenario
+
+PATH_FIELDS = ("model", "trace", "mix", "offers", "throughput_table")
+"""Scenario fields that hold a name or a path."""
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to plan: a scenario file, and options that change single fields of it."""
+
+    scenario: Annotated[
+        Path | None,
+        typer.Argument(metavar="[SCENARIO]", help="Scenario file (YAML); the embedded one if left out."),
+    ] = None
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", metavar="NAME[=SHARE]", help="Model name or config.json; repeat for several."),
+    ] = None
+    precision: Annotated[str | None, typer.Option(help="Weights: bf16, fp8, int4, ...; default: as released.")] = None
+    trace: Annotated[str | None, typer.Option(metavar="FILE", help="Request trace, CSV or JSONL, plain or gz.")] = None
+    mix: Annotated[str | None, typer.Option(help="trace-1, trace-2, trace-3, or a mix file (CSV, YAML).")] = None
+    types: Annotated[
+        int | None, typer.Option(help="Workload types chosen from the trace's lengths; default: nine fixed cells.")
+    ] = None
+    rate: Annotated[float | None, typer.Option(help="Arrival rate [req/s].")] = None
+    offers: Annotated[str | None, typer.Option(help="Offer set (paper-avail-1..4, market) or a file.")] = None
+    spot: Annotated[bool | None, typer.Option("--spot/--no-spot", help="Count spot offers; default: no.")] = None
+    budget: Annotated[float | None, typer.Option(help="Most money [$/h].")] = None
+    objective: Annotated[
+        str | None, typer.Option(help="throughput: most req/s in the budget. cost: least $/h for the rate.")
+    ] = None
+    engine: Annotated[str | None, typer.Option(help="Serving engine; `cuvee engines` lists them.")] = None
+    throughput: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Measured throughput (CSV, JSON); comes first where it can.")
+    ] = None
+    gap: Annotated[float | None, typer.Option(help="Proven gap at which to stop; default: 1e-4.")] = None
+    time_limit: Annotated[float | None, typer.Option(help="Solver time at which to stop [s]; default: 120.")] = None
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Any scenario field, e.g. limits.max_gpus.A40=4."),
+    ] = None
+
+    def read(self) -> "tuple[Scenario, str]":
+        """The scenario asked for, and what to call it: the file's fields, the options over them, --set over both."""
+        from cuvee.plan.scenario import load_scenario, parse_scenario
+
+        record: dict[str, Any] = {}
+        if self.scenario is not None:
+            record = load_scenario(self.scenario).model_dump(mode="json", exclude_unset=True)
+            record = _anchored(record, self.scenario.parent)
+        if self.trace:
+            record.pop("mix", None)
+        if self.mix:
+            record.pop("trace", None)
+        record.update({name: value for name, value in self._changes().items() if value is not None})
+        for setting in [*self._search_settings(), *(self.settings or [])]:
+            _set(record, setting)
+        name = str(self.scenario) if self.scenario is not None else "embedded scenario"
+        return parse_scenario(record, where=str(self.scenario or "command line")), name
+
+    def _changes(self) -> dict[str, Any]:
+        return {
+            "models": _parse_models(self.model, self.precision),
+            "trace": self.trace,
+            "mix": self.mix,
+            "types": self.types,
+            "rate_req_per_s": self.rate,
+            "offers": self.offers,
+            "spot": self.spot,
+            "budget_usd_per_hour": self.budget,
+            "objective": self.objective,
+            "engine": self.engine,
+            "throughput_table": self.throughput,
+        }
+
+    def _search_settings(self) -> list[str]:
+        search = {"relative_gap": self.gap, "time_limit_s": self.time_limit}
+        return [f"search.{name}={value}" for name, value in search.items() if value is not None]
+
+
+def asks(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose first parameter is a Question, with the question's options as its own."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    hints = get_type_hints(Question, include_extras=True)
+    asked = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in fields(Question)
+    ]
+
+    def run(**values: Any) -> None:  # noqa: ANN401 what typer parsed
+        question = Question(**{parameter.name: values.pop(parameter.name) for parameter in asked})
+        command(question, **values)
+
+    own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+    run.__signature__ = inspect.Signature([*asked, *own])  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*asked, *own)}
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    return run
+
+
+def _anchored(record: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Paths of a scenario file made relative to the working folder, as those of the options are."""
+
+    def anchor(fields_of: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: _beside(value, folder) if name in PATH_FIELDS and isinstance(value, str) else value
+            for name, value in fields_of.items()
+        }
+
+    models = [anchor(entry) for entry in record.get("models", [])]
+    return {**anchor(record), **({"models": models} if models else {})}
+
+
+def _beside(name: str, folder: Path) -> str:
+    candidate = folder / Path(name).expanduser()
+    return str(candidate) if candidate.exists() else name
+
+
+def _parse_models(models: list[str] | None, precision: str | None) -> list[dict[str, Any]] | None:
+    """`NAME` or `NAME=SHARE` of each --model, as scenario records."""
+    if models is None:
+        return None
+    return [_parse_model(text, precision) for text in models]
+
+
+def _parse_model(text: str, precision: str | None) -> dict[str, Any]:
+    name, separator, share = text.rpartition("=")
+    record: dict[str, Any] = {"model": name if separator else text}
+    if separator:
+        try:
+            record["share"] = float(share)
+        except ValueError:
+            raise InputError(
+                f"--model {text!r}",
+                expected="NAME or NAME=SHARE with a share in (0, 1]",
+                remedy="e.g. --model llama-3-8b=0.8",
+            ) from None
+    return {**record, "precision": precision} if precision else record
+
+
+def _set(record: dict[str, Any], setting: str) -> None:
+    import yaml
+
+    path, separator, text = setting.partition("=")
+    names = path.split(".")
+    if not separator or not all(names):
+        raise InputError(f"--set {setting!r}", expected="FIELD=VALUE", remedy="e.g. --set limits.max_gpus.A40=4")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {setting!r}", expected="a value in YAML") from error
+    target = record
+    for name in names[:-1]:
+        target = target.setdefault(name, {})
+        if not isinstance(target, dict):
+            raise InputError(f"--set {setting!r}: {name} has no fields", expected="a field of a scenario")
+    target[names[-1]] = value

@@ -1,0 +1,166 @@
+"""Commands that plan: plan, compare, explain, check, schema."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cuvee.cli import options
+from cuvee.cli.terminal import Progress, print_json, stdout, working
+from cuvee.errors import InputError
+
+if TYPE_CHECKING:
+    from cuvee.plan.baselines import Baseline
+    from cuvee.plan.planner import PreparedProblem
+    from cuvee.plan.result import Plan
+    from cuvee.plan.scenario import Scenario
+
+NO_PLAN = 1
+
+SaveDirOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Write plan.json, scenario.yaml and plan.txt there.")
+]
+PlanArgument = Annotated[Path, typer.Argument(metavar="PLAN", help="Plan file, as `cuvee plan --json` writes it.")]
+
+
+@options.asks
+def plan(
+    question: options.Question,
+    *,
+    as_json: options.JsonOption = False,
+    save_dir: SaveDirOption = None,
+) -> None:
+    """Plan what to rent, how to deploy it and which requests go where.
+
+    Without arguments: Llama-3 70B, the mix of trace 2, stock "Avail 1" and 30 $/h, all embedded.
+    """
+    asked = question.read()
+    with working("reading") as progress:
+        prepared, result = _solve(*asked, progress)
+        baselines = _single_types(prepared, progress) if result.has_plan else []
+    _show(result, baselines, as_json=as_json)
+    if save_dir is not None:
+        _save(save_dir, result, baselines, asked[0])
+    if not result.has_plan:
+        raise typer.Exit(NO_PLAN)
+
+
+@options.asks
+def compare(
+    question: options.Question,
+    *,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Set the plan beside simpler ways of choosing a fleet, on the same candidates."""
+    from cuvee.plan import baselines as ways
+    from cuvee.report.compare_console import comparison_record, print_comparison
+
+    asked = question.read()
+    with working("reading") as progress:
+        prepared, result = _solve(*asked, progress)
+        rows = []
+        for baseline in ways.compare(prepared, result):
+            progress(f"baselines: {baseline.name}")
+            rows.append(baseline)
+    if as_json:
+        print_json(comparison_record(result, rows))
+    else:
+        print_comparison(result, rows, stdout())
+    if not result.has_plan:
+        raise typer.Exit(NO_PLAN)
+
+
+@options.asks
+def explain(
+    question: options.Question,
+    *,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Say which limits bind, what a little more of each brings, and why one GPU type alone loses."""
+    from cuvee.plan.explain import explain as explain_plan
+    from cuvee.report.explain_console import explanation_record, print_explanation
+
+    asked = question.read()
+    with working("reading") as progress:
+        prepared, result = _solve(*asked, progress)
+        explanation = explain_plan(prepared, result, progress=progress) if result.has_plan else None
+    if explanation is None:
+        _show(result, [], as_json=as_json)
+        raise typer.Exit(NO_PLAN)
+    if as_json:
+        print_json(explanation_record(explanation))
+    else:
+        print_explanation(result, explanation, stdout())
+
+
+def check(plan_file: PlanArgument, as_json: options.JsonOption = False) -> None:
+    """Recompute what a plan file claims, without the solver: money, stock, memory, assignment, load."""
+    from cuvee.plan.check import check as check_plan
+    from cuvee.plan.files import load_plan
+
+    report = check_plan(load_plan(plan_file))
+    if as_json:
+        print_json({"ok": report.ok, "passed": report.passed, "violations": report.violations})
+    else:
+        stdout().print(report.summary(), markup=False)
+    if not report.ok:
+        raise typer.Exit(NO_PLAN)
+
+
+def schema(name: Annotated[str, typer.Argument(help="plan or scenario")]) -> None:
+    """Print the JSON Schema of a file format."""
+    from cuvee.plan.files import plan_schema
+    from cuvee.plan.scenario import Scenario
+
+    known = {"plan": plan_schema, "scenario": Scenario.model_json_schema}
+    if name not in known:
+        raise InputError(f"schema {name!r}", expected=f"one of {', '.join(known)}")
+    print_json(known[name]())
+
+
+def _solve(scenario: "Scenario", name: str, progress: Progress) -> "tuple[PreparedProblem, Plan]":
+    from cuvee.plan.planner import plan_prepared
+    from cuvee.plan.scenario import prepare_scenario
+
+    progress("reading, and generating candidates")
+    prepared = prepare_scenario(scenario, name=name)
+    progress(f"solving over {len(prepared.candidates):,} candidates (Ctrl-C stops with the best plan so far)")
+    return prepared, plan_prepared(prepared)
+
+
+def _single_types(prepared: "PreparedProblem", progress: Progress) -> "list[Baseline]":
+    from cuvee.plan import baselines as ways
+
+    found = []
+    for gpu in ways.gpu_types_on_offer(prepared.problem):
+        progress(f"for comparison: only {gpu}")
+        found += [ways.single_type(prepared, gpu), ways.single_type_unlimited(prepared, gpu)]
+    return found
+
+
+def _show(result: "Plan", baselines: "list[Baseline]", *, as_json: bool) -> None:
+    from cuvee.plan.files import plan_to_json
+    from cuvee.report.plan_console import print_plan
+
+    if as_json:
+        typer.echo(plan_to_json(result), nl=False)
+    else:
+        print_plan(result, baselines, stdout())
+
+
+def _save(folder: Path, result: "Plan", baselines: "list[Baseline]", scenario: "Scenario") -> None:
+    import io
+
+    from rich.console import Console
+
+    from cuvee.files import write_atomic
+    from cuvee.plan.files import plan_to_json
+    from cuvee.plan.scenario import scenario_to_yaml
+    from cuvee.report.plan_console import WIDTH, print_plan
+
+    text = io.StringIO()
+    print_plan(result, baselines, Console(file=text, width=WIDTH, highlight=False))
+    write_atomic(folder / "plan.json", plan_to_json(result))
+    write_atomic(folder / "scenario.yaml", scenario_to_yaml(scenario))
+    write_atomic(folder / "plan.txt", text.getvalue())
+    stdout().print(f"written: {folder / 'plan.json'}, scenario.yaml, plan.txt", markup=False, style="dim")

@@ -1,0 +1,238 @@
+"""Baselines: what simpler ways of choosing a fleet reach, on the same candidates and limits.
+
+Each takes away one freedom of the plan, so under the same stock none can beat it; only single GPU types
+with unlimited stock, the reference used in the literature, can.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.plan.candidates import CandidateSet, affordable
+from cuvee.plan.dominance import prune_dominated
+from cuvee.plan.formulation import Layout, build_program, usable_gpus
+from cuvee.plan.planner import PreparedProblem, plan_prepared, prepare, read_plan, settle
+from cuvee.plan.problem import Objective, PlanProblem
+from cuvee.plan.program import Answer, Array, Program, Termination
+from cuvee.plan.result import Plan
+from cuvee.profile.replica import ReplicaConfig
+
+UNLIMITED_UNITS = 10_000
+"""Rental units that stand for "as many as wanted" [-]."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A simpler way of choosing a fleet and what it reaches.
+
+    Attributes
+        name         "only A40", "round-robin assignment", ...
+        same_stock   Whether it keeps to the same stock; a plan can only lose to one that does not.
+        plan         What it would rent; without groups where it cannot serve the demand.
+    """
+
+    name: str
+    same_stock: bool
+    plan: Plan
+
+
+def single_type(prepared: PreparedProblem, gpu: str) -> Baseline:
+    """Best plan on one GPU type within the stock."""
+    return Baseline(
+        f"only {gpu}",
+        same_stock=True,
+        plan=_restricted(prepared, lambda config: set(config.gpu_counts) == {gpu}),
+    )
+
+
+def single_type_unlimited(prepared: PreparedProblem, gpu: str) -> Baseline:
+    """Best plan on one GPU type if every offer of it had as many GPUs as wanted."""
+    problem = prepared.problem
+    offers = tuple(
+        replace(offer, stock=UNLIMITED_UNITS if offer.gpu == gpu and offer.max_units > 0 else 0)
+        for offer in problem.offers.offers
+    )
+    unlimited = replace(
+        problem,
+        offers=replace(problem.offers, offers=offers),
+        limits=replace(problem.limits, max_gpus={}, max_gpus_per_seller={}),
+    )
+    inputs = prepared.inputs
+    again = prepare(
+        unlimited,
+        engine=inputs.engine,
+        network_gb_per_s=inputs.network_gb_per_s,
+        provider=prepared.provider,
+        gpus=prepared.gpus,
+        must_fit=False,
+    )
+    return Baseline(f"only {gpu}, unlimited stock", same_stock=False, plan=plan_prepared(again))
+
+
+def even_budget(prepared: PreparedProblem) -> Baseline | None:
+    """Budget split evenly over the GPU types, each replica on one type; None without a budget."""
+    problem = prepared.problem
+    budget = problem.limits.budget_usd_per_hour
+    if budget is None:
+        return None
+    types = gpu_types_on_offer(problem)
+    share = budget / len(types)
+    caps = {gpu: min(share, problem.limits.max_usd_per_hour_per_gpu.get(gpu, share)) for gpu in types}
+    capped = replace(problem, limits=replace(problem.limits, max_usd_per_hour_per_gpu=caps))
+    return Baseline(
+        "even budget over types",
+        same_stock=True,
+        plan=_restricted(replace(prepared, problem=capped), lambda config: len(config.gpu_counts) == 1),
+    )
+
+
+def one_tensor_parallel_size(prepared: PreparedProblem) -> list[Baseline]:
+    """Best plan with one tensor-parallel degree everywhere, for each degree that can serve the demand."""
+    sizes = {_tensor_parallel_sizes(placement.config) for placement in prepared.fitting.placements}
+    return [
+        Baseline(
+            f"TP{size} everywhere",
+            same_stock=True,
+            plan=_restricted(prepared, partial(_has_only, size)),
+        )
+        for size in sorted(set().union(*sizes))
+    ]
+
+
+def _has_only(tensor_parallel_size: int, config: ReplicaConfig) -> bool:
+    return _tensor_parallel_sizes(config) == {tensor_parallel_size}
+
+
+def _tensor_parallel_sizes(config: ReplicaConfig) -> frozenset[int]:
+    return frozenset(stage.tensor_parallel_size for stage in config.stages)
+
+
+def round_robin(prepared: PreparedProblem, plan: Plan) -> Baseline:
+    """The plan's own fleet with every request type spread evenly over the replicas that can serve it."""
+    program, layout = build_program(prepared.problem, prepared.candidates)
+    copies = copies_of(plan, prepared.candidates)
+    able = (layout.rate > 0) * copies[:, None]
+    shares = able / np.maximum(able.sum(axis=0), 1)
+    load = np.where(layout.rate > 0, shares * layout.demand_req_per_s / np.maximum(layout.rate, 1e-300), 0.0)
+    used = copies > 0
+    load_factor = float((copies[used] / np.maximum(load.sum(axis=1)[used], 1e-300)).min())
+    x = np.zeros(len(program.cost))
+    x[: layout.num_candidates] = copies
+    busy = load_factor * load
+    x[layout.busy] = busy[layout.pair_candidate, layout.pair_workload]
+    x[layout.load_factor] = load_factor
+    return Baseline("round-robin assignment", same_stock=True, plan=_from_columns(prepared, layout, copies, x))
+
+
+def greedy(prepared: PreparedProblem) -> Baseline:
+    """Rents, one at a time, the replica with most requests of the demand's mix per dollar that still fits the limits.
+
+    A replica serves the mix at 1 / sum_w (lambda_w / h_cw); those that cannot serve every type of their model count
+    as 0. The assignment is then the best one for the fleet.
+    """
+    program, layout = build_program(prepared.problem, prepared.candidates)
+    serves = _mix_rate(prepared, layout)
+    value = serves / prepared.candidates.price_usd_per_hour
+    model_of = prepared.candidates.model_index
+    copies = np.zeros(layout.num_candidates, dtype=np.int64)
+    while True:
+        served = np.array([serves[model_of == model] @ copies[model_of == model] for model in np.unique(model_of)])
+        if prepared.problem.objective is Objective.COST and (served >= 1).all():
+            break
+        # The least served model is the bottleneck: only more of it helps.
+        wanted = np.flatnonzero((model_of == served.argmin()) & (value > 0))
+        order = wanted[np.argsort(-value[wanted], kind="stable")]
+        bought = next((row for row in order if _fits_limits(program, layout, prepared, copies, row)), None)
+        if bought is None:
+            break
+        copies[bought] += 1
+    name = "greedy by rate per dollar"
+    if not copies.any():
+        return Baseline(name, same_stock=True, plan=plan_prepared(_select(prepared, copies > 0), explain=False))
+    settled = settle(program, layout, copies, prepared)
+    return Baseline(name, same_stock=True, plan=_from_columns(prepared, layout, copies, settled.x))
+
+
+def compare(prepared: PreparedProblem, plan: Plan) -> Iterator[Baseline]:
+    """Every baseline beside `plan`, one at a time: each may take a while."""
+    types = gpu_types_on_offer(prepared.problem)
+    for gpu in types:
+        yield single_type(prepared, gpu)
+    for gpu in types:
+        yield single_type_unlimited(prepared, gpu)
+    even = even_budget(prepared)
+    if even is not None:
+        yield even
+    yield from one_tensor_parallel_size(prepared)
+    if plan.has_plan:
+        yield round_robin(prepared, plan)
+    yield greedy(prepared)
+
+
+def gpu_types_on_offer(problem: PlanProblem) -> list[str]:
+    """GPU types with stock, in the order of the offers."""
+    return list(dict.fromkeys(offer.gpu for offer in problem.offers.offers if offer.max_units > 0))
+
+
+def copies_of(plan: Plan, candidates: CandidateSet) -> NDArray[np.int64]:
+    """y_c of `plan` over `candidates`, shape (num_candidates,)."""
+    wanted = {
+        (group.config, tuple((part.offer, part.num_gpus) for part in group.rented)): group.copies
+        for group in plan.groups
+    }
+    return np.array([wanted.get((each.config, each.gpus_per_offer), 0) for each in candidates.placements])
+
+
+def _select(prepared: PreparedProblem, chosen: NDArray[np.bool_]) -> PreparedProblem:
+    return replace(prepared, candidates=prepared.candidates.select(chosen))
+
+
+def _restricted(prepared: PreparedProblem, allowed: Callable[[ReplicaConfig], bool]) -> Plan:
+    """Best plan over the allowed configurations: pruned among themselves, since others may not replace them."""
+    chosen = np.array([allowed(placement.config) for placement in prepared.fitting.placements], dtype=bool)
+    within = affordable(prepared.fitting.select(chosen), prepared.problem.limits.budget_usd_per_hour)
+    return plan_prepared(replace(prepared, candidates=prune_dominated(within)), explain=False)
+
+
+def _from_columns(prepared: PreparedProblem, layout: Layout, copies: NDArray[np.int64], x: Array) -> Plan:
+    """The plan of hand-made columns; nothing is proven about it."""
+    empty = np.zeros(0)
+    unproven = Answer(Termination.FEASIBLE, x, 0.0, np.inf, np.inf, empty, empty, 0.0)
+    if x[layout.load_factor] <= 0 or (
+        prepared.problem.objective is Objective.COST and x[layout.load_factor] < 1 - 1e-9
+    ):
+        return plan_prepared(_select(prepared, np.zeros(layout.num_candidates, dtype=bool)), explain=False)
+    return read_plan(prepared, layout, copies, unproven, unproven)
+
+
+def _mix_rate(prepared: PreparedProblem, layout: Layout) -> Array:
+    """theta that one copy of each candidate adds for its model [-]; 0 where it cannot serve every type of it."""
+    widths = [len(entry.demand.types) for entry in prepared.problem.models]
+    model_of_workload = np.repeat(np.arange(len(widths)), widths)
+    mine = prepared.candidates.model_index[:, None] == model_of_workload
+    able = (layout.rate > 0) | ~mine
+    seconds = np.where(mine & (layout.rate > 0), layout.demand_req_per_s / np.maximum(layout.rate, 1e-300), 0.0)
+    return np.where(able.all(axis=1), 1 / np.maximum(seconds.sum(axis=1), 1e-300), 0.0)
+
+
+def _fits_limits(
+    program: Program, layout: Layout, prepared: PreparedProblem, copies: NDArray[np.int64], added: np.int64
+) -> bool:
+    """Whether one more copy of `added` keeps stock, budget and caps."""
+    more = copies.copy()
+    more[added] += 1
+    x = np.zeros(len(program.cost))
+    x[: layout.num_candidates] = more
+    used = more @ prepared.candidates.usage
+    for offer, column in zip(layout.machine_offer, layout.machines, strict=True):
+        x[column] = -(-int(used[offer]) // usable_gpus(prepared.problem.offers.offers[offer]))
+    if (x > program.upper * (1 + 1e-9)).any():
+        return False
+    first_limit = layout.rate.shape[1] + layout.num_candidates  # rows before are demand and capacity
+    return all(
+        float(program.values[row] @ x[program.columns[row]]) <= program.row_upper[row] + 1e-9
+        for row in range(first_limit, len(program.row_names))
+    )

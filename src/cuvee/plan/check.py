@@ -1,0 +1,217 @@
+"""`check`: recompute what a plan claims, without the solver and without the program it was solved as."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import isclose
+
+from cuvee.catalog.gpu import GpuType
+from cuvee.catalog.gpus import load_gpu_types
+from cuvee.catalog.offer import Offer
+from cuvee.errors import DoesNotFitError
+from cuvee.plan.problem import Objective
+from cuvee.plan.program import Termination
+from cuvee.plan.result import Group, Plan
+from cuvee.profile.memory import require_fit
+
+TOLERANCE = 1e-6
+"""Relative slack of every comparison [-]: the solver's own feasibility tolerance."""
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What `check` found.
+
+    Attributes
+        passed        Names of the checks that hold.
+        violations    One line each: the check, what the plan says, what it should.
+    """
+
+    passed: tuple[str, ...]
+    violations: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the plan keeps every promise."""
+        return not self.violations
+
+    def summary(self) -> str:
+        """Every violation, or one line that says what was checked."""
+        if self.ok:
+            return f"ok: {', '.join(self.passed)}"
+        return "\n".join(f"violated: {line}" for line in self.violations)
+
+
+def check(plan: Plan, *, gpus: Mapping[str, GpuType] | None = None) -> CheckReport:
+    """Recompute budget, stock, caps, shape, memory, assignment, load and proof of `plan`.
+
+    Parameters
+        gpus    GPU types by name; the catalogue where None.
+    """
+    catalogue = gpus or load_gpu_types()
+    checks: dict[str, Callable[[], Iterator[str]]] = {
+        "money": lambda: _check_money(plan),
+        "stock": lambda: _check_stock(plan),
+        "caps": lambda: _check_caps(plan),
+        "replicas": lambda: _check_replicas(plan),
+        "memory": lambda: _check_memory(plan, catalogue),
+        "assignment": lambda: _check_assignment(plan),
+        "load": lambda: _check_load(plan),
+        "proof": lambda: _check_proof(plan),
+    }
+    passed, violations = [], []
+    for name, run in checks.items():
+        found = [f"{name}: {line}" for line in run()]
+        violations += found
+        if not found:
+            passed.append(name)
+    return CheckReport(tuple(passed), tuple(violations))
+
+
+def _same(first: float, second: float) -> bool:
+    return isclose(first, second, rel_tol=TOLERANCE, abs_tol=1e-9)
+
+
+def _offers(plan: Plan) -> tuple[Offer, ...]:
+    return plan.inputs.problem.offers.offers
+
+
+def _gpus_on_offer(plan: Plan) -> dict[int, int]:
+    used: dict[int, int] = {}
+    for group in plan.groups:
+        for part in group.rented:
+            used[part.offer] = used.get(part.offer, 0) + part.num_gpus * group.copies
+    return used
+
+
+def _check_money(plan: Plan) -> Iterator[str]:
+    offers = _offers(plan)
+    total = sum(machine.idle_cost_usd_per_hour for machine in plan.machines)
+    for group in plan.groups:
+        price = sum(part.num_gpus * offers[part.offer].price_usd_per_gpu_hour for part in group.rented)
+        if not _same(price, group.price_usd_per_hour):
+            yield f"{group.id} costs {price:.4f} $/h a replica, not {group.price_usd_per_hour:.4f}"
+        total += price * group.copies
+    if not _same(total, plan.cost_usd_per_hour):
+        yield f"the fleet costs {total:.4f} $/h, not {plan.cost_usd_per_hour:.4f}"
+    budget = plan.inputs.problem.limits.budget_usd_per_hour
+    if budget is not None and total > budget * (1 + TOLERANCE):
+        yield f"the fleet costs {total:.4f} $/h, above the budget of {budget:.4f}"
+
+
+def _check_stock(plan: Plan) -> Iterator[str]:
+    offers, used = _offers(plan), _gpus_on_offer(plan)
+    units = {machine.offer: machine.units for machine in plan.machines}
+    for index, count in used.items():
+        offer = offers[index]
+        if count > offer.max_units * offer.num_gpus:
+            yield f"{count} GPUs of {offer.label}, in stock {offer.max_units * offer.num_gpus}"
+        if offer.num_gpus > 1 and not count <= units.get(index, 0) * offer.num_gpus:
+            yield f"{count} GPUs of {offer.label} in {units.get(index, 0)} machines of {offer.num_gpus}"
+        if units.get(index, 0) > offer.max_units:
+            yield f"{units[index]} machines of {offer.label}, in stock {offer.max_units}"
+
+
+def _check_caps(plan: Plan) -> Iterator[str]:
+    offers, limits = _offers(plan), plan.inputs.problem.limits
+    rented = _gpus_on_offer(plan)
+    rented.update({machine.offer: machine.units * machine.num_gpus for machine in plan.machines})
+    for label, caps, key, priced in (
+        ("max_gpus", limits.max_gpus, "gpu", False),
+        ("max_gpus_per_seller", limits.max_gpus_per_seller, "seller", False),
+        ("max_usd_per_hour_per_gpu", limits.max_usd_per_hour_per_gpu, "gpu", True),
+        ("max_usd_per_hour_per_seller", limits.max_usd_per_hour_per_seller, "seller", True),
+    ):
+        for name, cap in caps.items():
+            mine = [index for index in rented if getattr(offers[index], key) == name]
+            amount = sum(rented[i] * (offers[i].price_usd_per_gpu_hour if priced else 1.0) for i in mine)
+            if amount > cap * (1 + TOLERANCE):
+                yield f"{label} of {name} is {cap:g}, the plan takes {amount:g}"
+
+
+def _check_replicas(plan: Plan) -> Iterator[str]:
+    models = {entry.model.name: entry.model for entry in plan.inputs.problem.models}
+    for group in plan.groups:
+        model = models[group.model]
+        if group.config.num_layers != model.num_layers:
+            yield f"{group.id} holds {group.config.num_layers} of {model.num_layers} layers"
+        for stage in group.stages:
+            if model.num_heads % stage.tensor_parallel_size:
+                yield f"{group.id}: TP{stage.tensor_parallel_size} does not divide {model.num_heads} heads"
+        yield from _check_placement(group, _offers(plan))
+
+
+def _check_placement(group: Group, offers: tuple[Offer, ...]) -> Iterator[str]:
+    taken: dict[str, int] = {}
+    for part in group.rented:
+        taken[offers[part.offer].gpu] = taken.get(offers[part.offer].gpu, 0) + part.num_gpus
+    if taken != group.config.gpu_counts:
+        yield f"{group.id} is deployed on {group.config.gpu_counts} and rents {taken}"
+    places = {(offers[part.offer].seller, offers[part.offer].region) for part in group.rented}
+    if len(places) > 1:
+        yield f"{group.id} spans {sorted(places)}: its GPUs cannot reach each other"
+    largest = {offers[part.offer].gpu: offers[part.offer].machine_gpus for part in group.rented}
+    for stage in group.stages:
+        if stage.tensor_parallel_size > largest.get(stage.gpu, 0):
+            yield f"{group.id}: TP{stage.tensor_parallel_size} in a machine of {largest.get(stage.gpu, 0)} {stage.gpu}"
+
+
+def _check_memory(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
+    models = {entry.model.name: entry.model for entry in plan.inputs.problem.models}
+    for group in plan.groups:
+        assigned = [row for row in plan.assignment if row.shares.get(group.id, 0) > 0]
+        longest = max((row.input_tokens + row.output_tokens for row in assigned), default=0.0)
+        try:
+            require_fit(models[group.model], group.config, gpus, plan.inputs.engine, longest)
+        except DoesNotFitError as error:
+            yield f"{group.id}: {error}".splitlines()[0]
+        if longest > models[group.model].max_context:
+            yield f"{group.id} gets {longest:.0f} tokens per request, above {models[group.model].max_context}"
+
+
+def _check_assignment(plan: Plan) -> Iterator[str]:
+    model_of = {group.id: group.model for group in plan.groups}
+    for row in plan.assignment:
+        total = sum(row.shares.values())
+        if not isclose(total, 1.0, abs_tol=TOLERANCE):
+            yield f"{row.model} {row.workload}: shares sum to {total:.6f}, not 1"
+        for name, share in row.shares.items():
+            if model_of.get(name) != row.model or not 0 <= share <= 1 + TOLERANCE:
+                yield f"{row.model} {row.workload}: share {share:g} to {name} of {model_of.get(name)}"
+    demanded = [rate for rates in plan.inputs.problem.rates_req_per_s for rate in rates]
+    stated = [row.demand_req_per_s for row in plan.assignment]
+    if plan.has_plan and not (
+        len(demanded) == len(stated) and all(_same(*pair) for pair in zip(demanded, stated, strict=True))
+    ):
+        yield "the assignment does not cover the demand of the inputs"
+
+
+def _check_load(plan: Plan) -> Iterator[str]:
+    """sum_w x_cw theta lambda_w / h_cw <= y_c for every group."""
+    for group in plan.groups:
+        rate_of = {cell.workload: cell.rate_req_per_s for cell in group.cells}
+        busy = 0.0
+        for row in plan.assignment:
+            share = row.shares.get(group.id, 0.0)
+            if share > 0 and not rate_of.get(row.workload, 0.0) > 0:
+                yield f"{group.id} gets {row.workload} and has no rate for it"
+            elif share > 0:
+                busy += share * plan.load_factor * row.demand_req_per_s / rate_of[row.workload]
+        if busy > group.copies * (1 + TOLERANCE):
+            yield f"{group.id} would be busy {busy:.4f} of {group.copies} replicas"
+    if plan.has_plan and plan.objective_name is Objective.COST and plan.load_factor < 1 - TOLERANCE:
+        yield f"the fleet sustains {plan.load_factor:.4f} of the demand"
+
+
+def _check_proof(plan: Plan) -> Iterator[str]:
+    if not plan.has_plan:
+        return
+    if plan.makespan_s is None or not _same(plan.makespan_s * plan.rate_req_per_s, plan.num_requests):
+        yield f"makespan {plan.makespan_s} s at {plan.rate_req_per_s:.6g} req/s for {plan.num_requests:g} requests"
+    value = plan.rate_req_per_s if plan.objective_name is Objective.THROUGHPUT else plan.cost_usd_per_hour
+    if not _same(value, plan.objective):
+        yield f"objective {plan.objective:.6g} where the plan gives {value:.6g}"
+    if plan.termination is Termination.OPTIMAL and plan.bound is not None:
+        gap = abs(plan.bound - plan.objective) / abs(plan.objective)
+        asked = plan.inputs.problem.search.relative_gap
+        if gap > asked * (1 + 1e-3) + 2e-6:
+            yield f"gap {gap:.2e} where optimal means {asked:.2e}"

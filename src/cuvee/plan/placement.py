@@ -1,0 +1,97 @@
+"""Placements: replica configurations on offers, every one that stock and memory allow."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from cuvee.catalog.gpu import GpuType
+from cuvee.catalog.model import ModelSpec
+from cuvee.catalog.offer import Offer
+from cuvee.plan.layers import balanced_splits
+from cuvee.plan.problem import ModelDemand, PlanProblem
+from cuvee.profile.replica import ReplicaConfig, Stage, split_layers
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A replica configuration and the GPUs it takes from each offer.
+
+    Attributes
+        gpus_per_offer    (index of the offer, GPUs) pairs, ascending by index.
+    """
+
+    config: ReplicaConfig
+    gpus_per_offer: tuple[tuple[int, int], ...]
+
+    def price_usd_per_hour(self, offers: Sequence[Offer]) -> float:
+        """o_c: its share of the prices of the machines it stands on [$/h]."""
+        return sum(count * offers[index].price_usd_per_gpu_hour for index, count in self.gpus_per_offer)
+
+
+def list_placements(entry: ModelDemand, problem: PlanProblem, gpus: Mapping[str, GpuType]) -> Iterator[Placement]:
+    """Placements of one model: on each offer alone, then on pairs of offers that can reach each other."""
+    offers = [(index, offer) for index, offer in enumerate(problem.offers.offers) if offer.max_units > 0]
+    for index, offer in offers:
+        yield from _single_type(entry, index, offer, gpus, problem.search.max_pipeline_stages)
+    for (first, offer), (second, other) in product(offers, offers):
+        reachable = offer.seller == other.seller and offer.region == other.region and offer.zone == other.zone
+        # One order per pair: the later stage, which also holds the head, goes to the faster memory.
+        ordered = (gpus[offer.gpu].bandwidth_gb_per_s, offer.gpu) < (gpus[other.gpu].bandwidth_gb_per_s, other.gpu)
+        if reachable and ordered and offer.spot == other.spot:
+            yield from _two_types(entry, (first, second), (offer, other), gpus, problem.search.max_mixed_stages)
+
+
+def tensor_parallel_sizes(model: ModelSpec, offer: Offer) -> list[int]:
+    """Powers of two up to one machine of `offer` that divide the heads and map onto the KV heads [-]."""
+    sizes = [2**power for power in range(offer.machine_gpus.bit_length()) if 2**power <= offer.machine_gpus]
+    return [
+        size
+        for size in sizes
+        if model.num_heads % size == 0 and (model.num_kv_heads % size == 0 or size % model.num_kv_heads == 0)
+    ]
+
+
+def _single_type(
+    entry: ModelDemand, index: int, offer: Offer, gpus: Mapping[str, GpuType], max_stages: int
+) -> Iterator[Placement]:
+    model = entry.model
+    available = offer.max_units * offer.num_gpus
+    needed_gb = model.weight_bytes(entry.precision) / 1e9
+    for size in tensor_parallel_sizes(model, offer):
+        for depth in range(1, min(max_stages, model.num_layers) + 1):
+            total = size * depth
+            if total > available or total * gpus[offer.gpu].usable_memory_gb < needed_gb:
+                continue
+            stages = tuple(Stage(offer.gpu, size, layers) for layers in split_layers(model.num_layers, depth))
+            spans = total > offer.machine_gpus
+            yield Placement(
+                ReplicaConfig(model.name, stages, entry.precision, entry.kv_precision, spans), ((index, total),)
+            )
+
+
+def _two_types(
+    entry: ModelDemand,
+    indices: tuple[int, int],
+    pair: tuple[Offer, Offer],
+    gpus: Mapping[str, GpuType],
+    max_stages: int,
+) -> Iterator[Placement]:
+    model = entry.model
+    first, second = (gpus[offer.gpu] for offer in pair)
+    available = [offer.max_units * offer.num_gpus for offer in pair]
+    needed_gb = model.weight_bytes(entry.precision) / 1e9
+    depths = [(a, total - a) for total in range(2, max_stages + 1) for a in range(1, total)]
+    sizes = product(tensor_parallel_sizes(model, pair[0]), tensor_parallel_sizes(model, pair[1]))
+    for (size_a, size_b), (depth_a, depth_b) in product(sizes, depths):
+        counts = (size_a * depth_a, size_b * depth_b)
+        memory_gb = counts[0] * first.usable_memory_gb + counts[1] * second.usable_memory_gb
+        if counts[0] > available[0] or counts[1] > available[1] or memory_gb < needed_gb:
+            continue
+        for layers in balanced_splits(model, (first, second), (size_a, size_b), (depth_a, depth_b), entry.precision):
+            stages = tuple(
+                Stage(first.name if column < depth_a else second.name, size_a if column < depth_a else size_b, count)
+                for column, count in enumerate(layers)
+            )
+            config = ReplicaConfig(model.name, stages, entry.precision, entry.kv_precision, spans_machines=True)
+            placed = sorted(zip(indices, counts, strict=True))
+            yield Placement(config, tuple(placed))

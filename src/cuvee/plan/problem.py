@@ -1,0 +1,150 @@
+"""What the planner is asked: models and their demand, offers, limits and the objective."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cuvee.catalog.model import KV_BYTES, WEIGHT_BYTES, ModelSpec, check_precision
+from cuvee.catalog.offer import OfferSet
+from cuvee.errors import InputError
+from cuvee.workload.records import Demand
+
+SET_BUDGET = "give a budget in $/h, e.g. --budget 30"
+
+
+class Objective(StrEnum):
+    """What is optimised."""
+
+    THROUGHPUT = "throughput"
+    """Most requests a second, in the demand's mix, within the budget."""
+    COST = "cost"
+    """Least $/h that serves the demand's arrival rate."""
+
+
+@dataclass(frozen=True)
+class ModelDemand:
+    """One model to serve, at which precision, and what is asked of it."""
+
+    model: ModelSpec
+    demand: Demand
+    precision: str = "bf16"
+    kv_precision: str = "bf16"
+
+    def __post_init__(self) -> None:
+        check_precision(self.precision, WEIGHT_BYTES)
+        check_precision(self.kv_precision, KV_BYTES)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Caps beside the stock; a name not listed is not capped.
+
+    Attributes
+        budget_usd_per_hour            B: most money [$/h]; None: no cap (least-cost plans only).
+        max_gpus                       Most GPUs by GPU type [-].
+        max_gpus_per_seller            Most GPUs by seller [-].
+        max_usd_per_hour_per_gpu       Most money by GPU type [$/h].
+        max_usd_per_hour_per_seller    Most money by seller [$/h].
+    """
+
+    budget_usd_per_hour: float | None = None
+    max_gpus: Mapping[str, int] = field(default_factory=dict)
+    max_gpus_per_seller: Mapping[str, int] = field(default_factory=dict)
+    max_usd_per_hour_per_gpu: Mapping[str, float] = field(default_factory=dict)
+    max_usd_per_hour_per_seller: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        budget = self.budget_usd_per_hour
+        if budget is not None and not (math.isfinite(budget) and budget > 0):
+            raise InputError(
+                f"budget_usd_per_hour = {budget!r}", expected="a finite amount above 0 $/h", remedy=SET_BUDGET
+            )
+        for label in ("max_gpus", "max_gpus_per_seller", "max_usd_per_hour_per_gpu", "max_usd_per_hour_per_seller"):
+            for name, cap in getattr(self, label).items():
+                if not (math.isfinite(cap) and cap >= 0):
+                    raise InputError(f"{label}[{name!r}] = {cap!r}", expected="a finite number, 0 or more")
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How far the candidate search and the solver go.
+
+    Attributes
+        max_pipeline_stages    Deepest pipeline on one GPU type [-].
+        max_mixed_stages       Deepest pipeline over two GPU types [-]; below 2 switches mixed pipelines off.
+        relative_gap           Proven gap at which the solver stops: "optimal" means at most this [-].
+        time_limit_s           Solver time at which it stops with what it has [s]; None: no limit.
+        seed                   Seed of the solver's tie-breaking.
+        threads                Solver threads [-]; 0: the solver's own default.
+    """
+
+    max_pipeline_stages: int = 8
+    max_mixed_stages: int = 4
+    relative_gap: float = 1e-4
+    time_limit_s: float | None = 120.0
+    seed: int = 0
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_pipeline_stages <= 64:
+            raise InputError(f"max_pipeline_stages = {self.max_pipeline_stages!r}", expected="1 to 64")
+        if not 0 <= self.max_mixed_stages <= 16:
+            raise InputError(f"max_mixed_stages = {self.max_mixed_stages!r}", expected="0 to 16")
+        if not 0 <= self.relative_gap < 1:
+            raise InputError(f"relative_gap = {self.relative_gap!r}", expected="a share in [0, 1)")
+        if self.time_limit_s is not None and not self.time_limit_s > 0:
+            raise InputError(f"time_limit_s = {self.time_limit_s!r}", expected="seconds above 0")
+
+
+@dataclass(frozen=True)
+class PlanProblem:
+    """Everything a plan depends on.
+
+    Attributes
+        models     One entry per model.
+        offers     What can be rented.
+    """
+
+    models: tuple[ModelDemand, ...]
+    offers: OfferSet
+    limits: Limits = field(default_factory=Limits)
+    objective: Objective = Objective.THROUGHPUT
+    search: SearchOptions = field(default_factory=SearchOptions)
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise InputError("a problem without models", expected="at least one model", remedy="name one with --model")
+        names = [entry.model.name for entry in self.models]
+        if len(set(names)) != len(names):
+            raise InputError(f"models {names}", expected="each model once")
+        if self.objective is Objective.THROUGHPUT and self.limits.budget_usd_per_hour is None:
+            raise InputError("objective 'throughput' without a budget", expected="a budget", remedy=SET_BUDGET)
+        if self.objective is Objective.COST and any(entry.demand.rate_req_per_s is None for entry in self.models):
+            raise InputError(
+                "objective 'cost' for a demand without an arrival rate",
+                expected="requests per second to serve",
+                remedy="give it with --rate, or use a trace with arrival times",
+            )
+
+    @property
+    def rates_req_per_s(self) -> tuple[tuple[float, ...], ...]:
+        """lambda_mw: demanded rate of each model and type [req/s].
+
+        Where some arrival rate is not known only the mix counts: all rates are then in proportion to the request
+        counts and sum to 1.
+        """
+        known = [entry.demand.rate_req_per_s for entry in self.models if entry.demand.rate_req_per_s is not None]
+        totals = known if len(known) == len(self.models) else self._shares()
+        return tuple(
+            tuple(total * share for share in entry.demand.shares)
+            for total, entry in zip(totals, self.models, strict=True)
+        )
+
+    def _shares(self) -> list[float]:
+        return [entry.demand.total_requests / self.num_requests for entry in self.models]
+
+    @property
+    def num_requests(self) -> float:
+        """Requests over all models whose makespan a plan states [-]."""
+        return sum(entry.demand.total_requests for entry in self.models)

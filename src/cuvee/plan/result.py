@@ -1,0 +1,233 @@
+"""The plan: what to rent, how to deploy it, what goes where, and how good that is proven to be."""
+
+from dataclasses import dataclass, field
+
+from cuvee._version import __version__
+from cuvee.plan.problem import Objective, PlanProblem
+from cuvee.plan.program import Termination
+from cuvee.profile.engine import EngineSettings
+from cuvee.profile.replica import ReplicaConfig, Stage
+from cuvee.profile.table import Provenance
+from cuvee.units import SECONDS_PER_HOUR, TOKENS_PER_PRICE_UNIT
+
+SCHEMA_VERSION = 1
+"""Of the plan file; raised when a field changes its meaning or goes."""
+
+OUTPUT_TO_INPUT_PRICE = 4.0
+"""What an answer token costs against a prompt token where one price is split into two [-]; the usual convention."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one replica of a group does with one workload type.
+
+    Attributes
+        rate_req_per_s    h: rate when it serves this type alone [req/s].
+        relative_error    Half-width of the rate's error band [-]; None where no sound figure covers the GPU.
+        ttft_s, tpot_s    Time to first and per output token at that rate, without queueing [s]; 0 where not known.
+    """
+
+    workload: str
+    rate_req_per_s: float
+    provenance: Provenance
+    relative_error: float | None
+    ttft_s: float
+    tpot_s: float
+
+
+@dataclass(frozen=True)
+class RentedGpus:
+    """GPUs that one replica takes from one offer."""
+
+    offer: int
+    label: str
+    gpu: str
+    seller: str
+    region: str
+    num_gpus: int
+    spot: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """Equal replicas of one model: a row of the decision table.
+
+    Attributes
+        id                    "g1", "g2", ... by falling cost.
+        copies                Replicas; the data-parallel degree [-].
+        price_usd_per_hour    o_c: price of one replica [$/h].
+        cost_usd_per_hour     copies x price [$/h].
+        rate_req_per_s        Requests the group serves under this plan [req/s].
+        utilization           Share of its time it is busy at the plan's rate [-].
+        rented                Offers that one replica's GPUs come from.
+        cells                 One per workload type it can serve.
+    """
+
+    id: str
+    model: str
+    stages: tuple[Stage, ...]
+    precision: str
+    kv_precision: str
+    spans_machines: bool
+    copies: int
+    price_usd_per_hour: float
+    cost_usd_per_hour: float
+    rate_req_per_s: float
+    utilization: float
+    rented: tuple[RentedGpus, ...]
+    cells: tuple[Cell, ...]
+
+    @property
+    def config(self) -> ReplicaConfig:
+        """The replica configuration of one copy."""
+        return ReplicaConfig(self.model, self.stages, self.precision, self.kv_precision, self.spans_machines)
+
+
+@dataclass(frozen=True)
+class AssignmentRow:
+    """Where the requests of one workload type of one model go.
+
+    Attributes
+        demand_req_per_s    lambda: demanded rate [req/s]; a share of one request per second where no rate is known.
+        shares              x: share of these requests by group id [-], sums to 1.
+    """
+
+    model: str
+    workload: str
+    input_tokens: float
+    output_tokens: float
+    demand_req_per_s: float
+    shares: dict[str, float] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class RentedMachines:
+    """Whole machines of one offer; GPUs that no replica uses are paid all the same."""
+
+    offer: int
+    label: str
+    units: int
+    num_gpus: int
+    idle_gpus: int
+    cost_usd_per_hour: float
+    idle_cost_usd_per_hour: float
+
+
+@dataclass(frozen=True)
+class RunnerUp:
+    """A replica the plan rejects.
+
+    Attributes
+        worth             What it earns at the plan's marginal values, per dollar and GPU it takes [-]: those chosen
+                          reach 1; one at 0.93 would pay at a price 7 % lower. From the linear relaxation.
+        best_workload     The type it is best at.
+        gain_req_per_s_per_dollar   Its rate on that type per $/h.
+    """
+
+    model: str
+    stages: tuple[Stage, ...]
+    price_usd_per_hour: float
+    worth: float
+    best_workload: str
+    req_per_s_per_usd_per_hour: float
+
+
+@dataclass(frozen=True)
+class PlanInputs:
+    """Everything the plan was made from; `check` needs nothing else but the GPU catalogue."""
+
+    problem: PlanProblem
+    engine: EngineSettings
+    network_gb_per_s: float
+    throughput_sources: tuple[str, ...] = ()
+    scenario: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Result of `plan`.
+
+    Attributes
+        termination           What the figures may claim; without a plan (infeasible, nothing_found) groups are empty.
+        objective             Value of what was optimised: req/s for throughput, $/h for cost.
+        bound                 Proven: no plan is better than this, same unit; None where nothing is proven.
+        gap                   |bound - objective| / |objective| [-]; None without a plan.
+        rate_req_per_s        Requests a second the fleet sustains in the demand's mix.
+        makespan_s            T: seconds to serve `num_requests` at that rate [s]; None without a plan.
+        cost_usd_per_hour     Money, idle GPUs of whole machines included [$/h].
+        message               Why there is no plan and the smallest change that gives one; "" with a plan.
+    """
+
+    termination: Termination
+    objective_name: Objective
+    objective: float
+    bound: float | None
+    gap: float | None
+    rate_req_per_s: float
+    num_requests: float
+    makespan_s: float | None
+    cost_usd_per_hour: float
+    groups: tuple[Group, ...]
+    assignment: tuple[AssignmentRow, ...]
+    machines: tuple[RentedMachines, ...]
+    runners_up: tuple[RunnerUp, ...]
+    num_candidates_generated: int
+    num_candidates: int
+    solve_seconds: float
+    inputs: PlanInputs
+    message: str = ""
+    schema_version: int = SCHEMA_VERSION
+    cuvee_version: str = __version__
+
+    @property
+    def has_plan(self) -> bool:
+        """Whether there is a fleet to rent."""
+        return bool(self.groups)
+
+    @property
+    def gpu_counts(self) -> dict[str, int]:
+        """GPUs of each type over all groups [-]."""
+        counts: dict[str, int] = {}
+        for group in self.groups:
+            for gpu, count in group.config.gpu_counts.items():
+                counts[gpu] = counts.get(gpu, 0) + count * group.copies
+        return counts
+
+    @property
+    def served_req_per_s(self) -> float:
+        """Requests a second the fleet is paid to serve [req/s]: the demand where it is known, else what it sustains."""
+        if self.objective_name is Objective.COST:
+            return sum(row.demand_req_per_s for row in self.assignment)
+        return self.rate_req_per_s
+
+    @property
+    def load_factor(self) -> float:
+        """theta: sustained rate over demanded rate [-]; 0 without a plan."""
+        demanded = sum(row.demand_req_per_s for row in self.assignment)
+        return self.rate_req_per_s / demanded if demanded else 0.0
+
+    def tokens_per_request(self) -> tuple[float, float]:
+        """Mean prompt and answer length over the demand [tokens]."""
+        total = sum(row.demand_req_per_s for row in self.assignment) or 1.0
+        inputs = sum(row.demand_req_per_s * row.input_tokens for row in self.assignment) / total
+        outputs = sum(row.demand_req_per_s * row.output_tokens for row in self.assignment) / total
+        return inputs, outputs
+
+    def usd_per_million_tokens(self) -> tuple[float, float, float]:
+        """Cost of a million prompt tokens, answer tokens and tokens of either kind [$], at the served rate."""
+        inputs, outputs = self.tokens_per_request()
+        per_second = self.cost_usd_per_hour / SECONDS_PER_HOUR
+        blended = per_second / (self.served_req_per_s * (inputs + outputs)) * TOKENS_PER_PRICE_UNIT
+        weighted = self.served_req_per_s * (inputs + OUTPUT_TO_INPUT_PRICE * outputs)
+        price_input = per_second / weighted * TOKENS_PER_PRICE_UNIT
+        return price_input, OUTPUT_TO_INPUT_PRICE * price_input, blended
+
+    def summary(self) -> str:
+        """One line: what is rented, how fast it is, what it costs, how well that is proven."""
+        if not self.has_plan:
+            return f"{self.termination}: {self.message}"
+        fleet = ", ".join(f"{count}x {gpu}" for gpu, count in self.gpu_counts.items())
+        return (
+            f"{self.termination}: {fleet}; {self.rate_req_per_s:.4g} req/s for {self.cost_usd_per_hour:.2f} $/h, "
+            f"gap {self.gap or 0.0:.1e}"
+        )

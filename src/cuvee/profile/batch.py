@@ -1,0 +1,82 @@
+"""The steady batch: how many sequences a replica runs, and how prefill is spread over its steps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.catalog.model import ModelSpec
+from cuvee.profile.engine import EngineSettings
+from cuvee.workload.records import WorkloadType
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step of a micro-batch carries; shape (num_configs, 1, num_workloads) unless said otherwise.
+
+    Attributes
+        input_tokens     isl, of shape (num_workloads,) [tokens].
+        output_tokens    osl, of shape (num_workloads,) [tokens].
+        fits             Whether the cache holds one request, and the model its length.
+        in_flight        m: micro-batches under way [-].
+        sequences        b: decoding sequences of a micro-batch [-].
+        chunk            c: prefill tokens of a mixed step [tokens].
+        mixed_share      p: share of the steps that carry prefill [-].
+    """
+
+    input_tokens: Array
+    output_tokens: Array
+    fits: NDArray[np.bool_]
+    in_flight: Array
+    sequences: Array
+    chunk: Array
+    mixed_share: Array
+
+
+def steady_batch(
+    model: ModelSpec,
+    capacity: Array,
+    num_stages: Array,
+    workloads: Sequence[WorkloadType],
+    limits: Array,
+    engine: EngineSettings,
+) -> Batch:
+    """Largest steady batch that cache, sequence limit and token budget allow.
+
+    Parameters
+        capacity      Cache of each replica [tokens], shape (num_configs,).
+        num_stages    Shape (num_configs, 1) [-].
+        limits        Most sequences [-] and tokens per step [tokens], shape (num_configs, 2).
+    """
+    inputs, outputs = _lengths(workloads)
+    longest = inputs + outputs
+    kept_share = np.array([model.attended_share(length) for length in longest])
+    tokens = capacity[:, None]
+    fits = (tokens >= longest * kept_share) & (longest <= model.max_context)
+    held = (inputs + engine.output_reserved * outputs) * kept_share
+    total = np.clip(tokens / held, 1.0, limits[:, :1])
+    in_flight = np.minimum(num_stages, total)
+    sequences, chunk, mixed_share = _spread_prefill(inputs, inputs / outputs, total / in_flight, limits[:, 1:])
+    shaped = (array[:, None, :] for array in (in_flight, sequences, chunk, mixed_share))
+    return Batch(inputs, outputs, fits[:, None, :], *shaped)
+
+
+def _lengths(workloads: Sequence[WorkloadType]) -> tuple[Array, Array]:
+    """Mean prompt and answer lengths [tokens]; a request has at least one token of each."""
+    inputs = np.array([max(workload.input_tokens, 1.0) for workload in workloads])
+    outputs = np.array([max(workload.output_tokens, 1.0) for workload in workloads])
+    return inputs, outputs
+
+
+def _spread_prefill(
+    inputs: Array, prefill_per_decode: Array, sequences: Array, max_num_tokens: Array
+) -> tuple[Array, Array, Array]:
+    """Sequences of a micro-batch [-], prefill of a mixed step [tokens] and share of the steps that are mixed [-]."""
+    # A step's budget is shared by decode and prefill: with long prompts it, not the cache, bounds the batch.
+    sequences = np.minimum(sequences, max_num_tokens / (1 + prefill_per_decode))
+    owed = sequences * prefill_per_decode
+    chunk = np.maximum(np.minimum(inputs, max_num_tokens - sequences), np.maximum(owed, 1.0))
+    return sequences, chunk, np.minimum(owed / chunk, 1.0)

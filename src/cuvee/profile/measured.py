@@ -1,0 +1,165 @@
+"""The measured provider: rates read from a table, for the cells that the table has."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+import numpy as np
+
+from cuvee.catalog.model import normalize_model_name
+from cuvee.catalog.models import load_models
+from cuvee.errors import InputError
+from cuvee.profile.replica import ReplicaConfig, split_layers
+from cuvee.profile.table import Provenance, ThroughputTable
+from cuvee.workload.records import WorkloadType
+
+NEAR_TIE = 0.01
+"""Lengths as near as the nearest within this [-] count as equally near, and the best rate among them is taken:
+repeated runs draw slightly different lengths, and those at low concurrency did not fill the replica."""
+
+StageKey = tuple[str, int]
+CellKey = tuple[str, tuple[StageKey, ...], str]
+
+
+@dataclass(frozen=True)
+class MeasuredRate:
+    """One line of a throughput table: what one replica served.
+
+    Attributes
+        model             Model key, see `model_key`.
+        stages            (GPU type, tensor parallel size) of each pipeline stage.
+        layers            Layers of each stage; None where the table leaves the split to the engine: then it is even.
+        precision         Weights; "bf16" also stands for "fp16", which takes the same bytes and time.
+        kv_precision      Cache; None where not stated: then any matches.
+        spans_machines    Whether stages talk over the network; None where not stated: then either matches.
+        input_tokens      Mean prompt length [tokens].
+        output_tokens     Mean answer length [tokens].
+        relative_error    Half-width of the error band of the rate [-].
+    """
+
+    model: str
+    stages: tuple[StageKey, ...]
+    layers: tuple[int, ...] | None
+    precision: str
+    kv_precision: str | None
+    spans_machines: bool | None
+    input_tokens: float
+    output_tokens: float
+    rate_req_per_s: float
+    relative_error: float
+    ttft_s: float = 0.0
+    tpot_s: float = 0.0
+    provenance: Provenance = Provenance.MEASURED
+    source: str = ""
+
+    def serves(self, config: ReplicaConfig) -> bool:
+        """Whether `config`, equal in model, stages and precision, is the same in layers, cache and network too."""
+        layers = tuple(stage.layers for stage in config.stages)
+        return (
+            layers == (self.layers or split_layers(config.num_layers, len(layers)))
+            and self.kv_precision in (None, same_precision(config.kv_precision))
+            and self.spans_machines in (None, config.spans_machines)
+        )
+
+    def distance(self, workload: WorkloadType) -> float:
+        """Larger of the relative gaps between the workload's mean lengths and those measured [-]."""
+        return max(
+            abs(workload.input_tokens / self.input_tokens - 1), abs(workload.output_tokens / self.output_tokens - 1)
+        )
+
+
+@dataclass(frozen=True)
+class TableProvider:
+    """Rates of a table; a cell it does not have is unknown: `fits` False, rate 0.
+
+    Parameters
+        rates               Lines of the table.
+        length_tolerance    Widest gap to the measured lengths at which a workload is the same one [-].
+        name                Where the table comes from.
+        notes               What was left out on reading, one a line.
+    """
+
+    rates: tuple[MeasuredRate, ...]
+    length_tolerance: float = 0.05
+    name: str = ""
+    notes: tuple[str, ...] = ()
+    _by_cell: dict[CellKey, list[MeasuredRate]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.length_tolerance < 1:
+            raise InputError(
+                f"length_tolerance = {self.length_tolerance!r}", expected="a share of the lengths in [0, 1)"
+            )
+        by_cell = defaultdict(list)
+        for rate in self.rates:
+            by_cell[rate.model, rate.stages, rate.precision].append(rate)
+        object.__setattr__(self, "_by_cell", dict(by_cell))
+
+    def table(self, configs: Sequence[ReplicaConfig], workloads: Sequence[WorkloadType]) -> ThroughputTable:
+        """Rates of `configs` on `workloads` where the table has the cell."""
+        table = _unknown(configs, workloads)
+        sources: dict[str, None] = {}
+        for row, config in enumerate(configs):
+            known = [rate for rate in self._by_cell.get(_cell_key(config), ()) if rate.serves(config)]
+            for column, workload in enumerate(workloads):
+                found = self._nearest(known, workload)
+                if found is not None:
+                    _fill(table, (row, column), found)
+                    sources[f"{found.provenance}: {found.source or self.name}"] = None
+        return replace(table, sources=tuple(sources))
+
+    def _nearest(self, known: Sequence[MeasuredRate], workload: WorkloadType) -> MeasuredRate | None:
+        gaps = [rate.distance(workload) for rate in known]
+        widest = min(self.length_tolerance + 1e-9, min(gaps, default=np.inf) + NEAR_TIE)
+        near = [rate for rate, gap in zip(known, gaps, strict=True) if gap <= widest]
+        return max(near, key=lambda rate: rate.rate_req_per_s, default=None)
+
+
+def model_key(name: str) -> str:
+    """Name under which rates of a model are kept: the catalogue's, or else the name itself in lower case.
+
+    Notes           An instruction-tuned sibling has the shape of its base, hence its rates.
+    """
+    key = normalize_model_name(name).removesuffix("-instruct")
+    return _catalogue_keys().get(key, key)
+
+
+@cache
+def _catalogue_keys() -> dict[str, str]:
+    return {normalize_model_name(spec.hf_id).removesuffix("-instruct"): name for name, spec in load_models().items()}
+
+
+def same_precision(precision: str) -> str:
+    """Precision by the bytes and rate it stands for: "fp16" is as "bf16"."""
+    return "bf16" if precision == "fp16" else precision
+
+
+def _cell_key(config: ReplicaConfig) -> CellKey:
+    stages = tuple((stage.gpu, stage.tensor_parallel_size) for stage in config.stages)
+    return model_key(config.model), stages, same_precision(config.precision)
+
+
+def _unknown(configs: Sequence[ReplicaConfig], workloads: Sequence[WorkloadType]) -> ThroughputTable:
+    """Table in which no cell is known."""
+    shape = (len(configs), len(workloads))
+    return ThroughputTable(
+        tuple(configs),
+        tuple(workloads),
+        rate_req_per_s=np.zeros(shape),
+        fits=np.zeros(shape, dtype=bool),
+        relative_error=np.full(shape, np.inf),
+        ttft_s=np.zeros(shape),
+        tpot_s=np.zeros(shape),
+        num_sequences=np.zeros(shape),
+        provenance=np.full(shape, Provenance.MEASURED, dtype=object),
+    )
+
+
+def _fill(table: ThroughputTable, cell: tuple[int, int], found: MeasuredRate) -> None:
+    table.rate_req_per_s[cell] = found.rate_req_per_s
+    table.fits[cell] = True
+    table.relative_error[cell] = found.relative_error
+    table.ttft_s[cell] = found.ttft_s
+    table.tpot_s[cell] = found.tpot_s
+    table.provenance[cell] = found.provenance

@@ -1,0 +1,272 @@
+"""Reading throughput tables: our own columns as CSV or JSON, and those of public benchmark collections."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cuvee.catalog.gpus import find_gpu
+from cuvee.catalog.model import KV_BYTES, WEIGHT_BYTES
+from cuvee.catalog.records import Record
+from cuvee.catalog.tables import parse_csv
+from cuvee.errors import InputError, UnknownNameError
+from cuvee.files import read_text
+from cuvee.profile.measured import MeasuredRate, StageKey, TableProvider, model_key, same_precision
+from cuvee.profile.table import Provenance
+
+MAX_FILE_MB = 64.0
+MAX_TOKENS = 1e8
+RATE = "a rate above 0 req/s"
+SECONDS = "a time of 0 s or more"
+
+RELATIVE_ERROR = {Provenance.MEASURED: 0.05, Provenance.CALIBRATED: 0.20, Provenance.ESTIMATED: 0.35}
+"""Error band of a line that states none [-]: a measured rate moves about as much as the lengths may differ."""
+
+OWN_REQUIRED = ("model", "input_tokens", "output_tokens", "rate_req_per_s")
+PUBLIC_REQUIRED = ("model", "gpu", "tp", "isl", "osl", "req_s")
+OWN_FORMAT = (
+    "columns model, gpu, tensor_parallel_size, input_tokens, output_tokens, rate_req_per_s; "
+    'or stages such as "A40:TP2x20|L40:TP1x60" in place of gpu and tensor_parallel_size'
+)
+STAGE = re.compile(r"(?P<gpu>[^:|]+):TP(?P<size>[0-9]{1,4})x(?P<layers>[0-9]{1,4})", re.IGNORECASE)
+PRECISION_ALIASES = {"int4-awq": "int4", "int4-gptq": "int4", "awq": "int4", "gptq": "int4", "auto": "bf16"}
+
+
+@dataclass
+class _Reading:
+    """Lines read so far, and why others were left out."""
+
+    rates: list[MeasuredRate] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def notes(self) -> tuple[str, ...]:
+        return tuple(f"{count} rows left out: {reason}" for reason, count in self.left_out.items())
+
+
+def load_throughput_table(
+    path: str | Path, *, engine: str | None = None, length_tolerance: float = 0.05
+) -> TableProvider:
+    """Throughput table of a CSV or JSON file, plain or gzip.
+
+    Parameters
+        path                Our own columns (docs/throughput-model.md), or those of a public collection
+                            (gpu, tp, pp, model, weights, kv, isl, osl, req_s, replicas).
+        engine              Where given, rows that name another engine are left out, e.g. "vllm".
+        length_tolerance    Widest gap to a row's mean lengths at which a workload is the same one [-].
+    Returns                 the provider; its notes count the rows that were left out and say why.
+    Raises                  InputError: a file that cannot be used, with line and column.
+    """
+    records = _records(read_text(path, max_mb=MAX_FILE_MB), str(path))
+    first = records[0]
+    is_public = "req_s" in first.values or ("isl" in first.values and "rate_req_per_s" not in first.values)
+    _require_columns(first, PUBLIC_REQUIRED if is_public else OWN_REQUIRED)
+    reader: Callable[[Record], MeasuredRate] = _read_public if is_public else _read_own
+    reading = _Reading()
+    for record in records:
+        reason = _reason_to_skip(record, engine) if is_public else _other_engine(record, engine)
+        if reason:
+            reading.left_out[reason] += 1
+        else:
+            reading.rates.append(reader(record))
+    if not reading.rates:
+        raise InputError(
+            f"{path}: no usable row; {'; '.join(reading.notes())}", expected="at least one row to plan with"
+        )
+    return TableProvider(tuple(reading.rates), length_tolerance, str(path), reading.notes())
+
+
+# -- files ------------------------------------------------------------------------------------
+
+
+def _records(text: str, path: str) -> list[Record]:
+    is_json = text.lstrip().startswith(("[", "{"))
+    records = _json_records(text, path) if is_json else list(parse_csv(text, path)[1])
+    if not records:
+        raise InputError(f"{path}: no rows", expected="at least one row of rates", remedy=f"give {OWN_FORMAT}")
+    return records
+
+
+def _json_records(text: str, path: str) -> list[Record]:
+    try:
+        items = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}:{error.lineno}:{error.colno}: not JSON ({error.msg.lower()})",
+            expected="a list of objects, or CSV",
+            remedy="check the file at that place",
+        ) from None
+    except (RecursionError, ValueError):
+        raise InputError(f"{path}: not usable JSON (too deep, or too long a number)", expected="a list") from None
+    if not isinstance(items, list):
+        raise InputError(f"{path}: no list", expected="a JSON list of objects", remedy="put the rows in [ ... ]")
+    for index, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise InputError(f"{path}[{index}]: no object", expected="an object with named fields")
+    return [Record(f"{path}[{index}]", item) for index, item in enumerate(items)]
+
+
+def _require_columns(record: Record, required: Iterable[str]) -> None:
+    missing = [column for column in required if column not in record.values]
+    if not missing and ("gpu" in record.values or "stages" in record.values):
+        return
+    shown = ", ".join(map(str, record.values))[:200]
+    raise InputError(
+        f"{record.place}: no column {(missing or ['gpu'])[0]!r} among {shown}",
+        expected=OWN_FORMAT,
+        remedy="add or rename the column",
+    )
+
+
+# -- rows -------------------------------------------------------------------------------------
+
+
+def _read_own(record: Record) -> MeasuredRate:
+    stages, layers = _stages(record)
+    provenance = _provenance(record)
+    return MeasuredRate(
+        model=_model(record),
+        stages=stages,
+        layers=layers,
+        precision=_precision(record, "precision", WEIGHT_BYTES) or "bf16",
+        kv_precision=_precision(record, "kv_precision", KV_BYTES),
+        spans_machines=None if record.is_empty("spans_machines") else record.flag("spans_machines"),
+        input_tokens=_tokens(record, "input_tokens"),
+        output_tokens=_tokens(record, "output_tokens"),
+        rate_req_per_s=_positive(record, "rate_req_per_s", RATE),
+        relative_error=_share(record, "relative_error", RELATIVE_ERROR[provenance]),
+        ttft_s=_seconds(record, "ttft_s"),
+        tpot_s=_seconds(record, "tpot_s"),
+        provenance=provenance,
+        source=record.text("source"),
+    )
+
+
+def _read_public(record: Record) -> MeasuredRate:
+    """Row of a public collection: rates are totals over its replicas, latencies are in milliseconds."""
+    depth = record.count("pp", default=1)
+    stage = (_gpu(record, record.text("gpu")), record.count("tp", default=1))
+    return MeasuredRate(
+        model=_model(record),
+        stages=(stage,) * depth,
+        layers=None,
+        precision=_precision(record, "weights", WEIGHT_BYTES) or "bf16",
+        kv_precision=_precision(record, "kv", KV_BYTES),
+        spans_machines=None,
+        input_tokens=_tokens(record, "isl"),
+        output_tokens=_tokens(record, "osl"),
+        rate_req_per_s=_positive(record, "req_s", RATE) / record.count("replicas", default=1),
+        relative_error=RELATIVE_ERROR[Provenance.MEASURED],
+        ttft_s=_seconds(record, "ttft_ms") / 1e3,
+        tpot_s=_seconds(record, "tpot_ms") / 1e3,
+        source=record.text("source"),
+    )
+
+
+def _reason_to_skip(record: Record, engine: str | None) -> str:
+    """Why a row of a public collection is not to be used; empty where it is."""
+    if record.text("doubtful").lower() in ("true", "yes", "1"):
+        return "marked doubtful"
+    if not record.is_empty("request_rate"):
+        return "open loop: its rate is the load offered, not what the replica sustains"
+    return _other_engine(record, engine)
+
+
+def _other_engine(record: Record, engine: str | None) -> str:
+    """Why the engine of a row is not `engine`; empty where it is, or where either is not stated."""
+    named = record.text("engine")
+    if not engine or not named or _engine_family(named) == _engine_family(engine):
+        return ""
+    return f"measured on {named}"
+
+
+def _engine_family(name: str) -> str:
+    """Engine without its version: "vllm-0.11" and "vLLM" are both "vllm"."""
+    family = re.sub(r"[-_ ]?v?\d[\w.]*$", "", name.strip().lower())
+    return {"trtllm": "tensorrt-llm", "trt-llm": "tensorrt-llm"}.get(family, family)
+
+
+# -- fields -----------------------------------------------------------------------------------
+
+
+def _model(record: Record) -> str:
+    name = record.text("model")
+    if not name:
+        raise record.error("model", "the name of a model")
+    return model_key(name)
+
+
+def _gpu(record: Record, name: str) -> str:
+    try:
+        return find_gpu(name).name
+    except UnknownNameError as error:
+        raise InputError(f"{record.place}: {error.arrived}", expected=error.expected, remedy=error.remedy) from None
+
+
+def _stages(record: Record) -> tuple[tuple[StageKey, ...], tuple[int, ...] | None]:
+    """GPU type and size of each stage, and its layers where `stages` gives them."""
+    text = record.text("stages")
+    if not text:
+        if record.is_empty("gpu"):
+            raise record.error("gpu", "a GPU type, or stages")
+        stage = (_gpu(record, record.text("gpu")), record.count("tensor_parallel_size", default=1))
+        return (stage,) * record.count("pipeline_parallel_size", default=1), None
+    found = [STAGE.fullmatch(part.strip()) for part in text.split("|")]
+    matches = [match for match in found if match and int(match["size"]) and int(match["layers"])]
+    if len(matches) < len(found):
+        raise record.error("stages", 'GPU:TPsize x layers of each stage, such as "A40:TP2x20|L40:TP1x60"')
+    stages = tuple((_gpu(record, match["gpu"].strip()), int(match["size"])) for match in matches)
+    return stages, tuple(int(match["layers"]) for match in matches)
+
+
+def _precision(record: Record, column: str, known: dict[str, float]) -> str | None:
+    """Precision of a column; None where empty or unknown. "fp8?", a guess of the collector, counts as "fp8"."""
+    text = record.text(column).lower().rstrip("?")
+    if record.is_empty(column) or not text:
+        return None
+    precision = PRECISION_ALIASES.get(text, text)
+    if precision not in known:
+        raise record.error(column, f"one of {', '.join(known)}")
+    return same_precision(precision)
+
+
+def _provenance(record: Record) -> Provenance:
+    text = record.text("provenance", Provenance.MEASURED).lower()
+    if text not in set(Provenance):
+        raise record.error("provenance", f"one of {', '.join(Provenance)}")
+    return Provenance(text)
+
+
+def _positive(record: Record, column: str, expected: str) -> float:
+    value = record.number(column, expected)
+    if not value > 0:
+        raise record.error(column, expected)
+    return value
+
+
+def _tokens(record: Record, column: str) -> float:
+    expected = f"a mean length from 1 to {MAX_TOKENS:,.0f} tokens"
+    value = record.number(column, expected)
+    if not 1 <= value <= MAX_TOKENS:
+        raise record.error(column, expected)
+    return value
+
+
+def _seconds(record: Record, column: str) -> float:
+    """Time [s, or the unit of the column]; 0 where empty."""
+    if record.is_empty(column):
+        return 0.0
+    value = record.number(column, SECONDS)
+    if not value >= 0:
+        raise record.error(column, SECONDS)
+    return value
+
+
+def _share(record: Record, column: str, default: float) -> float:
+    if record.is_empty(column):
+        return default
+    value = record.number(column, "a share of 0 or more, such as 0.05")
+    if not value >= 0:
+        raise record.error(column, "a share of 0 or more, such as 0.05")
+    return value

@@ -1,0 +1,70 @@
+"""The printed comparison: the plan beside simpler ways of choosing a fleet."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from cuvee.plan.baselines import Baseline
+from cuvee.plan.problem import Objective
+from cuvee.plan.result import Plan
+from cuvee.report.style import new_table, tick
+
+
+def print_comparison(plan: Plan, baselines: Sequence[Baseline], console: Console) -> None:
+    """Print a row per way of choosing a fleet, the plan first."""
+    if not plan.has_plan:
+        console.print(Text(plan.summary(), style="bold red"))
+        return
+    throughput = plan.objective_name is Objective.THROUGHPUT
+    table = new_table(console)
+    table.add_column("way", no_wrap=True)
+    for column in ("req/s", "$/h", "$/1M tok"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("plan gains", justify="right", no_wrap=True)
+    table.add_column("fleet")
+    _add(table, Text(f"{tick(console)} plan", style="bold green"), plan, "")
+    table.add_section()
+    for within in (True, False):
+        for baseline in baselines:
+            if baseline.same_stock is within:
+                _add(table, Text(baseline.name), baseline.plan, _gain(plan, baseline.plan))
+        table.add_section()
+    console.print(table)
+    what = "throughput over it" if throughput else "money saved against it"
+    console.print(Text(f"  plan gains: {what}; the last rows may rent more than is in stock", style="dim"))
+
+
+def comparison_record(plan: Plan, baselines: Sequence[Baseline]) -> dict[str, Any]:
+    """The same as plain data."""
+    return {
+        "plan": _record(plan),
+        "baselines": [{"name": each.name, "same_stock": each.same_stock, **_record(each.plan)} for each in baselines],
+    }
+
+
+def _record(plan: Plan) -> dict[str, Any]:
+    return {
+        "termination": plan.termination.value,
+        "rate_req_per_s": plan.rate_req_per_s,
+        "cost_usd_per_hour": plan.cost_usd_per_hour,
+        "gpus": plan.gpu_counts,
+    }
+
+
+def _add(table: Any, name: Text, plan: Plan, gain: str) -> None:  # noqa: ANN401 a rich table
+    if not plan.has_plan:
+        table.add_row(name, "", "", "", "", Text("cannot serve this demand", style="dim"))
+        return
+    fleet = ", ".join(f"{count}x {gpu}" for gpu, count in sorted(plan.gpu_counts.items()))
+    blended = plan.usd_per_million_tokens()[2]
+    table.add_row(name, f"{plan.rate_req_per_s:.2f}", f"{plan.cost_usd_per_hour:.2f}", f"{blended:.3f}", gain, fleet)
+
+
+def _gain(plan: Plan, other: Plan) -> str:
+    if not other.has_plan:
+        return ""
+    if plan.objective_name is Objective.THROUGHPUT:
+        return f"{plan.rate_req_per_s / other.rate_req_per_s - 1:+.1%}"
+    return f"{1 - plan.cost_usd_per_hour / other.cost_usd_per_hour:+.1%}"

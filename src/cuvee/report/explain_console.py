@@ -1,0 +1,84 @@
+"""The printed explanation: limits, what more of each brings, and why one GPU type alone loses."""
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from cuvee.plan.explain import Explanation
+from cuvee.plan.result import Plan
+from cuvee.report.style import new_table
+
+MOST_TYPES = 12
+
+
+def print_explanation(plan: Plan, explanation: Explanation, console: Console) -> None:
+    """Print what binds, what a little more brings, and where the best single type pays more."""
+    console.print(Text(plan.summary(), style="bold"))
+    limits = new_table(console, title="Limits")
+    limits.add_column("limit")
+    for column in ("used", "of", ""):
+        limits.add_column(column, justify="right")
+    for each in explanation.limits:
+        digits = ".2f" if each.unit == "$/h" else ".0f"
+        state = (
+            Text("binds", style="bold yellow")
+            if each.binding
+            else Text(f"{each.limit - each.used:{digits}} left", style="dim")
+        )
+        limits.add_row(each.name, f"{each.used:{digits}}", f"{each.limit:{digits}} {each.unit}", state)
+    console.print(limits)
+    gains = new_table(console, title="What more brings, solved again")
+    gains.add_column("change")
+    gains.add_column("brings", justify="right")
+    for gain in explanation.gains:
+        sign = "+" if gain.unit == "req/s" else "-"
+        gains.add_row(
+            gain.change, f"{sign}{gain.gain:.3f} {gain.unit}" if gain.gain > 0 else Text("nothing", style="dim")
+        )
+    console.print(gains)
+    _print_single(plan, explanation, console)
+
+
+def _print_single(plan: Plan, explanation: Explanation, console: Console) -> None:
+    best = explanation.best_single
+    if best is None:
+        console.print(Text("no single GPU type in stock serves this demand within the limits"))
+        return
+    reached = f"{best.plan.rate_req_per_s:.2f} req/s for {best.plan.cost_usd_per_hour:.2f} $/h"
+    table = new_table(console, title=f"Why not {best.name}: {reached}")
+    table.add_column("1,000 requests of")
+    for column in ("plan $", f"{best.name} $", "saved"):
+        table.add_column(column, justify="right")
+    several = len(plan.inputs.problem.models) > 1
+    for cost in explanation.type_costs[:MOST_TYPES]:
+        name = f"{cost.model} {cost.workload}" if several else cost.workload
+        saved = 1 - cost.plan_usd_per_1000 / cost.single_type_usd_per_1000
+        table.add_row(name, f"{cost.plan_usd_per_1000:.3f}", f"{cost.single_type_usd_per_1000:.3f}", f"{saved:+.1%}")
+    console.print(table)
+    console.print(
+        Text(
+            f"  it rents {sum(best.plan.gpu_counts.values())} GPUs of the stock; the plan spends "
+            f"{plan.cost_usd_per_hour - best.plan.cost_usd_per_hour:+.2f} $/h against it\n"
+            "  cost of a request: the time it takes of its replicas, at their price",
+            style="dim",
+        )
+    )
+
+
+def explanation_record(explanation: Explanation) -> dict[str, Any]:
+    """The same as plain data."""
+    best = explanation.best_single
+    return {
+        "limits": [asdict(each) for each in explanation.limits],
+        "gains": [asdict(each) for each in explanation.gains],
+        "best_single_type": None
+        if best is None
+        else {
+            "name": best.name,
+            "rate_req_per_s": best.plan.rate_req_per_s,
+            "cost_usd_per_hour": best.plan.cost_usd_per_hour,
+        },
+        "type_costs": [asdict(each) for each in explanation.type_costs],
+    }

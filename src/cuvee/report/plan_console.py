@@ -1,0 +1,217 @@
+"""The printed plan: decision table, assignment, verdict, proof and legend, within 100 columns."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cuvee.plan.baselines import Baseline
+from cuvee.plan.problem import Objective
+from cuvee.plan.program import Termination
+from cuvee.plan.result import OUTPUT_TO_INPUT_PRICE, AssignmentRow, Group, Plan
+from cuvee.profile.replica import ReplicaConfig
+from cuvee.profile.table import Provenance
+from cuvee.report.style import heat_cell, new_table, rate, rule, share_glyph, tick
+
+WIDTH = 100
+"""Columns everything fits into."""
+
+MOST_GLYPHS = 20
+"""Workload types that fit the decision table as one glyph each; above, only the heat table shows them."""
+
+GROUPS_PER_HEAT_TABLE = 9
+
+AS_GOOD = 0.9995
+"""Worth from which a rejected replica is as good as the chosen ones to the digits shown [-]."""
+
+
+def print_plan(plan: Plan, baselines: Sequence[Baseline], console: Console) -> None:
+    """Print `plan` against single-type `baselines`, in the order a reader decides: what, where, how good, how sure."""
+    console.print(_heading(plan, console))
+    if not plan.has_plan:
+        console.print(Text(f"\n{plan.termination}: {plan.message}", style="bold red"))
+        return
+    console.print(_decision_table(plan, console))
+    for table in _heat_tables(plan, console):
+        console.print(table)
+    for part in (*_verdict(plan, baselines, console), _proof(plan), *_legend(plan)):
+        console.print(part)
+
+
+def _heading(plan: Plan, console: Console) -> RenderableType:
+    problem = plan.inputs.problem
+    parts = [
+        "cuvee plan",
+        " + ".join(entry.model.name for entry in problem.models),
+        ", ".join(dict.fromkeys(entry.demand.name for entry in problem.models)),
+        f"{problem.offers.name} (prices of {problem.offers.as_of})",
+        plan.inputs.engine.name,
+    ]
+    return Text(rule(console).join(parts), style="bold")
+
+
+def _decision_table(plan: Plan, console: Console) -> RenderableType:
+    """A row per replica group, ticked; the rejected runner-ups under a rule."""
+    table = new_table(console)
+    several = len(plan.inputs.problem.models) > 1
+    for header in ("", "id", *(["model"] if several else []), "replica", "deployment"):
+        table.add_column(header, no_wrap=True)
+    for header in ("copies", "req/s", "$/h", "busy"):
+        table.add_column(header, justify="right", no_wrap=True)
+    glyphs = len(plan.assignment) <= MOST_GLYPHS
+    if glyphs:
+        table.add_column("takes", no_wrap=True)
+    for group in plan.groups:
+        row: list[RenderableType] = [
+            Text(tick(console), style="bold green"),
+            group.id,
+            *([group.model] if several else []),
+            group.config.gpu_label + _spot(group),
+            Text(group.config.parallel_label),
+            str(group.copies),
+            rate(group.rate_req_per_s),
+            f"{group.cost_usd_per_hour:.2f}",
+            f"{group.utilization:.0%}",
+        ]
+        taken = "".join(share_glyph(each.shares.get(group.id, 0.0), console) for each in plan.assignment)
+        table.add_row(*row, *([taken] if glyphs else []))
+    table.add_section()
+    _add_idle(table, plan, ["", ""] if several else [""])
+    _add_runners_up(table, plan, several)
+    return table
+
+
+def _spot(group: Group) -> str:
+    return " spot" if any(part.spot for part in group.rented) else ""
+
+
+def _add_idle(table: Table, plan: Plan, before: list[str]) -> None:
+    for machine in plan.machines:
+        if machine.idle_gpus:
+            label = f"{machine.idle_gpus} idle of {machine.units} x {machine.label}"
+            cost = f"{machine.idle_cost_usd_per_hour:.2f}"
+            table.add_row("", *before, Text(label, style="yellow"), "", "", "", cost)
+
+
+def _add_runners_up(table: Table, plan: Plan, several_models: bool) -> None:
+    for other in plan.runners_up:
+        config = ReplicaConfig(other.model, other.stages)
+        row = ["", "", *([other.model] if several_models else []), config.gpu_label, config.parallel_label, "", ""]
+        worth = "as good" if other.worth >= AS_GOOD else f"{other.worth:.1%}"
+        table.add_row(*(Text(cell, style="dim") for cell in (*row, f"{other.price_usd_per_hour:.2f}", "", worth)))
+
+
+def _heat_tables(plan: Plan, console: Console) -> Iterator[RenderableType]:
+    """Workload x group, percent of each type's requests; in parts where there are many groups."""
+    for start in range(0, len(plan.groups), GROUPS_PER_HEAT_TABLE):
+        part = plan.groups[start : start + GROUPS_PER_HEAT_TABLE]
+        more = f", groups {part[0].id} to {part[-1].id}" if len(plan.groups) > GROUPS_PER_HEAT_TABLE else ""
+        table = new_table(console, title=f"Requests of each workload type by group [%]{more}")
+        table.add_column("")
+        table.add_column("workload", no_wrap=True)
+        for header in ("prompt", "answer", "demand"):
+            table.add_column(header, justify="right", no_wrap=True)
+        for group in part:
+            table.add_column(group.id, justify="right", no_wrap=True)
+        total = sum(row.demand_req_per_s for row in plan.assignment)
+        for number, row in enumerate(plan.assignment, start=1):
+            cells = [heat_cell(row.shares.get(group.id, 0.0)) for group in part]
+            table.add_row(f"w{number}", *_workload(row, plan, total), *cells)
+        yield table
+
+
+def _workload(row: AssignmentRow, plan: Plan, total: float) -> tuple[str, str, str, str]:
+    several = len(plan.inputs.problem.models) > 1
+    name = f"{row.model} {row.workload}" if several else row.workload
+    return name, f"{row.input_tokens:,.0f}", f"{row.output_tokens:,.0f}", f"{row.demand_req_per_s / total:.1%}"
+
+
+def _verdict(plan: Plan, baselines: Sequence[Baseline], console: Console) -> Iterator[RenderableType]:
+    """One line of what the plan is worth, one for a single-type fleet that would win if stock were no matter."""
+    price_input, price_output, blended = plan.usd_per_million_tokens()
+    budget = plan.inputs.problem.limits.budget_usd_per_hour
+    money = f"{plan.cost_usd_per_hour:.2f} $/h" + (f" of {budget:.2f}" if budget is not None else "")
+    tokens = f"${price_input:.3f} / {price_output:.3f} / {blended:.3f} per 1M tokens (input / output / blended)"
+    line = rule(console).join([f"{plan.rate_req_per_s:.2f} req/s", money, tokens])
+    yield Text(f"{tick(console)} {line}", style="bold green")
+    within = best_of([each for each in baselines if each.same_stock and each.plan.has_plan])
+    if within is not None:
+        yield Text(f"  {_against(plan, within)}")
+    elif baselines:
+        yield Text("  no single GPU type in stock serves this demand within the limits")
+    beyond = best_of([each for each in baselines if not each.same_stock and each.plan.has_plan])
+    if beyond is not None:
+        wins = _advantage(plan, beyond.plan) < -plan.inputs.problem.search.relative_gap
+        text = f"  {'a fleet of one type would win if it were in stock: ' if wins else ''}{_against(plan, beyond)}"
+        yield Text(text, style="yellow" if wins else "")
+
+
+def best_of(baselines: Sequence[Baseline]) -> Baseline | None:
+    """The baseline with the best objective; None of none."""
+    sign = 1 if baselines and baselines[0].plan.objective_name is Objective.THROUGHPUT else -1
+    return max(baselines, key=lambda each: sign * each.plan.objective, default=None)
+
+
+def _advantage(plan: Plan, other: Plan) -> float:
+    """By how much of the other's objective the plan is better [-]."""
+    ratio = plan.objective / other.objective
+    return ratio - 1 if plan.objective_name is Objective.THROUGHPUT else 1 - ratio
+
+
+def _against(plan: Plan, baseline: Baseline) -> str:
+    other = baseline.plan
+    reached = (
+        f"{other.rate_req_per_s:.2f} req/s"
+        if plan.objective_name is Objective.THROUGHPUT
+        else f"{other.cost_usd_per_hour:.2f} $/h"
+    )
+    better = _advantage(plan, other)
+    unit = "throughput" if plan.objective_name is Objective.THROUGHPUT else "cost"
+    sign = "+" if (better >= 0) == (plan.objective_name is Objective.THROUGHPUT) else "-"
+    return f"{sign}{abs(better):.1%} {unit} against the best of one GPU type ({baseline.name}: {reached})"
+
+
+def _proof(plan: Plan) -> RenderableType:
+    asked = plan.inputs.problem.search.relative_gap
+    unit = "req/s" if plan.objective_name is Objective.THROUGHPUT else "$/h"
+    bound = "no bound" if plan.bound is None else f"no plan beats {plan.bound:.4f} {unit} (gap {plan.gap or 0.0:.1e})"
+    meaning = {
+        Termination.OPTIMAL: f"optimal, proven to {asked:.0e}",
+        Termination.FEASIBLE: "feasible, stopped before it was proven optimal",
+    }.get(plan.termination, plan.termination.value)
+    return Text(
+        f"  {meaning}: {bound}\n  {plan.num_candidates_generated:,} candidate replicas, {plan.num_candidates:,} "
+        f"after pruning; solved in {plan.solve_seconds:.1f} s",
+    )
+
+
+def _legend(plan: Plan) -> Iterator[RenderableType]:
+    """The arithmetic, and how far the numbers can be trusted."""
+    inputs, outputs = plan.tokens_per_request()
+    cells = [cell for group in plan.groups for cell in group.cells]
+    counts = {kind: sum(cell.provenance is kind for cell in cells) for kind in Provenance}
+    errors = sorted({cell.relative_error for cell in cells if cell.relative_error})
+    unknown = sorted({gpu for group in plan.groups for gpu in group.config.gpu_counts if _unknown_error(group)})
+    band = f"error band +-{errors[0]:.0%}" + (f" to +-{errors[-1]:.0%}" if len(errors) > 1 else "") if errors else ""
+    lines = [
+        "takes: share of w1, w2, ... as bars; busy = sum of (share x demand / rate alone) / copies",
+        "[27+27+26]: layers per pipeline stage where uneven; $/h = copies x GPUs x price",
+        f"$/1M tokens = $/h over req/s x ({inputs:.0f} prompt + {outputs:.0f} answer tokens), output:input priced "
+        f"{OUTPUT_TO_INPUT_PRICE:.0f}:1",
+        f"rates: {', '.join(f'{count} {kind}' for kind, count in counts.items() if count)} "
+        f"({plan.inputs.engine.name}{f', {band}' if band else ''})",
+    ]
+    if unknown:
+        lines.append(f"no public measurement covers {', '.join(unknown)}: their error is not known")
+    if plan.runners_up:
+        lines.append("without a tick: rejected; % = what it earns at the plan's marginal values over its price")
+    lines.extend(plan.inputs.problem.offers.notes)
+    lines.extend(note for entry in plan.inputs.problem.models for note in entry.demand.notes)
+    yield Text("")
+    for line in dict.fromkeys(lines):
+        yield Text(f"  {line}", style="dim")
+
+
+def _unknown_error(group: Group) -> bool:
+    return any(cell.relative_error is None for cell in group.cells)
