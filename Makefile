@@ -1,0 +1,75 @@
+# Everything runs in $(VENV), which is made on first use and again when pyproject.toml changes.
+# `make demo` installs what a user needs; the other targets add the development tools.
+
+PYTHON ?= python3
+VENV   ?= .venv
+ARGS   ?=
+
+BIN     := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime-installed
+DEV     := $(VENV)/.dev-installed
+UV      := $(shell command -v uv 2>/dev/null)
+
+ifeq ($(UV),)
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+else
+INSTALL := uv pip install --quiet --python $(BIN)/python
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo install format check test docs bench clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+demo: $(RUNTIME)  ## Set up what a user needs and plan a fleet
+	@$(BIN)/cuvee plan $(ARGS)
+
+install: $(DEV)  ## Set up the development environment
+
+format: $(DEV)  ## Sort imports and format the code
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+check: $(DEV)  ## Lint, types and import order; changes no file
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_architecture.py
+
+test: $(DEV)  ## Run all tests, on all cores (ARGS="-k stock" narrows)
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+docs: $(DEV)  ## Check that links in README and docs resolve
+	$(BIN)/python -m pytest tests/test_docs.py
+
+bench: $(RUNTIME)  ## Run every benchmark; figures go to benchmarks/results
+	@mkdir -p benchmarks/results
+	@set -e; for script in benchmarks/bench_*.py; do \
+		[ -e "$$script" ] || { echo "no benchmarks/bench_*.py yet"; break; }; \
+		echo "== $$script"; $(BIN)/python "$$script"; \
+	done
+
+clean:  ## Remove the environment, caches and builds
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is written last, so that an interrupted set-up is done again.
+$(RUNTIME): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "cuvee needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | tail -n 1)"; \
+		echo "  to do: name a newer one, e.g. make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Setting up $(VENV) ..."
+ifeq ($(UV),)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@$(INSTALL) --upgrade 'pip>=25.1'
+else
+	@$(BIN)/python --version >/dev/null 2>&1 || uv venv --quiet --clear --python $(PYTHON) $(VENV)
+endif
+	@$(INSTALL) --editable .
+	@touch $@
+
+$(DEV): $(RUNTIME)
+	@echo "Adding the development tools ..."
+	@$(INSTALL) --group dev
+	@touch $@
