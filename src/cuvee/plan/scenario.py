@@ -172,8 +172,12 @@ def parse_scenario(record: dict[str, Any], *, where: str) -> Scenario:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "scenario"
         arrived = "" if isinstance(first["input"], dict) else f" = {first['input']!r:.80}"
+        unknown = first["type"] == "extra_forbidden"
+        expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
         raise InputError(
-            f"{where}: {field}{arrived}", expected=first["msg"].removeprefix("Value error, "), remedy=SEE_SCHEMA
+            f"{where}: {'unknown field ' if unknown else ''}{field}{arrived}",
+            expected="a field of a scenario" if unknown else expected,
+            remedy=SEE_SCHEMA,
         ) from error
 
 

@@ -75,17 +75,17 @@ class ReplicaConfig:
 
     @property
     def parallel_label(self) -> str:
-        """E.g. "TP4", "TP2 PP2", "TP1 PP3 [27+27+26]"; mixed pipelines name each run of equal stages.
+        """E.g. "TP4", "TP2 PP2", "TP1 PP3 [2x27,26]"; mixed pipelines name each run of equal stages.
 
         Layers per stage stand in brackets where they are uneven.
         """
-        runs = [
-            (size, len(list(run)))
-            for (_, size), run in groupby(self.stages, key=lambda stage: (stage.gpu, stage.tensor_parallel_size))
-        ]
+        sizes = groupby((stage.gpu, stage.tensor_parallel_size) for stage in self.stages)
+        runs = [(size, len(list(run))) for (_, size), run in sizes]
         parallel = "|".join(f"TP{size}" + (f" PP{depth}" if depth > 1 else "") for size, depth in runs)
-        layers = [stage.layers for stage in self.stages]
-        return f"{parallel} [{'+'.join(map(str, layers))}]" if len(set(layers)) > 1 else parallel
+        layers = [(count, len(list(run))) for count, run in groupby(stage.layers for stage in self.stages)]
+        if len(layers) == 1:
+            return parallel
+        return f"{parallel} [{','.join(f'{times}x{count}' if times > 1 else str(count) for count, times in layers)}]"
 
 
 def split_layers(num_layers: int, num_stages: int) -> tuple[int, ...]:

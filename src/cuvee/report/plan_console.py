@@ -55,13 +55,15 @@ def _decision_table(plan: Plan, console: Console) -> RenderableType:
     """A row per replica group, ticked; the rejected runner-ups under a rule."""
     table = new_table(console)
     several = len(plan.inputs.problem.models) > 1
-    for header in ("", "id", *(["model"] if several else []), "replica", "deployment"):
+    for header in ("", "id"):
         table.add_column(header, no_wrap=True)
+    for header in (*(["model"] if several else []), "replica", "deployment"):
+        table.add_column(header, overflow="fold")
     for header in ("copies", "req/s", "$/h", "busy"):
-        table.add_column(header, justify="right", no_wrap=True)
+        table.add_column(header, justify="right", no_wrap=True, min_width=len(header))
     glyphs = len(plan.assignment) <= MOST_GLYPHS
     if glyphs:
-        table.add_column("takes", no_wrap=True)
+        table.add_column("takes", no_wrap=True, min_width=len(plan.assignment))
     for group in plan.groups:
         row: list[RenderableType] = [
             Text(tick(console), style="bold green"),
@@ -196,7 +198,7 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     band = f"error band +-{errors[0]:.0%}" + (f" to +-{errors[-1]:.0%}" if len(errors) > 1 else "") if errors else ""
     lines = [
         "takes: share of w1, w2, ... as bars; busy = sum of (share x demand / rate alone) / copies",
-        "[27+27+26]: layers per pipeline stage where uneven; $/h = copies x GPUs x price",
+        "[2x27,26]: layers of the pipeline stages where uneven; $/h = copies x GPUs x price",
         f"$/1M tokens = $/h over req/s x ({inputs:.0f} prompt + {outputs:.0f} answer tokens), output:input priced "
         f"{OUTPUT_TO_INPUT_PRICE:.0f}:1",
         f"rates: {', '.join(f'{count} {kind}' for kind, count in counts.items() if count)} "

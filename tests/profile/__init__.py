@@ -1,0 +1,1 @@
+"""Mirrors src/cuvee/profile."""  # noqa: A005
