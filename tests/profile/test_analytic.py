@@ -290,7 +290,7 @@ def test_a_network_of_no_speed_and_a_gpu_without_16_bit_are_refused():
 def test_stages_and_splits():
     """80 layers over 3 stages are 27, 27, 26, and labels say so."""
     assert split_layers(80, 3) == (27, 27, 26)
-    assert even_config("llama-3-70b", "A40", 2, 3).parallel_label == "TP2 PP3 [27+27+26]"
+    assert even_config("llama-3-70b", "A40", 2, 3).parallel_label == "TP2 PP3 [2x27,26]"
     with pytest.raises(InputError, match="at least 1"):
         Stage("A40", 0, 1)
     with pytest.raises(InputError, match="without stages"):

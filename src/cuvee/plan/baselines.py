@@ -41,25 +41,20 @@ class Baseline:
 
 def single_type(prepared: PreparedProblem, gpu: str) -> Baseline:
     """Best plan on one GPU type within the stock."""
-    return Baseline(
-        f"only {gpu}",
-        same_stock=True,
-        plan=_restricted(prepared, lambda config: set(config.gpu_counts) == {gpu}),
-    )
+    others = [index for index, offer in enumerate(prepared.problem.offers.offers) if offer.gpu != gpu]
+    alone = ~prepared.candidates.usage[:, others].any(axis=1)
+    # Pruning among all candidates is pruning among these: what replaces one takes no other offer than it does.
+    return Baseline(f"only {gpu}", same_stock=True, plan=plan_prepared(_select(prepared, alone), explain=False))
 
 
 def single_type_unlimited(prepared: PreparedProblem, gpu: str) -> Baseline:
-    """Best plan on one GPU type if every offer of it had as many GPUs as wanted."""
+    """Best plan on one GPU type if every offer of it had as many GPUs as wanted; the caller's caps stay."""
     problem = prepared.problem
     offers = tuple(
         replace(offer, stock=UNLIMITED_UNITS if offer.gpu == gpu and offer.max_units > 0 else 0)
         for offer in problem.offers.offers
     )
-    unlimited = replace(
-        problem,
-        offers=replace(problem.offers, offers=offers),
-        limits=replace(problem.limits, max_gpus={}, max_gpus_per_seller={}),
-    )
+    unlimited = replace(problem, offers=replace(problem.offers, offers=offers))
     inputs = prepared.inputs
     again = prepare(
         unlimited,

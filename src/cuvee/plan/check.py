@@ -48,6 +48,9 @@ def check(plan: Plan, *, gpus: Mapping[str, GpuType] | None = None) -> CheckRepo
         gpus    GPU types by name; the catalogue where None.
     """
     catalogue = gpus or load_gpu_types()
+    unknown = tuple(f"names: {line}" for line in _check_names(plan, catalogue))
+    if unknown:  # nothing else can be recomputed
+        return CheckReport((), unknown)
     checks: dict[str, Callable[[], Iterator[str]]] = {
         "money": lambda: _check_money(plan),
         "stock": lambda: _check_stock(plan),
@@ -64,7 +67,7 @@ def check(plan: Plan, *, gpus: Mapping[str, GpuType] | None = None) -> CheckRepo
         violations += found
         if not found:
             passed.append(name)
-    return CheckReport(tuple(passed), tuple(violations))
+    return CheckReport(("names", *passed), tuple(violations))
 
 
 def _same(first: float, second: float) -> bool:
@@ -83,13 +86,37 @@ def _gpus_on_offer(plan: Plan) -> dict[int, int]:
     return used
 
 
+def _check_names(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
+    """Every model, GPU type and offer that the plan names is one of its inputs."""
+    models = {entry.model.name for entry in plan.inputs.problem.models}
+    indices = range(len(_offers(plan)))
+    for group in plan.groups:
+        if group.model not in models:
+            yield f"{group.id} serves {group.model}, which is not asked for"
+        yield from (f"{group.id} stands on unknown {gpu}" for gpu in group.config.gpu_counts if gpu not in gpus)
+        yield from (f"{group.id} rents offer {part.offer}" for part in group.rented if part.offer not in indices)
+    yield from (f"machines of offer {each.offer}" for each in plan.machines if each.offer not in indices)
+
+
 def _check_money(plan: Plan) -> Iterator[str]:
-    offers = _offers(plan)
-    total = sum(machine.idle_cost_usd_per_hour for machine in plan.machines)
+    offers, used = _offers(plan), _gpus_on_offer(plan)
+    total = 0.0
+    for machine in plan.machines:
+        offer = offers[machine.offer]
+        idle = machine.units * offer.num_gpus - used.get(machine.offer, 0)
+        idle_cost = idle * offer.price_usd_per_gpu_hour
+        stated = (machine.cost_usd_per_hour, machine.idle_cost_usd_per_hour)
+        if machine.idle_gpus != idle or not all(
+            _same(*pair) for pair in zip(stated, (machine.units * offer.price_usd_per_hour, idle_cost), strict=True)
+        ):
+            yield f"{machine.units} machines of {offer.label} leave {idle} GPUs idle at {idle_cost:.4f} $/h"
+        total += idle_cost
     for group in plan.groups:
         price = sum(part.num_gpus * offers[part.offer].price_usd_per_gpu_hour for part in group.rented)
         if not _same(price, group.price_usd_per_hour):
             yield f"{group.id} costs {price:.4f} $/h a replica, not {group.price_usd_per_hour:.4f}"
+        if not _same(price * group.copies, group.cost_usd_per_hour):
+            yield f"{group.id} costs {price * group.copies:.4f} $/h, not {group.cost_usd_per_hour:.4f}"
         total += price * group.copies
     if not _same(total, plan.cost_usd_per_hour):
         yield f"the fleet costs {total:.4f} $/h, not {plan.cost_usd_per_hour:.4f}"
@@ -135,8 +162,11 @@ def _check_replicas(plan: Plan) -> Iterator[str]:
         if group.config.num_layers != model.num_layers:
             yield f"{group.id} holds {group.config.num_layers} of {model.num_layers} layers"
         for stage in group.stages:
-            if model.num_heads % stage.tensor_parallel_size:
-                yield f"{group.id}: TP{stage.tensor_parallel_size} does not divide {model.num_heads} heads"
+            size = stage.tensor_parallel_size
+            if model.num_heads % size:
+                yield f"{group.id}: TP{size} does not divide {model.num_heads} heads"
+            elif model.num_kv_heads % size and size % model.num_kv_heads:
+                yield f"{group.id}: TP{size} does not map onto {model.num_kv_heads} KV heads"
         yield from _check_placement(group, _offers(plan))
 
 
@@ -146,9 +176,12 @@ def _check_placement(group: Group, offers: tuple[Offer, ...]) -> Iterator[str]:
         taken[offers[part.offer].gpu] = taken.get(offers[part.offer].gpu, 0) + part.num_gpus
     if taken != group.config.gpu_counts:
         yield f"{group.id} is deployed on {group.config.gpu_counts} and rents {taken}"
-    places = {(offers[part.offer].seller, offers[part.offer].region) for part in group.rented}
+    standing = [offers[part.offer] for part in group.rented]
+    places = {(offer.seller, offer.region, offer.zone) for offer in standing}
     if len(places) > 1:
         yield f"{group.id} spans {sorted(places)}: its GPUs cannot reach each other"
+    if len({offer.spot for offer in standing}) > 1:
+        yield f"{group.id} mixes spot and on-demand GPUs"
     largest = {offers[part.offer].gpu: offers[part.offer].machine_gpus for part in group.rented}
     for stage in group.stages:
         if stage.tensor_parallel_size > largest.get(stage.gpu, 0):
@@ -177,11 +210,12 @@ def _check_assignment(plan: Plan) -> Iterator[str]:
         for name, share in row.shares.items():
             if model_of.get(name) != row.model or not 0 <= share <= 1 + TOLERANCE:
                 yield f"{row.model} {row.workload}: share {share:g} to {name} of {model_of.get(name)}"
-    demanded = [rate for rates in plan.inputs.problem.rates_req_per_s for rate in rates]
+    problem = plan.inputs.problem
+    demanded = [rate for rates in problem.rates_req_per_s for rate in rates]
+    asked = [(entry.model.name, kind.name) for entry in problem.models for kind in entry.demand.types]
     stated = [row.demand_req_per_s for row in plan.assignment]
-    if plan.has_plan and not (
-        len(demanded) == len(stated) and all(_same(*pair) for pair in zip(demanded, stated, strict=True))
-    ):
+    named = [(row.model, row.workload) for row in plan.assignment]
+    if plan.has_plan and not (named == asked and all(_same(*pair) for pair in zip(demanded, stated, strict=True))):
         yield "the assignment does not cover the demand of the inputs"
 
 
@@ -189,13 +223,16 @@ def _check_load(plan: Plan) -> Iterator[str]:
     """sum_w x_cw theta lambda_w / h_cw <= y_c for every group."""
     for group in plan.groups:
         rate_of = {cell.workload: cell.rate_req_per_s for cell in group.cells}
-        busy = 0.0
+        busy = served = 0.0
         for row in plan.assignment:
             share = row.shares.get(group.id, 0.0)
             if share > 0 and not rate_of.get(row.workload, 0.0) > 0:
                 yield f"{group.id} gets {row.workload} and has no rate for it"
             elif share > 0:
+                served += share * plan.load_factor * row.demand_req_per_s
                 busy += share * plan.load_factor * row.demand_req_per_s / rate_of[row.workload]
+        if not _same(served, group.rate_req_per_s):
+            yield f"{group.id} serves {served:.6g} req/s, not {group.rate_req_per_s:.6g}"
         if busy > group.copies * (1 + TOLERANCE):
             yield f"{group.id} would be busy {busy:.4f} of {group.copies} replicas"
     if plan.has_plan and plan.objective_name is Objective.COST and plan.load_factor < 1 - TOLERANCE:
@@ -210,8 +247,16 @@ def _check_proof(plan: Plan) -> Iterator[str]:
     value = plan.rate_req_per_s if plan.objective_name is Objective.THROUGHPUT else plan.cost_usd_per_hour
     if not _same(value, plan.objective):
         yield f"objective {plan.objective:.6g} where the plan gives {value:.6g}"
-    if plan.termination is Termination.OPTIMAL and plan.bound is not None:
-        gap = abs(plan.bound - plan.objective) / abs(plan.objective)
-        asked = plan.inputs.problem.search.relative_gap
-        if gap > asked * (1 + 1e-3) + 2e-6:
-            yield f"gap {gap:.2e} where optimal means {asked:.2e}"
+    if plan.bound is None:
+        if plan.termination is Termination.OPTIMAL or plan.gap is not None:
+            yield f"{plan.termination} with gap {plan.gap} and no bound"
+        return
+    ahead = plan.bound - plan.objective if plan.objective_name is Objective.THROUGHPUT else plan.objective - plan.bound
+    gap = ahead / abs(plan.objective)
+    if gap < -TOLERANCE:
+        yield f"objective {plan.objective:.6g} is better than the bound {plan.bound:.6g}"
+    if plan.gap is None or not isclose(max(gap, 0.0), plan.gap, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+        yield f"bound {plan.bound:.6g} and objective {plan.objective:.6g} are {gap:.2e} apart, not {plan.gap}"
+    asked = plan.inputs.problem.search.relative_gap
+    if plan.termination is Termination.OPTIMAL and gap > asked * (1 + 1e-3) + 2e-6:
+        yield f"gap {gap:.2e} where optimal means {asked:.2e}"

@@ -103,7 +103,8 @@ def limit_uses(plan: Plan) -> Iterator[LimitUse]:
         yield LimitUse("budget", plan.cost_usd_per_hour, budget, "$/h", left < cheapest)
     for gpu in gpu_types_on_offer(problem):
         stock = sum(offer.max_units * offer.num_gpus for offer in offers if offer.gpu == gpu)
-        used = plan.gpu_counts.get(gpu, 0)
+        idle = sum(rented.idle_gpus for rented in plan.machines if problem.offers.offers[rented.offer].gpu == gpu)
+        used = plan.gpu_counts.get(gpu, 0) + idle
         yield LimitUse(f"stock of {gpu}", used, stock, "GPUs", used == stock)
         cap = problem.limits.max_gpus.get(gpu)
         if cap is not None:
@@ -120,7 +121,7 @@ def _changes(problem: PlanProblem) -> Iterator[tuple[str, PlanProblem]]:
         mine = [index for index, offer in enumerate(offers) if offer.gpu == gpu and offer.max_units > 0]
         cheapest = min(mine, key=lambda index: offers[index].price_usd_per_gpu_hour)
         offers[cheapest] = replace(offers[cheapest], stock=offers[cheapest].max_units + 1)
-        caps = {name: cap + (name == gpu) for name, cap in limits.max_gpus.items()}
+        caps = {name: cap + offers[cheapest].num_gpus * (name == gpu) for name, cap in limits.max_gpus.items()}
         unit = f"one more {gpu}" if offers[cheapest].num_gpus == 1 else f"one more machine of {offers[cheapest].label}"
         yield (
             unit,

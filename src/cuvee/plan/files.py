@@ -45,7 +45,7 @@ def load_plan(path: Path | str) -> Plan:
     text = read_text(Path(path), max_mb=100.0)
     try:
         record = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: broken JSON, or a number of over 4300 digits
         raise InputError(
             f"{path}: {error}", expected="a plan file in JSON", remedy="write one: cuvee plan --json"
         ) from error

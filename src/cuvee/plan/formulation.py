@@ -14,7 +14,7 @@ docs/formulation.md shows the step. w runs over the (model, workload type) pairs
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,8 @@ from cuvee.plan.problem import Limits, Objective, PlanProblem
 from cuvee.plan.program import Array, Program
 
 COST_TIE_BREAK = 1e-6
-"""Weight of cost under the throughput objective, relative to the budget [-]: of two equally fast
-plans the cheaper one."""
+"""Weight of money under the throughput objective [-]: what all the money takes off theta, which is at most 1; of two
+equally fast plans the cheaper one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +36,8 @@ class Layout:
     Attributes
         pair_candidate, pair_workload    c and w of each z column, shape (num_pairs,); w counts over all models.
         machine_offer                    o of each u column, shape (num_machines,).
-        demand_req_per_s                 lambda_w, shape (num_workloads,).
-        tie_break                        Most that the price on money can take off theta [-].
+        demand_req_per_s                 lambda_w times `_demand_scale`: what theta = 1 stands for in the program,
+                                         shape (num_workloads,).
         rate                             h_cw, 0 across models [req/s], shape (num_candidates, num_workloads).
     """
 
@@ -47,7 +47,6 @@ class Layout:
     machine_offer: NDArray[np.int64]
     demand_req_per_s: Array
     rate: Array
-    tie_break: float = 0.0
 
     @property
     def busy(self) -> NDArray[np.int64]:
@@ -80,8 +79,10 @@ def build_program(problem: PlanProblem, candidates: CandidateSet) -> tuple[Progr
     define_stock(program, layout, candidates, offers)
     define_budget(program, layout, candidates, problem.limits, offers)
     define_caps(program, layout, candidates, problem.limits, offers)
-    tie_break = define_objective(program, layout, candidates, problem, offers)
-    return program, replace(layout, tie_break=tie_break)
+    if problem.objective is Objective.COST:
+        define_cover(program, layout)
+    define_objective(program, layout, candidates, problem, offers)
+    return program, layout
 
 
 def _layout(problem: PlanProblem, candidates: CandidateSet) -> Layout:
@@ -97,7 +98,27 @@ def _layout(problem: PlanProblem, candidates: CandidateSet) -> Layout:
         dtype=np.int64,
     )
     demand = np.concatenate([np.array(rates) for rates in problem.rates_req_per_s])
+    demand *= _demand_scale(demand, rate, candidates, problem)
     return Layout(len(candidates), pair_candidate, pair_workload, machine_offer, demand, rate)
+
+
+def _demand_scale(demand_req_per_s: Array, rate: Array, candidates: CandidateSet, problem: PlanProblem) -> float:
+    """Scale that keeps theta near 1, where the solver's absolute tolerances mean something [-].
+
+    Cost: 1, since theta = 1 is the demand itself. Throughput: only the mix counts, so theta counts in units of what
+    the money could buy with each type on its best candidate per dollar: above any plan's rate.
+    """
+    per_dollar = (rate / candidates.price_usd_per_hour[:, None]).max(axis=0)
+    if problem.objective is Objective.COST or not (per_dollar > 0).all():
+        return 1.0
+    return float(most_money(problem) / (demand_req_per_s / per_dollar).sum())
+
+
+def most_money(problem: PlanProblem) -> float:
+    """The budget, or the price of all stock where that is less [$/h]."""
+    stock = sum(offer.max_units * offer.price_usd_per_hour for offer in problem.offers.offers)
+    budget = problem.limits.budget_usd_per_hour
+    return stock if budget is None else min(budget, stock)
 
 
 def _most_copies(candidates: CandidateSet, limits: Limits, offers: tuple[Offer, ...]) -> Array:
@@ -112,12 +133,23 @@ def _most_copies(candidates: CandidateSet, limits: Limits, offers: tuple[Offer, 
 
 
 def define_demand(program: Program, layout: Layout) -> None:
-    """sum_c h_cw z_cw >= theta lambda_w for each w: every workload type is served theta times."""
+    """sum_c (h_cw / lambda_w) z_cw >= theta for each w: every workload type is served theta times."""
     for workload, demanded in enumerate(layout.demand_req_per_s):
         pairs = np.flatnonzero(layout.pair_workload == workload)
         columns = np.append(layout.busy[pairs], layout.load_factor)
         rates = layout.rate[layout.pair_candidate[pairs], workload]
-        program.add_row(f"demand[{workload}]", columns, np.append(rates, -demanded), lower=0.0)
+        program.add_row(f"demand[{workload}]", columns, np.append(rates / demanded, -1.0), lower=0.0)
+
+
+def define_cover(program: Program, layout: Layout) -> None:
+    """sum_(c: h_cw > 0) y_c >= 1 for each w, where theta is fixed: every type has a replica.
+
+    Implied by demand and capacity, but not for a solver that takes y = 1e-7 for a whole number: a demand that small
+    would be served by nothing.
+    """
+    for workload in range(layout.rate.shape[1]):
+        able = np.flatnonzero(layout.rate[:, workload])
+        program.add_row(f"cover[{workload}]", able, np.ones(len(able)), lower=1.0)
 
 
 def define_capacity(program: Program, layout: Layout) -> None:
@@ -208,27 +240,13 @@ def define_caps(
 
 def define_objective(
     program: Program, layout: Layout, candidates: CandidateSet, problem: PlanProblem, offers: tuple[Offer, ...]
-) -> float:
-    """Throughput: maximise theta, cheaper first among equals. Cost: minimise money with theta = 1.
-
-    Returns         the most that the price on money can take off theta [-].
-    """
+) -> None:
+    """Throughput: maximise theta, cheaper first among equals. Cost: minimise money with theta = 1."""
     columns, costs = weigh_columns(layout, candidates, offers, gpu_prices(offers))
     if problem.objective is Objective.COST:
         program.cost[columns] = costs
         program.lower[layout.load_factor] = program.upper[layout.load_factor] = 1.0
-        return 0.0
+        return
     program.maximize = True
     program.cost[layout.load_factor] = 1.0
-    budget = problem.limits.budget_usd_per_hour or 1.0
-    tie_break = COST_TIE_BREAK * _rough_load_factor(layout, candidates, budget)
-    program.cost[columns] = -tie_break * costs / budget
-    return tie_break
-
-
-def _rough_load_factor(layout: Layout, candidates: CandidateSet, budget: float) -> float:
-    """The budget spread over types by demand, each on its best candidate per dollar: above any plan's theta [-]."""
-    per_dollar = (layout.rate / candidates.price_usd_per_hour[:, None]).max(axis=0)
-    if not (per_dollar > 0).all():
-        return 1.0
-    return float(budget / (layout.demand_req_per_s / per_dollar).sum())
+    program.cost[columns] = -COST_TIE_BREAK * costs / most_money(problem)

@@ -11,7 +11,7 @@ from cuvee.catalog.gpus import load_gpu_types
 from cuvee.errors import DoesNotFitError
 from cuvee.plan.candidates import CandidateSet, affordable, generate_candidates
 from cuvee.plan.dominance import prune_dominated
-from cuvee.plan.formulation import Layout, build_program, gpu_prices, usable_gpus
+from cuvee.plan.formulation import COST_TIE_BREAK, Layout, build_program, gpu_prices, usable_gpus
 from cuvee.plan.infeasible import explain_infeasible
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Program, Termination, solve
@@ -122,10 +122,12 @@ def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
     answer = solve(program, problem.search)
     if not len(answer.x):
         return _without_plan(prepared, answer.termination, answer.seconds, explain=explain)
-    if answer.x[layout.load_factor] <= ZERO_LOAD and answer.termination is Termination.OPTIMAL:
-        return _without_plan(prepared, Termination.INFEASIBLE, answer.seconds, explain=explain)
     copies = np.round(answer.x[: layout.num_candidates]).astype(np.int64)
     settled = settle(program, layout, copies, prepared)
+    if settled.x[layout.load_factor] <= ZERO_LOAD:
+        proven = answer.termination is Termination.OPTIMAL
+        nothing = Termination.INFEASIBLE if proven else Termination.NOTHING_FOUND
+        return _without_plan(prepared, nothing, answer.seconds, explain=explain)
     result = read_plan(prepared, layout, copies, settled, answer)
     if not explain:
         return result
@@ -141,8 +143,11 @@ def settle(program: Program, layout: Layout, copies: NDArray[np.int64], prepared
     fixed.maximize = True
     fixed.lower, fixed.upper = program.lower.copy(), program.upper.copy()
     fixed.lower[: layout.num_candidates] = fixed.upper[: layout.num_candidates] = copies
-    fixed.upper[layout.load_factor] = np.inf
-    return solve(fixed, prepared.problem.search)
+    fixed.lower[layout.load_factor], fixed.upper[layout.load_factor] = 0.0, np.inf
+    # The fleet keeps its limits already, but for rounding: a hair above one must not leave it without an assignment.
+    limits = layout.rate.shape[1] + layout.num_candidates
+    fixed.row_upper = [*program.row_upper[:limits], *[np.inf] * (len(program.row_upper) - limits)]
+    return solve(fixed, replace(prepared.problem.search, time_limit_s=None))
 
 
 def read_plan(
@@ -181,7 +186,7 @@ def read_plan(
         makespan_s=problem.num_requests / rate,
         cost_usd_per_hour=cost,
         groups=groups,
-        assignment=_assignment(problem, layout, shares, ids),
+        assignment=_assignment(problem, shares, ids),
         machines=machines,
         runners_up=(),
         num_candidates_generated=prepared.candidates.num_generated,
@@ -200,7 +205,7 @@ def _bound(answer: Answer, layout: Layout, objective: float, problem: PlanProble
         return None
     if problem.objective is Objective.COST:
         return min(answer.bound, objective)
-    return max((answer.bound + layout.tie_break) * float(layout.demand_req_per_s.sum()), objective)
+    return max((answer.bound + COST_TIE_BREAK) * float(layout.demand_req_per_s.sum()), objective)
 
 
 def _by_falling_cost(candidates: CandidateSet, copies: NDArray[np.int64]) -> list[int]:
@@ -262,20 +267,22 @@ def _finite(value: np.float64) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _assignment(
-    problem: PlanProblem, layout: Layout, shares: NDArray[np.float64], ids: dict[int, str]
-) -> tuple[AssignmentRow, ...]:
-    kinds = [(entry.model.name, kind) for entry in problem.models for kind in entry.demand.types]
+def _assignment(problem: PlanProblem, shares: NDArray[np.float64], ids: dict[int, str]) -> tuple[AssignmentRow, ...]:
+    kinds = [
+        (entry.model.name, kind, rate)
+        for entry, rates in zip(problem.models, problem.rates_req_per_s, strict=True)
+        for kind, rate in zip(entry.demand.types, rates, strict=True)
+    ]
     return tuple(
         AssignmentRow(
             model,
             kind.name,
             kind.input_tokens,
             kind.output_tokens,
-            float(layout.demand_req_per_s[column]),
+            rate,
             {ids[row]: float(shares[row, column]) for row in sorted(ids) if shares[row, column] > 0},
         )
-        for column, (model, kind) in enumerate(kinds)
+        for column, (model, kind, rate) in enumerate(kinds)
     )
 
 

@@ -95,6 +95,10 @@ class SearchOptions:
             raise InputError(f"relative_gap = {self.relative_gap!r}", expected="a share in [0, 1)")
         if self.time_limit_s is not None and not self.time_limit_s > 0:
             raise InputError(f"time_limit_s = {self.time_limit_s!r}", expected="seconds above 0")
+        if not 0 <= self.seed < 2**31:
+            raise InputError(f"seed = {self.seed!r}", expected="a whole number from 0 to 2147483647")
+        if not 0 <= self.threads <= 1024:
+            raise InputError(f"threads = {self.threads!r}", expected="0 to 1024")
 
 
 @dataclass(frozen=True)

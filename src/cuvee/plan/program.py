@@ -155,6 +155,9 @@ def _set_options(highs: Any, options: SearchOptions) -> None:
         settings["time_limit"] = float(options.time_limit_s)
     for name, value in settings.items():
         highs.setOptionValue(name, value)
+    if options.threads:
+        # All solves of a process share one pool, which refuses another number of threads than it was made with.
+        highs.resetGlobalScheduler(True)
 
 
 def _to_highs(highspy: Any, program: Program) -> Any:

@@ -53,7 +53,8 @@ def find_runners_up(
 def _earnings(layout: Layout, program: Program, relaxed: Answer) -> tuple[Array, np.ndarray]:
     """max_w pi_w h_cw and the w that attains it, per candidate."""
     num_workloads = layout.rate.shape[1]
-    values = np.abs(relaxed.row_dual[:num_workloads])  # define_demand adds these rows first
+    # define_demand adds these rows first, each divided by its demand.
+    values = np.abs(relaxed.row_dual[:num_workloads]) / layout.demand_req_per_s
     earned = layout.rate * values
     return earned.max(axis=1), earned.argmax(axis=1)
 
@@ -63,6 +64,8 @@ def _charges(layout: Layout, program: Program, relaxed: Answer) -> Array:
     charges = np.abs(program.cost[: layout.num_candidates])
     skipped = layout.rate.shape[1] + layout.num_candidates  # demand and capacity rows are not limits
     for row in range(skipped, len(program.row_names)):
+        if program.row_names[row].startswith("cover"):
+            continue
         columns = program.columns[row]
         copies = columns < layout.num_candidates
         charges[columns[copies]] += np.abs(relaxed.row_dual[row]) * program.values[row][copies]

@@ -17,7 +17,7 @@ from cuvee.report.style import heat_cell, new_table, rate, rule, share_glyph, ti
 WIDTH = 100
 """Columns everything fits into."""
 
-MOST_GLYPHS = 20
+MOST_GLYPHS = 12
 """Workload types that fit the decision table as one glyph each; above, only the heat table shows them."""
 
 GROUPS_PER_HEAT_TABLE = 9
@@ -57,7 +57,9 @@ def _decision_table(plan: Plan, console: Console) -> RenderableType:
     several = len(plan.inputs.problem.models) > 1
     for header in ("", "id"):
         table.add_column(header, no_wrap=True)
-    for header in (*(["model"] if several else []), "replica", "deployment"):
+    if several:
+        table.add_column("model", no_wrap=True)
+    for header in ("replica", "deployment"):
         table.add_column(header, overflow="fold")
     for header in ("copies", "req/s", "$/h", "busy"):
         table.add_column(header, justify="right", no_wrap=True, min_width=len(header))
