@@ -83,6 +83,8 @@ PUBLIC_NAMES = (
     "load_plan",
     # the rest
     "CuveeError",
+    "InputError",
+    "DoesNotFitError",
     "__version__",
 )
 """`cuvee.__all__`, in the order a plan comes about."""

@@ -1,5 +1,6 @@
-"""How fast a replica serves a workload: the throughput table and its providers."""
+"""How fast a replica serves a workload; call it to fill a table: `cuvee.profile(configs, workloads, ...)`."""
 
+from cuvee._verbs import make_verb
 from cuvee.profile.analytic import AnalyticProvider
 from cuvee.profile.engine import ENGINES, EngineSettings, find_engine
 from cuvee.profile.measured import MeasuredRate, TableProvider
@@ -29,3 +30,5 @@ __all__ = [
     "require_fit",
     "split_layers",
 ]
+
+make_verb(__name__, "cuvee.profile.providers:profile")
