@@ -51,6 +51,15 @@ def tensor_parallel_sizes(model: ModelSpec, offer: Offer) -> list[int]:
     ]
 
 
+def _packs(num_gpus: int, offer: Offer) -> bool:
+    """Whether blocks of `num_gpus` GPUs can be counted on to share machines of `offer` without gaps.
+
+    Units of one GPU are rented where they are needed. In whole machines only powers of two fill every gap, so other
+    pipelines are taken to spread over machines: their tensor-parallel groups pack, their stages use the network.
+    """
+    return offer.num_gpus == 1 or num_gpus.bit_count() == 1
+
+
 def _single_type(
     entry: ModelDemand, index: int, offer: Offer, gpus: Mapping[str, GpuType], max_stages: int
 ) -> Iterator[Placement]:
@@ -63,7 +72,7 @@ def _single_type(
             if total > available or total * gpus[offer.gpu].usable_memory_gb < needed_gb:
                 continue
             stages = tuple(Stage(offer.gpu, size, layers) for layers in split_layers(model.num_layers, depth))
-            spans = total > offer.machine_gpus
+            spans = total > offer.machine_gpus or not _packs(total, offer)
             yield Placement(
                 ReplicaConfig(model.name, stages, entry.precision, entry.kv_precision, spans), ((index, total),)
             )

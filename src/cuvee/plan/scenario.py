@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cuvee.catalog import load_gpu_types, load_model, load_offers
+from cuvee.catalog import find_gpu, load_gpu_types, load_model, load_offers
 from cuvee.catalog.offer import OfferSet
 from cuvee.errors import InputError, UnknownNameError
 from cuvee.files import read_text
@@ -210,22 +210,29 @@ def prepare_scenario(scenario: Scenario, *, folder: Path | None = None, name: st
 
 def resolve_problem(scenario: Scenario, folder: Path | None = None) -> PlanProblem:
     """The planning problem that `scenario` names."""
-    limits = scenario.limits
     budget = scenario.budget_usd_per_hour
     if budget is None and scenario.objective is Objective.THROUGHPUT:
         budget = DEFAULT_BUDGET_USD_PER_HOUR
+    offers = _offers(scenario, folder)
     return PlanProblem(
         tuple(_model_demands(scenario, folder)),
-        _offers(scenario, folder),
-        Limits(
-            budget,
-            limits.max_gpus,
-            limits.max_gpus_per_seller,
-            limits.max_usd_per_hour_per_gpu,
-            limits.max_usd_per_hour_per_seller,
-        ),
+        offers,
+        _limits(scenario.limits, budget, {offer.seller for offer in offers.offers}),
         scenario.objective,
         SearchOptions(**scenario.search.model_dump()),
+    )
+
+
+def _limits(limits: ScenarioLimits, budget: float | None, sellers: set[str]) -> Limits:
+    """The caps under canonical GPU names; a name that nobody knows would be a cap that silently does nothing."""
+    for name in {*limits.max_gpus_per_seller, *limits.max_usd_per_hour_per_seller} - sellers:
+        raise UnknownNameError("seller in limits", name, sellers, remedy="list the offers with: cuvee offers")
+    return Limits(
+        budget,
+        {find_gpu(name).name: cap for name, cap in limits.max_gpus.items()},
+        limits.max_gpus_per_seller,
+        {find_gpu(name).name: cap for name, cap in limits.max_usd_per_hour_per_gpu.items()},
+        limits.max_usd_per_hour_per_seller,
     )
 
 
