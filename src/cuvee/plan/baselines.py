@@ -42,7 +42,7 @@ class Baseline:
 def single_type(prepared: PreparedProblem, gpu: str) -> Baseline:
     """Best plan on one GPU type within the stock."""
     others = [index for index, offer in enumerate(prepared.problem.offers.offers) if offer.gpu != gpu]
-    alone = ~prepared.candidates.usage[:, others].any(axis=1)
+    alone = np.asarray(~prepared.candidates.usage[:, others].any(axis=1))
     # Pruning among all candidates is pruning among these: what replaces one takes no other offer than it does.
     return Baseline(f"only {gpu}", same_stock=True, plan=plan_prepared(_select(prepared, alone), explain=False))
 
@@ -132,9 +132,10 @@ def greedy(prepared: PreparedProblem) -> Baseline:
     serves = _mix_rate(prepared, layout)
     value = serves / prepared.candidates.price_usd_per_hour
     model_of = prepared.candidates.model_index
+    models = range(len(prepared.problem.models))
     copies = np.zeros(layout.num_candidates, dtype=np.int64)
     while True:
-        served = np.array([serves[model_of == model] @ copies[model_of == model] for model in np.unique(model_of)])
+        served = np.array([serves[model_of == model] @ copies[model_of == model] for model in models])
         if prepared.problem.objective is Objective.COST and (served >= 1).all():
             break
         # The least served model is the bottleneck: only more of it helps.

@@ -108,7 +108,7 @@ def _demand_scale(demand_req_per_s: Array, rate: Array, candidates: CandidateSet
     Cost: 1, since theta = 1 is the demand itself. Throughput: only the mix counts, so theta counts in units of what
     the money could buy with each type on its best candidate per dollar: above any plan's rate.
     """
-    per_dollar = (rate / candidates.price_usd_per_hour[:, None]).max(axis=0)
+    per_dollar = (rate / candidates.price_usd_per_hour[:, None]).max(axis=0, initial=0.0)
     if problem.objective is Objective.COST or not (per_dollar > 0).all():
         return 1.0
     return float(most_money(problem) / (demand_req_per_s / per_dollar).sum())

@@ -62,20 +62,32 @@ def _demand_only(program: Program, layout: Layout, candidates: CandidateSet, pro
 
 
 def _least_slack(program: Program, rows: list[int], problem: PlanProblem) -> list[tuple[int, float]]:
-    """Rows and the slack each needs, least money in total; empty where no slack on them helps."""
+    """Rows and the slack each needs, least money in total; empty where no slack on them helps.
+
+    Notes           Slack on the stock of whole machines is more machines, which cost what machines cost: it stands in
+                    every row where they do. Slack on any other row is more of its upper side.
+    """
     size = len(program.cost)
+    slack_of = {row: size + position for position, row in enumerate(rows)}
+    machines = {
+        int(program.columns[row][-1]): slack  # define_stock adds u_o last
+        for row, slack in slack_of.items()
+        if _rents_machines(program.row_names[row], problem)
+    }
     weights = [_weight_usd(program.row_names[row], problem) for row in rows]
     elastic = Program(
         np.append(program.cost, weights),
         np.append(program.lower, np.zeros(len(rows))),
         np.append(program.upper, np.full(len(rows), np.inf)),
-        np.append(program.whole, np.zeros(len(rows), dtype=bool)),
+        np.append(program.whole, [slack in machines.values() for slack in slack_of.values()]),
         maximize=False,
     )
     for row, name in enumerate(program.row_names):
         columns, values = program.columns[row], program.values[row]
-        if row in rows:
-            columns, values = np.append(columns, size + rows.index(row)), np.append(values, -1.0)
+        if row in slack_of and slack_of[row] not in machines.values():
+            columns, values = np.append(columns, slack_of[row]), np.append(values, -1.0)
+        for unit in set(columns.tolist()) & machines.keys():
+            columns, values = np.append(columns, machines[unit]), np.append(values, values[columns == unit])
         elastic.add_row(name, columns, values, lower=program.row_lower[row], upper=program.row_upper[row])
     answer = solve(elastic, replace(problem.search, relative_gap=CHEAP_GAP))
     if answer.termination is Termination.INFEASIBLE or not len(answer.x):
@@ -84,14 +96,19 @@ def _least_slack(program: Program, rows: list[int], problem: PlanProblem) -> lis
     return [(row, float(amount)) for row, amount in zip(rows, slack, strict=True) if amount > 1e-6]
 
 
+def _rents_machines(name: str, problem: PlanProblem) -> bool:
+    match = re.fullmatch(r"stock\[(\d+)\]", name)
+    return match is not None and problem.offers.offers[int(match[1])].num_gpus > 1
+
+
 def _weight_usd(name: str, problem: PlanProblem) -> float:
-    """What a unit of slack on a limit is taken to cost [$/h]: money is money, a GPU its price."""
+    """What a unit of slack on a limit is taken to cost [$/h]: money is money, a GPU or machine its price."""
     offers = problem.offers.offers
     match = re.fullmatch(r"(\w+)\[(.*)\]", name)
     if match is None or match[1].startswith("max_usd"):
         return 1.0
     if match[1] == "stock":
-        return offers[int(match[2])].price_usd_per_gpu_hour
+        return offers[int(match[2])].price_usd_per_hour
     return float(np.mean(gpu_prices(offers)))
 
 
@@ -103,7 +120,8 @@ def _describe(name: str, slack: float, problem: PlanProblem) -> str:
         return f"the budget of {budget:g} $/h is too small, {needed:.2f} $/h is enough (--budget {needed:.2f})"
     family, key = match[1], match[2]
     if family == "stock":
-        return f"{np.ceil(slack - 1e-6):.0f} more GPUs of {problem.offers.offers[int(key)].label} are needed"
+        what = "machines" if _rents_machines(name, problem) else "GPUs"
+        return f"{np.ceil(slack - 1e-6):.0f} more {what} of {problem.offers.offers[int(key)].label} are needed"
     if family.startswith("max_usd"):
         return f"{family} of {key} needs {slack:.2f} $/h more"
     return f"{family} of {key} needs {np.ceil(slack - 1e-6):.0f} GPUs more"

@@ -24,7 +24,7 @@ from cuvee.plan.result import (
     RentedGpus,
     RentedMachines,
 )
-from cuvee.plan.runners_up import find_runners_up
+from cuvee.plan.runners_up import find_runners_up, fractional
 from cuvee.profile.analytic import AnalyticProvider
 from cuvee.profile.engine import EngineSettings, find_engine
 from cuvee.profile.memory import free_bytes_per_gpu
@@ -131,7 +131,7 @@ def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
     result = read_plan(prepared, layout, copies, settled, answer)
     if not explain:
         return result
-    relaxed = solve(program.relaxed(), problem.search)
+    relaxed = solve(fractional(program, layout), problem.search)
     return replace(result, runners_up=find_runners_up(prepared.candidates, layout, program, relaxed, copies, problem))
 
 

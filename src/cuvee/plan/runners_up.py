@@ -50,6 +50,22 @@ def find_runners_up(
     return tuple(found.values())
 
 
+def fractional(program: Program, layout: Layout) -> Program:
+    """The relaxation whose shadow prices say what a replica is worth.
+
+    Without what only helps the search: bounds on copies repeat stock and budget, cover rows repeat the demand, and
+    both would keep part of the shadow price for themselves.
+    """
+    relaxed = program.relaxed()
+    relaxed.upper = program.upper.copy()
+    relaxed.upper[: layout.num_candidates] = np.inf
+    relaxed.row_lower = [
+        -np.inf if name.startswith("cover") else lower
+        for name, lower in zip(program.row_names, program.row_lower, strict=True)
+    ]
+    return relaxed
+
+
 def _earnings(layout: Layout, program: Program, relaxed: Answer) -> tuple[Array, np.ndarray]:
     """max_w pi_w h_cw and the w that attains it, per candidate."""
     num_workloads = layout.rate.shape[1]
@@ -64,8 +80,6 @@ def _charges(layout: Layout, program: Program, relaxed: Answer) -> Array:
     charges = np.abs(program.cost[: layout.num_candidates])
     skipped = layout.rate.shape[1] + layout.num_candidates  # demand and capacity rows are not limits
     for row in range(skipped, len(program.row_names)):
-        if program.row_names[row].startswith("cover"):
-            continue
         columns = program.columns[row]
         copies = columns < layout.num_candidates
         charges[columns[copies]] += np.abs(relaxed.row_dual[row]) * program.values[row][copies]

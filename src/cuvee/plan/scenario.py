@@ -147,7 +147,8 @@ def load_scenario(path: Path | str) -> Scenario:
     text = read_text(path, max_mb=10.0)
     try:
         record = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+    # PyYAML lets its scalar constructors fail with whatever they hit, e.g. on the date 2026-99-99.
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError, LookupError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise InputError(
@@ -171,7 +172,7 @@ def parse_scenario(record: dict[str, Any], *, where: str) -> Scenario:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "scenario"
-        arrived = "" if isinstance(first["input"], dict) else f" = {first['input']!r:.80}"
+        arrived = "" if isinstance(first["input"], dict) else f" = {_shown(first['input'])}"
         unknown = first["type"] == "extra_forbidden"
         expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
         raise InputError(
@@ -181,9 +182,18 @@ def parse_scenario(record: dict[str, Any], *, where: str) -> Scenario:
         ) from error
 
 
+def _shown(value: object) -> str:
+    """The value as it arrived, or its kind where it may be endless: aliases let a short file hold a huge list."""
+    if isinstance(value, (list, tuple, dict, set)) or (isinstance(value, int) and value.bit_length() > 200):
+        return f"a {type(value).__name__}"
+    return f"{value!r:.80}"
+
+
 def scenario_to_yaml(scenario: Scenario) -> str:
     """The scenario as YAML, every default written out."""
-    return yaml.safe_dump(scenario.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    record = scenario.model_dump(mode="json", exclude_none=True)
+    record["search"]["time_limit_s"] = scenario.search.time_limit_s  # null is "no limit", not the default
+    return yaml.safe_dump(record, sort_keys=False)
 
 
 def prepare_scenario(scenario: Scenario, *, folder: Path | None = None, name: str = "") -> PreparedProblem:

@@ -1,0 +1,43 @@
+"""The worked example solved once, and the shared traces."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cuvee.plan.planner import PreparedProblem, plan_prepared
+from cuvee.plan.result import Plan
+from cuvee.plan.scenario import parse_scenario, prepare_scenario
+from tests.plan.instances import WORKED_RATES, prepare_tiny, worked_problem
+
+SHARED_TRACES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "traces"
+
+
+@pytest.fixture(scope="session")
+def worked() -> PreparedProblem:
+    return prepare_tiny(worked_problem(), WORKED_RATES)
+
+
+@pytest.fixture(scope="session")
+def worked_plan(worked: PreparedProblem) -> Plan:
+    return plan_prepared(worked)
+
+
+@pytest.fixture(scope="session")
+def shared_trace() -> Callable[[str], Path]:
+    """Path of a shared trace; skips the test where the shared data are absent."""
+
+    def find(name: str) -> Path:
+        path = SHARED_TRACES / name
+        if not path.is_file():
+            pytest.skip(f"{name} is not in ../shared/data/traces")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def paper_prepared() -> PreparedProblem:
+    """Llama-3 70B on the paper's second stock at 60 $/h: some 360 candidates."""
+    record = {"offers": "paper-avail-2", "budget_usd_per_hour": 60.0}
+    return prepare_scenario(parse_scenario(record, where="test"))

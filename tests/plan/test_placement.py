@@ -1,0 +1,175 @@
+"""Which replicas are candidates: sizes, depth, memory, pairs of types, layers, stock."""
+
+from dataclasses import replace
+
+import pytest
+
+from cuvee.catalog.model import ModelSpec
+from cuvee.catalog.models import load_model
+from cuvee.plan.candidates import affordable, generate_candidates
+from cuvee.plan.layers import balanced_splits
+from cuvee.plan.placement import list_placements, tensor_parallel_sizes
+from cuvee.plan.problem import SearchOptions
+from tests.plan.instances import GPUS, HandProvider, demand, gpu, label, offer, problem
+
+DEEP = ModelSpec("tiny", 24, 64, 8, 8, 16, 128, 1000, 10_000)
+
+
+def placements(offers, *, model=DEEP, gpus=GPUS, **search):
+    asked = problem(offers, [demand(1.0)], budget=100.0, search=SearchOptions(**search))
+    entry = replace(asked.models[0], model=model)
+    return list(list_placements(entry, replace(asked, models=(entry,)), gpus))
+
+
+def labels(offers, **options):
+    return [label(placement.config) for placement in placements(offers, **options)]
+
+
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "machine_gpus", "sizes"),
+    [
+        (64, 8, 8, [1, 2, 4, 8]),
+        (64, 8, 4, [1, 2, 4]),  # tempting: 8, which the heads allow and the machine does not
+        (64, 8, 6, [1, 2, 4]),
+        (64, 4, 16, [1, 2, 4, 8, 16]),  # 8 and 16 hold each KV head two and four times
+        (40, 10, 8, [1, 2]),  # phi-4: 4 and 8 divide the 40 heads, and neither divides nor is a multiple of 10
+        (12, 12, 8, [1, 2, 4]),
+        (8, 1, 8, [1, 2, 4, 8]),
+        (7, 7, 8, [1]),
+    ],
+)
+def test_tensor_parallel_sizes(heads, kv_heads, machine_gpus, sizes):
+    """Powers of two within the machine that divide the heads and map onto the KV heads."""
+    model = ModelSpec("tiny", 2, 64, heads, kv_heads, 16, 128, 1000, 10_000)
+    assert tensor_parallel_sizes(model, offer("t1", 1.0, machine_gpus=machine_gpus)) == sizes
+
+
+def test_phi_4():
+    """phi-4 of the catalogue has 10 KV heads: TP1 and TP2 only, in a machine of eight."""
+    model = load_model("phi-4")
+    assert model.num_kv_heads == 10
+    assert tensor_parallel_sizes(model, offer("t1", 1.0, machine_gpus=8)) == [1, 2]
+
+
+def test_one_type():
+    """Sizes times depths, as far as the stock goes: TP2 PP2 takes 4 of 4 GPUs, TP1 PP3 three."""
+    found = labels([offer("t1", 1.0, 4)], max_pipeline_stages=3)
+    assert found == ["t1", "t1+t1", "t1+t1+t1", "t1*2", "t1*2+t1*2"]
+    assert labels([offer("t1", 1.0, 3)], max_pipeline_stages=3) == ["t1", "t1+t1", "t1+t1+t1", "t1*2"]
+    assert labels([offer("t1", 1.0, 0)]) == []
+    assert labels([offer("t1", 1.0, 4)], max_pipeline_stages=1) == ["t1", "t1*2"]
+
+
+def test_stock_of_machines_counts_their_gpus():
+    """Two machines of two hold a pipeline of two TP2 stages."""
+    assert "t1*2+t1*2" in labels([offer("t1", 2.0, 2, num_gpus=2)], max_pipeline_stages=2)
+
+
+def test_no_more_stages_than_layers():
+    """A model of 2 layers has pipelines of 2 stages at most."""
+    shallow = replace(DEEP, num_layers=2)
+    assert max(len(each.config.stages) for each in placements([offer("t1", 1.0, 8)], model=shallow)) == 2
+
+
+def test_memory():
+    """Replicas whose memory is below the weights are not generated: 2.5 GPUs' worth of weights needs three."""
+    weights_gb = DEEP.weight_bytes("bf16") / 1e9
+    small = {"t1": gpu("t1", memory_gb=weights_gb / 2.5)}
+    found = [each.config.num_gpus for each in placements([offer("t1", 1.0, 8, machine_gpus=8)], gpus=small)]
+    assert min(found) == 3
+
+
+def test_spans_machines():
+    """A pipeline within the GPUs of one machine stays inside it; one GPU more and it crosses the network."""
+    spans = {
+        label(each.config): each.config.spans_machines
+        for each in placements([offer("t1", 1.0, 3, machine_gpus=2)], max_pipeline_stages=3)
+    }
+    assert spans == {"t1": False, "t1+t1": False, "t1*2": False, "t1+t1+t1": True}
+
+
+def mixed(first, second, **options):
+    return [each for each in placements([first, second], **options) if len(each.gpus_per_offer) == 2]
+
+
+def test_pairs():
+    """Two types make mixed pipelines in one order only: the slower memory first, the head on the faster."""
+    for offers in ([offer("t1", 1.0), offer("t2", 2.0)], [offer("t2", 2.0), offer("t1", 1.0)]):
+        found = mixed(*offers, max_mixed_stages=2)
+        assert {label(each.config) for each in found} == {"t1+t2", "t1+t2*2", "t1*2+t2", "t1*2+t2*2"}
+        for each in found:
+            assert each.config.spans_machines
+            assert each.config.num_layers == DEEP.num_layers
+            taken = {offers[index].gpu: count for index, count in each.gpus_per_offer}
+            assert taken == each.config.gpu_counts
+            assert [index for index, _ in each.gpus_per_offer] == [0, 1]
+    assert mixed(offer("t1", 1.0), offer("t2", 2.0), max_mixed_stages=0) == []
+    assert mixed(offer("t1", 1.0), offer("t2", 2.0), max_mixed_stages=1) == []
+
+
+def test_pairs_respect_stock_and_depth():
+    """With one t2 in stock no mixed pipeline takes two; none is deeper than asked."""
+    found = mixed(offer("t1", 1.0, 4), offer("t2", 2.0, 1), max_mixed_stages=3)
+    assert found
+    for each in found:
+        assert each.config.gpu_counts["t2"] == 1
+        assert len(each.config.stages) <= 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"seller": "other"}, {"region": "elsewhere"}, {"zone": "b"}, {"spot": True}, {"stock": 0}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_pairs_must_reach_each_other(changes):
+    """No pipeline over two sellers, regions or zones, over spot and on-demand, or on an empty offer."""
+    apart = replace(offer("t2", 2.0), **changes)
+    assert mixed(offer("t1", 1.0), apart) == []
+
+
+def test_pairs_of_spot_offers():
+    """Two spot offers of one place may be mixed; two offers of one GPU type are not."""
+    assert mixed(offer("t1", 1.0, spot=True), offer("t2", 2.0, spot=True))
+    assert mixed(offer("t1", 1.0), offer("t1", 2.0)) == []
+
+
+def splits(first, second, sizes=(1, 1), depths=(1, 1), num_layers=24):
+    return balanced_splits(replace(DEEP, num_layers=num_layers), (first, second), sizes, depths, "bf16")
+
+
+def test_layers_by_memory():
+    """The paper's: 24 layers over memory 1:2 are split 8 and 16. Tempting: 12 and 12."""
+    assert splits(gpu("a", memory_gb=40.0), gpu("b", memory_gb=80.0)) == [(12, 12), (8, 16)]
+
+
+def test_layers_by_speed():
+    """Bandwidth 1:3 and arithmetic 1:1 give 6 | 18 for decode, 12 | 12 for prefill, 8 | 16 for their mean."""
+    assert splits(gpu("a"), gpu("b", bandwidth_gb_per_s=3000.0)) == [(6, 18), (8, 16), (12, 12)]
+
+
+def test_layers_by_group():
+    """TP2 beside TP1 of the same type takes two thirds; two stages of TP1 beside one of TP1 a third each."""
+    assert splits(gpu("a"), gpu("b"), sizes=(2, 1)) == [(16, 8)]
+    assert splits(gpu("a"), gpu("b"), depths=(2, 1)) == [(8, 8, 8)]
+    assert splits(gpu("a"), gpu("b"), depths=(2, 1), num_layers=25) == [(9, 8, 8)]
+
+
+def test_layers_at_the_edge():
+    """Every stage gets a layer however slow it is; more stages than layers give no split."""
+    assert splits(gpu("a", 1.0, 1.0, 1.0), gpu("b"), num_layers=4) == [(1, 3)]
+    assert splits(gpu("a"), gpu("b", 1.0, 1.0, 1.0), depths=(1, 3), num_layers=4) == [(1, 1, 1, 1)]
+    assert splits(gpu("a"), gpu("b"), depths=(2, 2), num_layers=3) == []
+
+
+def test_candidates_carry_usage_and_price():
+    """A machine of four at 8 $/h: TP2 takes 2 GPUs of it, 4 $/h; a type without rate is no candidate."""
+    asked = problem([offer("t1", 8.0, 1, num_gpus=4, machine_gpus=4), offer("t2", 3.0)], [demand(1.0)], budget=5.0)
+    found = generate_candidates(asked, HandProvider({"t1*2": [1.0], "t1*4": [3.0], "t2": [0.0]}), GPUS)
+    assert [label(each.config) for each in found.placements] == ["t1*2", "t1*4"]
+    assert found.usage.tolist() == [[2, 0], [4, 0]]
+    assert found.price_usd_per_hour.tolist() == [4.0, 8.0]
+    assert [each.price_usd_per_hour(asked.offers.offers) for each in found.placements] == [4.0, 8.0]
+    assert found.num_generated > len(found)
+    assert len(affordable(found, 5.0)) == 1
+    assert len(affordable(found, None)) == 2
+    assert len(affordable(found, 8.0 - 1e-9)) == 2  # a price that adds up to the budget but for rounding

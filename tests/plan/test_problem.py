@@ -1,0 +1,107 @@
+"""Validation of what is asked, and what the solver may claim when it is stopped."""
+
+from dataclasses import replace
+
+import pytest
+
+from cuvee.catalog.offer import OfferSet
+from cuvee.errors import InputError
+from cuvee.plan.check import check
+from cuvee.plan.planner import plan_prepared
+from cuvee.plan.problem import Limits, ModelDemand, Objective, PlanProblem, SearchOptions
+from cuvee.plan.program import Termination
+from cuvee.plan.scenario import parse_scenario, prepare_scenario
+from tests.plan.instances import MODEL, WORKED_OFFERS, demand, problem
+
+OFFERS = OfferSet("tiny", WORKED_OFFERS, "", "")
+ENTRY = ModelDemand(MODEL, demand(1.0))
+
+
+@pytest.mark.parametrize(
+    ("build", "found"),
+    [
+        (lambda: Limits(0.0), "budget_usd_per_hour = 0.0"),
+        (lambda: Limits(-1.0), "budget_usd_per_hour = -1.0"),
+        (lambda: Limits(float("nan")), "budget_usd_per_hour = nan"),
+        (lambda: Limits(float("inf")), "budget_usd_per_hour = inf"),
+        (lambda: Limits(1.0, max_gpus={"t1": -1}), "max_gpus['t1'] = -1"),
+        (lambda: Limits(1.0, max_gpus_per_seller={"s": -1}), "max_gpus_per_seller['s']"),
+        (lambda: Limits(1.0, max_usd_per_hour_per_gpu={"t1": float("nan")}), "max_usd_per_hour_per_gpu['t1'] = nan"),
+        (lambda: Limits(1.0, max_usd_per_hour_per_seller={"s": float("inf")}), "max_usd_per_hour_per_seller"),
+        (lambda: SearchOptions(max_pipeline_stages=0), "max_pipeline_stages = 0"),
+        (lambda: SearchOptions(max_pipeline_stages=65), "max_pipeline_stages = 65"),
+        (lambda: SearchOptions(max_mixed_stages=-1), "max_mixed_stages = -1"),
+        (lambda: SearchOptions(max_mixed_stages=17), "max_mixed_stages = 17"),
+        (lambda: SearchOptions(relative_gap=-0.1), "relative_gap = -0.1"),
+        (lambda: SearchOptions(relative_gap=1.0), "relative_gap = 1.0"),
+        (lambda: SearchOptions(relative_gap=float("nan")), "relative_gap = nan"),
+        (lambda: SearchOptions(time_limit_s=0.0), "time_limit_s = 0.0"),
+        (lambda: SearchOptions(time_limit_s=float("nan")), "time_limit_s = nan"),
+        (lambda: SearchOptions(seed=-1), "seed = -1"),
+        (lambda: SearchOptions(seed=2**31), "seed = 2147483648"),
+        (lambda: SearchOptions(threads=-1), "threads = -1"),
+        (lambda: ModelDemand(MODEL, demand(1.0), precision="fp3"), "precision 'fp3'"),
+        (lambda: ModelDemand(MODEL, demand(1.0), kv_precision="int4"), "precision 'int4'"),
+        (lambda: PlanProblem((), OFFERS, Limits(1.0)), "without models"),
+        (lambda: PlanProblem((ENTRY, ENTRY), OFFERS, Limits(1.0)), "['tiny', 'tiny']"),
+        (lambda: PlanProblem((ENTRY,), OFFERS), "without a budget"),
+        (lambda: PlanProblem((ENTRY,), OFFERS, Limits(1.0), Objective.COST), "without an arrival rate"),
+    ],
+)
+def test_refused(build, found):
+    """A value out of range is refused as InputError that names it and what was expected."""
+    with pytest.raises(InputError) as caught:
+        build()
+    assert found in str(caught.value)
+    assert "expected: " in str(caught.value)
+
+
+def test_rates_of_one_model():
+    """Rates are the arrival rate times the shares; without an arrival rate they are the shares."""
+    known = problem(WORKED_OFFERS, [demand(3.0, 1.0, rate_req_per_s=8.0)], budget=1.0)
+    assert known.rates_req_per_s == ((6.0, 2.0),)
+    assert problem(WORKED_OFFERS, [demand(3.0, 1.0)], budget=1.0).rates_req_per_s == ((0.75, 0.25),)
+
+
+def test_rates_of_two_models():
+    """Two known rates stand; where one is not known both follow the request counts. Tempting: mix 8 req/s with 1."""
+    both = [demand(3.0, 1.0, rate_req_per_s=8.0), demand(12.0, rate_req_per_s=1.0)]
+    assert problem(WORKED_OFFERS, both, budget=1.0).rates_req_per_s == ((6.0, 2.0), (1.0,))
+    one = [both[0], replace(both[1], rate_req_per_s=None)]
+    asked = problem(WORKED_OFFERS, one, budget=1.0)
+    assert asked.rates_req_per_s == ((3 / 16, 1 / 16), (0.75,))
+    assert asked.num_requests == 16.0
+
+
+@pytest.mark.parametrize("time_limit_s", [1e-6, 1e-3, 0.05, 0.3])
+def test_a_stopped_solver_claims_no_more_than_it_has(paper_prepared, time_limit_s):
+    """Stopped early on a large instance: a checked plan with its bound, or nothing found; never infeasible."""
+    asked = paper_prepared.problem
+    search = replace(asked.search, time_limit_s=time_limit_s, relative_gap=0.0)
+    changed = replace(asked, search=search)
+    prepared = replace(paper_prepared, problem=changed, inputs=replace(paper_prepared.inputs, problem=changed))
+    plan = plan_prepared(prepared)
+    assert plan.termination is not Termination.INFEASIBLE
+    assert plan.has_plan == (plan.termination in (Termination.OPTIMAL, Termination.FEASIBLE))
+    if plan.has_plan and plan.bound is not None:
+        assert plan.bound >= plan.objective * (1 - 1e-9)
+        assert plan.gap is not None
+        assert plan.gap >= 0
+    if plan.termination is Termination.NOTHING_FOUND:
+        assert plan.objective == 0
+        assert "--time-limit" in plan.message
+    assert check(plan).ok
+
+
+def test_cost_stopped_early():
+    """The same under the cost objective."""
+    scenario = parse_scenario(
+        {
+            "models": ["llama-3-8b", "llama-3-70b"], "objective": "cost", "rate_req_per_s": 8.0,
+            "search": {"time_limit_s": 1e-3},
+        },
+        where="test",
+    )  # fmt: skip
+    plan = plan_prepared(prepare_scenario(scenario))
+    assert plan.termination in (Termination.FEASIBLE, Termination.NOTHING_FOUND)
+    assert check(plan).ok
