@@ -10,6 +10,9 @@ from cuvee.cli.terminal import print_json, stdout
 if TYPE_CHECKING:
     from cuvee.catalog import GpuType, ModelSpec, Offer
 
+MOST_ROWS = 1000
+"""Rows of a table that somebody may read; a catalogue of all clouds has a hundred times as many."""
+
 
 def gpus(as_json: JsonOption = False) -> None:
     """List the GPU types of the catalogue, with source and date."""
@@ -81,6 +84,7 @@ def offers(
     from dataclasses import asdict
 
     from cuvee.catalog import load_offers, offer_set_names
+    from cuvee.report.style import dated
 
     if name is None:
         sets = [load_offers(each) for each in offer_set_names()]
@@ -94,9 +98,11 @@ def offers(
     if as_json:
         print_json(asdict(found))
         return
-    note = "; ".join([f"{found.source}, prices of {found.as_of}", *found.notes])
+    note = "; ".join([f"{found.source}, {dated(found.as_of)}", *found.notes])
+    if len(found.offers) > MOST_ROWS:
+        note = f"{MOST_ROWS:,} of {len(found.offers):,} offers shown; --json lists all; {note}"
     header = ("GPU", "seller", "region", "GPUs", "machine", "spot", "$/h", "$/GPU/h", "stock", "as of")
-    _print_rows(header, [_offer_row(offer) for offer in found.offers], note)
+    _print_rows(header, [_offer_row(offer) for offer in found.offers[:MOST_ROWS]], note)
 
 
 def _offer_row(offer: "Offer") -> tuple[str, ...]:
@@ -130,14 +136,16 @@ def engines(as_json: JsonOption = False) -> None:
 def _print_rows(header: tuple[str, ...], rows: list[tuple[Any, ...]], note: str) -> None:
     from rich.text import Text
 
-    from cuvee.report.style import new_table
+    from cuvee.report.style import fitted, literal, new_table
 
     console = stdout()
     table = new_table(console)
+    texts = []
     for column, title in enumerate(header):
         numeric = all(str(row[column])[:1].isdigit() or row[column] in ("", "?") for row in rows)
         table.add_column(title, justify="right" if numeric else "left")
+        texts += [] if numeric else [title]
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
-    console.print(table)
-    console.print(Text(note, style="dim"))
+        table.add_row(*map(str, row))
+    console.print(fitted(table, console, fold=texts))
+    console.print(Text(literal(note), style="dim"))

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 PATH_FIELDS = ("model", "trace", "mix", "offers", "throughput_table")
 """Scenario fields that hold a name or a path."""
 
+MAYBE_NAMES = ("model", "mix", "offers")
+"""Those that may be names of the catalogue or of the hub; the others are always files."""
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
@@ -25,7 +28,7 @@ class Question:
 
     scenario: Annotated[
         Path | None,
-        typer.Argument(metavar="[SCENARIO]", help="Scenario file (YAML); the embedded one if left out."),
+        typer.Argument(metavar="SCENARIO", help="Scenario file (YAML); the embedded one if left out."),
     ] = None
     model: Annotated[
         list[str] | None,
@@ -59,6 +62,7 @@ class Question:
         """The scenario asked for, and what to call it: the file's fields, the options over them, --set over both."""
         from cuvee.plan.scenario import load_scenario, parse_scenario
 
+        self._refuse_empty()
         record: dict[str, Any] = {}
         if self.scenario is not None:
             record = load_scenario(self.scenario).model_dump(mode="json", exclude_unset=True)
@@ -68,10 +72,39 @@ class Question:
         if self.mix:
             record.pop("trace", None)
         record.update({name: value for name, value in self._changes().items() if value is not None})
+        if self.precision and not self.model:
+            record["models"] = [{**entry, "precision": self.precision} for entry in _models_of(record)]
         for setting in [*self._search_settings(), *(self.settings or [])]:
             _set(record, setting)
         name = str(self.scenario) if self.scenario is not None else "embedded scenario"
-        return parse_scenario(record, where=str(self.scenario or "command line")), name
+        scenario = parse_scenario(record, where=str(self.scenario or "command line"))
+        self._refuse_idle(scenario)
+        return scenario, name
+
+    def _refuse_empty(self) -> None:
+        """An empty name is a shell variable that was not set, not a wish for the default."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value == "" or (field.name == "model" and "" in (value or ())):
+                raise InputError(
+                    f"{field.name}: an empty text", expected="a name or file", remedy="leave the option out, or fill it"
+                )
+
+    def _refuse_idle(self, scenario: "Scenario") -> None:
+        """Options that would change nothing."""
+        own_demand = all(entry.mix or entry.trace for entry in scenario.models)
+        if own_demand and (self.trace or self.mix or self.types):
+            raise InputError(
+                "--trace, --mix or --types for a scenario whose models each have a demand of their own",
+                expected="a scenario with a demand of all models",
+                remedy="change the models' own demand in the scenario file",
+            )
+        if self.types and scenario.trace is None:
+            raise InputError(
+                f"--types {self.types} without a trace",
+                expected="a trace, from whose lengths the types are chosen",
+                remedy="give one with --trace FILE",
+            )
 
     def _changes(self) -> dict[str, Any]:
         return {
@@ -115,12 +148,25 @@ def asks(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def standing_anywhere(scenario: "Scenario") -> "Scenario":
+    """`scenario` with the whole path of every file, so that it can be saved anywhere and planned from anywhere."""
+    from cuvee.plan.scenario import Scenario
+
+    return Scenario.model_validate(_anchored(scenario.model_dump(exclude_unset=True), Path.cwd()))
+
+
+def _models_of(record: dict[str, Any]) -> list[dict[str, Any]]:
+    from cuvee.plan.scenario import Scenario
+
+    return record.get("models") or [entry.model_dump(exclude_unset=True) for entry in Scenario().models]
+
+
 def _anchored(record: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Paths of a scenario file made relative to the working folder, as those of the options are."""
+    """`record` with the paths in it, which are relative to `folder`, joined to it."""
 
     def anchor(fields_of: dict[str, Any]) -> dict[str, Any]:
         return {
-            name: _beside(value, folder) if name in PATH_FIELDS and isinstance(value, str) else value
+            name: _beside(name, value, folder) if name in PATH_FIELDS and isinstance(value, str) else value
             for name, value in fields_of.items()
         }
 
@@ -128,9 +174,29 @@ def _anchored(record: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**anchor(record), **({"models": models} if models else {})}
 
 
-def _beside(name: str, folder: Path) -> str:
+def _beside(field: str, name: str, folder: Path) -> str:
+    """`name` as it is where the catalogue knows it, else the path it stands for where there is such a file."""
+    if name.strip().lower() in _catalogue_names(field):
+        return name
     candidate = folder / Path(name).expanduser()
-    return str(candidate) if candidate.exists() else name
+    return str(candidate) if field not in MAYBE_NAMES or _exists(candidate) else name
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _catalogue_names(field: str) -> set[str]:
+    from cuvee.catalog import load_models, offer_set_names
+    from cuvee.catalog.offers import ALIASES
+    from cuvee.workload.mixes import mix_names
+
+    if field == "model":
+        return {name.lower() for spec in load_models().values() for name in (spec.name, spec.hf_id)}
+    return {"offers": {*offer_set_names(), *ALIASES}, "mix": set(mix_names())}.get(field, set())
 
 
 def _parse_models(models: list[str] | None, precision: str | None) -> list[dict[str, Any]] | None:
@@ -145,13 +211,15 @@ def _parse_model(text: str, precision: str | None) -> dict[str, Any]:
     record: dict[str, Any] = {"model": name if separator else text}
     if separator:
         try:
-            record["share"] = float(share)
+            record["share"] = float(share) if name else None
         except ValueError:
+            record["share"] = None
+        if record["share"] is None:
             raise InputError(
                 f"--model {text!r}",
                 expected="NAME or NAME=SHARE with a share in (0, 1]",
                 remedy="e.g. --model llama-3-8b=0.8",
-            ) from None
+            )
     return {**record, "precision": precision} if precision else record
 
 
@@ -164,8 +232,11 @@ def _set(record: dict[str, Any], setting: str) -> None:
         raise InputError(f"--set {setting!r}", expected="FIELD=VALUE", remedy="e.g. --set limits.max_gpus.A40=4")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"--set {setting!r}", expected="a value in YAML") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # ValueError: a date or a number that YAML reads and Python does not.
+        raise InputError(
+            f"--set {setting[:80]!r}", expected="a value in YAML", remedy="e.g. --set limits.max_gpus.A40=4"
+        ) from error
     target = record
     for name in names[:-1]:
         target = target.setdefault(name, {})

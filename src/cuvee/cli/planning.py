@@ -1,12 +1,20 @@
 """Commands that plan: plan, compare, explain, check, schema."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cuvee.cli import options
-from cuvee.cli.terminal import Progress, print_json, stdout, working
+from cuvee.cli.terminal import (
+    EXIT_INTERRUPTED,
+    Progress,
+    print_json,
+    printable,
+    stdout,
+    working,
+)
 from cuvee.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,12 +43,18 @@ def plan(
     Without arguments: Llama-3 70B, the mix of trace 2, stock "Avail 1" and 30 $/h, all embedded.
     """
     asked = question.read()
+    if save_dir is not None:
+        _require_folder(save_dir)
     with working("reading") as progress:
         prepared, result = _solve(*asked, progress)
+        if progress.interrupted and not result.has_plan:
+            raise KeyboardInterrupt
         baselines = _single_types(prepared, progress) if result.has_plan else []
-    _show(result, baselines, as_json=as_json)
-    if save_dir is not None:
+    if save_dir is not None:  # first: whoever reads the output may stop reading, as `head` does
         _save(save_dir, result, baselines, asked[0])
+    _show(result, baselines, as_json=as_json)
+    if progress.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
     if not result.has_plan:
         raise typer.Exit(NO_PLAN)
 
@@ -62,6 +76,7 @@ def compare(
         for baseline in ways.compare(prepared, result):
             progress(f"baselines: {baseline.name}")
             rows.append(baseline)
+        progress("printing")
     if as_json:
         print_json(comparison_record(result, rows))
     else:
@@ -84,6 +99,7 @@ def explain(
     with working("reading") as progress:
         prepared, result = _solve(*asked, progress)
         explanation = explain_plan(prepared, result, progress=progress) if result.has_plan else None
+        progress("printing")
     if explanation is None:
         _show(result, [], as_json=as_json)
         raise typer.Exit(NO_PLAN)
@@ -102,7 +118,7 @@ def check(plan_file: PlanArgument, as_json: options.JsonOption = False) -> None:
     if as_json:
         print_json({"ok": report.ok, "passed": report.passed, "violations": report.violations})
     else:
-        stdout().print(report.summary(), markup=False)
+        stdout().print(report.summary())
     if not report.ok:
         raise typer.Exit(NO_PLAN)
 
@@ -114,7 +130,9 @@ def schema(name: Annotated[str, typer.Argument(help="plan or scenario")]) -> Non
 
     known = {"plan": plan_schema, "scenario": Scenario.model_json_schema}
     if name not in known:
-        raise InputError(f"schema {name!r}", expected=f"one of {', '.join(known)}")
+        raise InputError(
+            f"schema {name!r}", expected=f"one of {', '.join(known)}", remedy="name one: cuvee schema plan"
+        )
     print_json(known[name]())
 
 
@@ -129,12 +147,17 @@ def _solve(scenario: "Scenario", name: str, progress: Progress) -> "tuple[Prepar
 
 
 def _single_types(prepared: "PreparedProblem", progress: Progress) -> "list[Baseline]":
+    """What one GPU type alone reaches; nothing once Ctrl-C was pressed, for half a comparison would mislead."""
     from cuvee.plan import baselines as ways
 
     found = []
-    for gpu in ways.gpu_types_on_offer(prepared.problem):
-        progress(f"for comparison: only {gpu}")
-        found += [ways.single_type(prepared, gpu), ways.single_type_unlimited(prepared, gpu)]
+    try:
+        for gpu in ways.gpu_types_on_offer(prepared.problem):
+            progress(f"for comparison: only {gpu}")
+            found += [ways.single_type(prepared, gpu), ways.single_type_unlimited(prepared, gpu)]
+        progress("printing")
+    except KeyboardInterrupt:
+        return []
     return found
 
 
@@ -148,6 +171,22 @@ def _show(result: "Plan", baselines: "list[Baseline]", *, as_json: bool) -> None
         print_plan(result, baselines, stdout())
 
 
+def _require_folder(folder: Path) -> None:
+    """Make `folder`, before hours are spent on what is to be written there; raises InputError where that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        usable = os.access(folder, os.W_OK)
+        reason = "not allowed to write there"
+    except (OSError, ValueError) as error:
+        usable, reason = False, str(getattr(error, "strerror", None) or error).lower()
+    if not usable:
+        raise InputError(
+            f"--save-dir {str(folder)!r}: cannot be used ({reason})",
+            expected="a folder that can be written, or made",
+            remedy="choose another folder",
+        )
+
+
 def _save(folder: Path, result: "Plan", baselines: "list[Baseline]", scenario: "Scenario") -> None:
     import io
 
@@ -156,11 +195,17 @@ def _save(folder: Path, result: "Plan", baselines: "list[Baseline]", scenario: "
     from cuvee.files import write_atomic
     from cuvee.plan.files import plan_to_json
     from cuvee.plan.scenario import scenario_to_yaml
-    from cuvee.report.plan_console import WIDTH, print_plan
+    from cuvee.report.plan_console import print_plan
+    from cuvee.report.style import WIDTH
 
     text = io.StringIO()
-    print_plan(result, baselines, Console(file=text, width=WIDTH, highlight=False))
-    write_atomic(folder / "plan.json", plan_to_json(result))
-    write_atomic(folder / "scenario.yaml", scenario_to_yaml(scenario))
-    write_atomic(folder / "plan.txt", text.getvalue())
-    stdout().print(f"written: {folder / 'plan.json'}, scenario.yaml, plan.txt", markup=False, style="dim")
+    console = Console(file=text, width=WIDTH, highlight=False, markup=False, emoji=False, force_terminal=False)
+    print_plan(result, baselines, console)
+    contents = {
+        "plan.json": plan_to_json(result),
+        "scenario.yaml": scenario_to_yaml(options.standing_anywhere(scenario)),
+        "plan.txt": text.getvalue(),
+    }
+    for name, content in contents.items():
+        write_atomic(folder / name, content)
+    typer.echo(f"written to {printable(str(folder))}: {', '.join(contents)}", err=True)

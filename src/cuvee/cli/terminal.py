@@ -1,6 +1,8 @@
 """Output and progress: results on stdout, everything else on stderr."""
 
 import json
+import os
+import signal
 import sys
 import threading
 import time
@@ -8,40 +10,57 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-WIDTH = 100
-"""Columns that every table fits into."""
+EXIT_INTERRUPTED = 130
+
+NARROWEST = 60
+"""Columns below which tables get no narrower: the terminal then breaks their lines, and no digit is lost."""
 
 QUIET_S = 1.0
 """Work shorter than this shows no progress [s]."""
 
 
 def stdout(*, record: bool = False) -> "Console":
-    """Console for results; at most WIDTH columns, colour only on a terminal."""
+    """Console for results; at most WIDTH columns, colour only on a terminal, every text literal."""
     from rich.console import Console
 
-    console = Console(highlight=False, record=record)
-    if not console.is_terminal or console.width > WIDTH:
-        console.width = WIDTH
+    from cuvee.report.style import WIDTH
+
+    console = Console(highlight=False, markup=False, emoji=False, record=record)
+    console.width = min(WIDTH, max(NARROWEST, console.width)) if console.is_terminal else WIDTH
     return console
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 any JSON value
     """Print `value` as JSON."""
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    typer.echo(json.dumps(value, indent=2))
+
+
+def printable(text: str) -> str:
+    """`text` with everything that could move the cursor as "?", but for line breaks."""
+    return "".join(each if each.isprintable() or each == "\n" else "?" for each in text)
 
 
 class Progress:
-    """What is being done and for how long; shown on a terminal once it takes longer than QUIET_S."""
+    """What is being done and for how long; shown on a terminal once it takes longer than QUIET_S.
+
+    Attributes
+        interrupted    Whether Ctrl-C was pressed: the solver takes that as a request to stop with what it has.
+    """
 
     def __init__(self) -> None:
         self.text = ""
         self.started = time.monotonic()
+        self.interrupted = False
 
     def __call__(self, text: str) -> None:
-        """Say what is being done now."""
+        """Say what is being done now; raises KeyboardInterrupt where nothing new should be begun."""
+        if self.interrupted:
+            raise KeyboardInterrupt
         self.text = text
 
     def line(self) -> str:
@@ -51,17 +70,46 @@ class Progress:
 
 @contextmanager
 def working(text: str) -> Iterator[Progress]:
-    """Show `text` and the seconds gone by on stderr while the body runs; nothing where stderr is no terminal."""
+    """Show `text` and the seconds gone by on stderr while the body runs; nothing where stderr is no terminal.
+
+    The first Ctrl-C is a KeyboardInterrupt that the progress remembers, the second ends the process at once.
+    """
     progress = Progress()
     progress(text)
-    if not sys.stderr.isatty():
+    with _remembering_interrupts(progress), _painted(progress):
         yield progress
+
+
+@contextmanager
+def _remembering_interrupts(progress: Progress) -> Iterator[None]:
+    def interrupt(_number: int, _frame: object) -> None:
+        if progress.interrupted:
+            os.write(2, b"interrupted\n")
+            os._exit(EXIT_INTERRUPTED)  # the solver's own threads would hold up an orderly exit
+        progress.interrupted = True
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield  # somebody else handles Ctrl-C, or it is switched off
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _painted(progress: Progress) -> Iterator[None]:
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield
         return
     done = threading.Event()
     painter = threading.Thread(target=_paint, args=(progress, done), daemon=True)
     painter.start()
     try:
-        yield progress
+        yield
     finally:
         done.set()
         painter.join()

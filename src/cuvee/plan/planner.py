@@ -24,7 +24,8 @@ from cuvee.plan.result import (
     RentedGpus,
     RentedMachines,
 )
-from cuvee.plan.runners_up import find_runners_up, fractional
+from cuvee.plan.runners_up import find_runners_up
+from cuvee.plan.search import search
 from cuvee.profile.analytic import AnalyticProvider
 from cuvee.profile.engine import EngineSettings, find_engine
 from cuvee.profile.memory import free_bytes_per_gpu
@@ -119,7 +120,7 @@ def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
     if not len(candidates):
         return _without_plan(prepared, Termination.INFEASIBLE, 0.0, explain=explain)
     program, layout = build_program(problem, candidates)
-    answer = solve(program, problem.search)
+    answer, pricing = search(program, layout, problem.search)
     if not len(answer.x):
         return _without_plan(prepared, answer.termination, answer.seconds, explain=explain)
     copies = np.round(answer.x[: layout.num_candidates]).astype(np.int64)
@@ -129,10 +130,9 @@ def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
         nothing = Termination.INFEASIBLE if proven else Termination.NOTHING_FOUND
         return _without_plan(prepared, nothing, answer.seconds, explain=explain)
     result = read_plan(prepared, layout, copies, settled, answer)
-    if not explain:
+    if not explain or pricing is None:
         return result
-    relaxed = solve(fractional(program, layout), problem.search)
-    return replace(result, runners_up=find_runners_up(prepared.candidates, layout, program, relaxed, copies, problem))
+    return replace(result, runners_up=find_runners_up(candidates, layout, pricing, copies, problem))
 
 
 def settle(program: Program, layout: Layout, copies: NDArray[np.int64], prepared: PreparedProblem) -> Answer:
@@ -289,7 +289,7 @@ def _assignment(problem: PlanProblem, shares: NDArray[np.float64], ids: dict[int
 def _machines(
     problem: PlanProblem, layout: Layout, candidates: CandidateSet, copies: NDArray[np.int64]
 ) -> tuple[RentedMachines, ...]:
-    """Whole machines that the copies need, fewest first principles: what is used, rounded up to machines."""
+    """Whole machines that the copies need: the GPUs used, rounded up to machines."""
     prices = gpu_prices(problem.offers.offers)
     used = copies @ candidates.usage
     machines = []

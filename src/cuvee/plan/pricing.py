@@ -29,6 +29,11 @@ class Pricing:
     copies: Array
 
     @property
+    def worth(self) -> Array:
+        """Earned over charged [-]: at most 1, and 1 for what the relaxation rents; 0 where nothing is charged."""
+        return np.minimum(np.where(self.charged > 0, self.earned / np.maximum(self.charged, 1e-300), 0.0), 1.0)
+
+    @property
     def loss(self) -> Array:
         """By how much a plan with a copy of each candidate must fall short of `objective`, at least; >= 0.
 

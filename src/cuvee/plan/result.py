@@ -121,7 +121,7 @@ class RunnerUp:
         worth             What it earns at the plan's marginal values, per dollar and GPU it takes [-]: those chosen
                           reach 1; one at 0.93 would pay at a price 7 % lower. From the linear relaxation.
         best_workload     The type it is best at.
-        gain_req_per_s_per_dollar   Its rate on that type per $/h.
+        req_per_s_per_usd_per_hour   Its rate on that type over its price [req/s per $/h].
     """
 
     model: str

@@ -30,8 +30,8 @@ SAFETY = 1e-6
 """Relative slack when a candidate is dropped [-]: the shadow prices carry the solver's own tolerance."""
 
 
-def search(program: Program, layout: Layout, options: SearchOptions) -> Answer:
-    """Solve `program`; the same answer as `solve`, sooner.
+def search(program: Program, layout: Layout, options: SearchOptions) -> tuple[Answer, Pricing | None]:
+    """Solve `program`: the same answer as `solve`, sooner, and the marginal values on the way.
 
     Notes           The time limit holds for all steps together. A step that is stopped ends the search with the best
                     plan so far and the bound of the relaxation.
@@ -39,19 +39,25 @@ def search(program: Program, layout: Layout, options: SearchOptions) -> Answer:
     started = perf_counter()
     pricing = price(program, layout, options)
     if pricing is None or layout.num_candidates <= CORE_SIZE:
-        return solve(program, options)
+        answer = solve(program, options)
+    else:
+        answer = _search_from_core(program, pricing, options, started)
+    return replace(answer, seconds=perf_counter() - started), pricing
+
+
+def _search_from_core(program: Program, pricing: Pricing, options: SearchOptions, started: float) -> Answer:
     core = _core(pricing)
     found = solve(_restrict(program, core), replace(_remaining(options, started), relative_gap=CORE_GAP))
     if not len(found.x):
         # The core alone may be unable to serve the demand: then nothing is known, and nothing can be dropped.
-        return _timed(solve(program, _remaining(options, started)), started)
+        return solve(program, _remaining(options, started))
     if found.termination is not Termination.OPTIMAL:
-        return _timed(_stopped(found, pricing), started)
+        return _stopped(found, pricing)
     possible = _possible(pricing, found, program.maximize)
     proven = solve(_restrict(program, possible), _remaining(options, started), start=found.x)
     if not len(proven.x):
-        return _timed(_stopped(found, pricing), started)
-    return _timed(_bounded_by(proven, found, program.maximize), started)
+        return _stopped(found, pricing)
+    return _bounded_by(proven, found, program.maximize)
 
 
 def _core(pricing: Pricing) -> NDArray[np.bool_]:
@@ -94,7 +100,3 @@ def _bounded_by(proven: Answer, found: Answer, maximize: bool) -> Answer:
     worst = max if maximize else min
     bound = worst(proven.bound, found.objective)
     return replace(proven, bound=bound, gap=abs(bound - proven.objective) / max(abs(proven.objective), 1e-12))
-
-
-def _timed(answer: Answer, started: float) -> Answer:
-    return replace(answer, seconds=perf_counter() - started)

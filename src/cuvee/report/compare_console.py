@@ -9,20 +9,19 @@ from rich.text import Text
 from cuvee.plan.baselines import Baseline
 from cuvee.plan.problem import Objective
 from cuvee.plan.result import Plan
-from cuvee.report.style import new_table, tick
+from cuvee.report.style import dated, fitted, indented, literal, new_table, tick
 
 
 def print_comparison(plan: Plan, baselines: Sequence[Baseline], console: Console) -> None:
     """Print a row per way of choosing a fleet, the plan first."""
     if not plan.has_plan:
-        console.print(Text(plan.summary(), style="bold red"))
+        console.print(Text(literal(plan.summary()), style="bold red"))
         return
     throughput = plan.objective_name is Objective.THROUGHPUT
     table = new_table(console)
-    table.add_column("way", no_wrap=True)
-    for column in ("req/s", "$/h", "$/1M tok"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("plan gains", justify="right", no_wrap=True)
+    table.add_column("way")
+    for column in ("req/s", "$/h", "$/1M tok", "plan gains"):
+        table.add_column(column, justify="right")
     table.add_column("fleet")
     _add(table, Text(f"{tick(console)} plan", style="bold green"), plan, "")
     table.add_section()
@@ -31,9 +30,14 @@ def print_comparison(plan: Plan, baselines: Sequence[Baseline], console: Console
             if baseline.same_stock is within:
                 _add(table, Text(baseline.name), baseline.plan, _gain(plan, baseline.plan))
         table.add_section()
-    console.print(table)
+    console.print(fitted(table, console, fold=("way", "fleet"), drop=("$/1M tok",)))
     what = "throughput over it" if throughput else "money saved against it"
-    console.print(Text(f"  plan gains: {what}; the last rows may rent more than is in stock", style="dim"))
+    offers = plan.inputs.problem.offers
+    for line in (
+        f"plan gains: {what}; the last rows may rent more than is in stock",
+        f"{offers.name}, {dated(offers.as_of)}",
+    ):
+        console.print(indented(literal(line), style="dim"))
 
 
 def comparison_record(plan: Plan, baselines: Sequence[Baseline]) -> dict[str, Any]:

@@ -8,14 +8,17 @@ from rich.text import Text
 
 from cuvee.plan.explain import Explanation
 from cuvee.plan.result import Plan
-from cuvee.report.style import new_table
+from cuvee.report.style import dated, fitted, indented, literal, new_table
 
 MOST_TYPES = 12
+FIRST = "1,000 requests of"
 
 
 def print_explanation(plan: Plan, explanation: Explanation, console: Console) -> None:
     """Print what binds, what a little more brings, and where the best single type pays more."""
-    console.print(Text(plan.summary(), style="bold"))
+    offers = plan.inputs.problem.offers
+    console.print(Text(literal(plan.summary()), style="bold"))
+    console.print(Text(literal(f"{offers.name}, {dated(offers.as_of)}"), style="dim"))
     limits = new_table(console, title="Limits")
     limits.add_column("limit")
     for column in ("used", "of", ""):
@@ -28,7 +31,7 @@ def print_explanation(plan: Plan, explanation: Explanation, console: Console) ->
             else Text(f"{each.limit - each.used:{digits}} left", style="dim")
         )
         limits.add_row(each.name, f"{each.used:{digits}}", f"{each.limit:{digits}} {each.unit}", state)
-    console.print(limits)
+    console.print(fitted(limits, console, fold=("limit",)))
     gains = new_table(console, title="What more brings, solved again")
     gains.add_column("change")
     gains.add_column("brings", justify="right")
@@ -37,7 +40,7 @@ def print_explanation(plan: Plan, explanation: Explanation, console: Console) ->
         gains.add_row(
             gain.change, f"{sign}{gain.gain:.3f} {gain.unit}" if gain.gain > 0 else Text("nothing", style="dim")
         )
-    console.print(gains)
+    console.print(fitted(gains, console, fold=("change",)))
     _print_single(plan, explanation, console)
 
 
@@ -48,7 +51,7 @@ def _print_single(plan: Plan, explanation: Explanation, console: Console) -> Non
         return
     reached = f"{best.plan.rate_req_per_s:.2f} req/s for {best.plan.cost_usd_per_hour:.2f} $/h"
     table = new_table(console, title=f"Why not {best.name}: {reached}")
-    table.add_column("1,000 requests of")
+    table.add_column(FIRST)
     for column in ("plan $", f"{best.name} $", "saved"):
         table.add_column(column, justify="right")
     several = len(plan.inputs.problem.models) > 1
@@ -56,12 +59,12 @@ def _print_single(plan: Plan, explanation: Explanation, console: Console) -> Non
         name = f"{cost.model} {cost.workload}" if several else cost.workload
         saved = 1 - cost.plan_usd_per_1000 / cost.single_type_usd_per_1000
         table.add_row(name, f"{cost.plan_usd_per_1000:.3f}", f"{cost.single_type_usd_per_1000:.3f}", f"{saved:+.1%}")
-    console.print(table)
+    console.print(fitted(table, console, fold=(FIRST,)))
     console.print(
-        Text(
-            f"  it rents {sum(best.plan.gpu_counts.values())} GPUs of the stock; the plan spends "
+        indented(
+            f"it rents {sum(best.plan.gpu_counts.values())} GPUs of the stock; the plan spends "
             f"{plan.cost_usd_per_hour - best.plan.cost_usd_per_hour:+.2f} $/h against it\n"
-            "  cost of a request: the time it takes of its replicas, at their price",
+            "cost of a request: the time it takes of its replicas, at their price",
             style="dim",
         )
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -9,18 +10,33 @@ from rich.text import Text
 from cuvee.plan.baselines import Baseline
 from cuvee.plan.problem import Objective
 from cuvee.plan.program import Termination
-from cuvee.plan.result import OUTPUT_TO_INPUT_PRICE, AssignmentRow, Group, Plan
+from cuvee.plan.result import OUTPUT_TO_INPUT_PRICE, Group, Plan
 from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.table import Provenance
-from cuvee.report.style import heat_cell, new_table, rate, rule, share_glyph, tick
-
-WIDTH = 100
-"""Columns everything fits into."""
+from cuvee.report.style import (
+    COMFORTABLE,
+    column_gap,
+    dated,
+    fitted,
+    heat_cell,
+    indented,
+    literal,
+    narrow,
+    new_table,
+    rate,
+    rule,
+    share_glyph,
+    tick,
+)
 
 MOST_GLYPHS = 12
 """Workload types that fit the decision table as one glyph each; above, only the heat table shows them."""
 
-GROUPS_PER_HEAT_TABLE = 9
+GROUP_WIDTH = 4
+"""Columns of a share in the heat table."""
+
+LONGEST_NAME = 30
+"""Columns of the longest workload name in the heat table; a longer one is folded."""
 
 AS_GOOD = 0.9995
 """Worth from which a rejected replica is as good as the chosen ones to the digits shown [-]."""
@@ -30,9 +46,11 @@ def print_plan(plan: Plan, baselines: Sequence[Baseline], console: Console) -> N
     """Print `plan` against single-type `baselines`, in the order a reader decides: what, where, how good, how sure."""
     console.print(_heading(plan, console))
     if not plan.has_plan:
-        console.print(Text(f"\n{plan.termination}: {plan.message}", style="bold red"))
+        console.print(Text(f"\n{plan.termination}: {literal(plan.message)}", style="bold red"))
         return
     console.print(_decision_table(plan, console))
+    for line in _where_to_rent(plan):
+        console.print(indented(literal(line)))
     for table in _heat_tables(plan, console):
         console.print(table)
     for part in (*_verdict(plan, baselines, console), _proof(plan), *_legend(plan)):
@@ -45,27 +63,22 @@ def _heading(plan: Plan, console: Console) -> RenderableType:
         "cuvee plan",
         " + ".join(entry.model.name for entry in problem.models),
         ", ".join(dict.fromkeys(entry.demand.name for entry in problem.models)),
-        f"{problem.offers.name} (prices of {problem.offers.as_of})",
+        f"{problem.offers.name} ({dated(problem.offers.as_of)})",
         plan.inputs.engine.name,
     ]
-    return Text(rule(console).join(parts), style="bold")
+    return Text(literal(rule(console).join(parts)), style="bold")
 
 
 def _decision_table(plan: Plan, console: Console) -> RenderableType:
     """A row per replica group, ticked; the rejected runner-ups under a rule."""
     table = new_table(console)
     several = len(plan.inputs.problem.models) > 1
-    for header in ("", "id"):
-        table.add_column(header, no_wrap=True)
-    if several:
-        table.add_column("model", no_wrap=True)
-    for header in ("replica", "deployment"):
-        table.add_column(header, overflow="fold")
+    for header in ("", "id", *(["model"] if several else []), "replica", "deployment"):
+        table.add_column(header)
     for header in ("copies", "req/s", "$/h", "busy"):
-        table.add_column(header, justify="right", no_wrap=True, min_width=len(header))
-    glyphs = len(plan.assignment) <= MOST_GLYPHS
-    if glyphs:
-        table.add_column("takes", no_wrap=True, min_width=len(plan.assignment))
+        table.add_column(header, justify="right")
+    glyphs = len(plan.assignment) <= MOST_GLYPHS and not narrow(console)
+    table.add_column("takes" if glyphs else "")
     for group in plan.groups:
         row: list[RenderableType] = [
             Text(tick(console), style="bold green"),
@@ -79,11 +92,24 @@ def _decision_table(plan: Plan, console: Console) -> RenderableType:
             f"{group.utilization:.0%}",
         ]
         taken = "".join(share_glyph(each.shares.get(group.id, 0.0), console) for each in plan.assignment)
-        table.add_row(*row, *([taken] if glyphs else []))
+        table.add_row(*row, taken if glyphs else "")
     table.add_section()
     _add_idle(table, plan, ["", ""] if several else [""])
     _add_runners_up(table, plan, several)
-    return table
+    return fitted(table, console, fold=("model", "replica", "deployment"), drop=("busy",))
+
+
+def _where_to_rent(plan: Plan) -> Iterator[str]:
+    """Offers of each group with the date of their price, where offers differ in more than the GPU."""
+    offers = plan.inputs.problem.offers.offers
+    if len({(offer.seller, offer.region) for offer in offers}) == 1:
+        return
+    for group in plan.groups:
+        parts = [
+            f"{group.copies * part.num_gpus} GPUs of {part.label} ({dated(offers[part.offer].as_of)})"
+            for part in group.rented
+        ]
+        yield f"{group.id} rents {' and '.join(parts)}"
 
 
 def _spot(group: Group) -> str:
@@ -95,7 +121,7 @@ def _add_idle(table: Table, plan: Plan, before: list[str]) -> None:
         if machine.idle_gpus:
             label = f"{machine.idle_gpus} idle of {machine.units} x {machine.label}"
             cost = f"{machine.idle_cost_usd_per_hour:.2f}"
-            table.add_row("", *before, Text(label, style="yellow"), "", "", "", cost)
+            table.add_row("", *before, Text(literal(label), style="yellow"), "", "", "", cost)
 
 
 def _add_runners_up(table: Table, plan: Plan, several_models: bool) -> None:
@@ -103,32 +129,34 @@ def _add_runners_up(table: Table, plan: Plan, several_models: bool) -> None:
         config = ReplicaConfig(other.model, other.stages)
         row = ["", "", *([other.model] if several_models else []), config.gpu_label, config.parallel_label, "", ""]
         worth = "as good" if other.worth >= AS_GOOD else f"{other.worth:.1%}"
-        table.add_row(*(Text(cell, style="dim") for cell in (*row, f"{other.price_usd_per_hour:.2f}", "", worth)))
+        table.add_row(
+            *(Text(literal(cell), style="dim") for cell in (*row, f"{other.price_usd_per_hour:.2f}", "", worth))
+        )
 
 
 def _heat_tables(plan: Plan, console: Console) -> Iterator[RenderableType]:
     """Workload x group, percent of each type's requests; in parts where there are many groups."""
-    for start in range(0, len(plan.groups), GROUPS_PER_HEAT_TABLE):
-        part = plan.groups[start : start + GROUPS_PER_HEAT_TABLE]
-        more = f", groups {part[0].id} to {part[-1].id}" if len(plan.groups) > GROUPS_PER_HEAT_TABLE else ""
-        table = new_table(console, title=f"Requests of each workload type by group [%]{more}")
-        table.add_column("")
-        table.add_column("workload", no_wrap=True)
-        for header in ("prompt", "answer", "demand"):
-            table.add_column(header, justify="right", no_wrap=True)
-        for group in part:
-            table.add_column(group.id, justify="right", no_wrap=True)
-        total = sum(row.demand_req_per_s for row in plan.assignment)
-        for number, row in enumerate(plan.assignment, start=1):
-            cells = [heat_cell(row.shares.get(group.id, 0.0)) for group in part]
-            table.add_row(f"w{number}", *_workload(row, plan, total), *cells)
-        yield table
-
-
-def _workload(row: AssignmentRow, plan: Plan, total: float) -> tuple[str, str, str, str]:
     several = len(plan.inputs.problem.models) > 1
-    name = f"{row.model} {row.workload}" if several else row.workload
-    return name, f"{row.input_tokens:,.0f}", f"{row.output_tokens:,.0f}", f"{row.demand_req_per_s / total:.1%}"
+    names = [f"{row.model} {row.workload}" if several else row.workload for row in plan.assignment]
+    lengths = ("prompt", "answer") if not narrow(console) else ()
+    longest = min(max(cell_len(name) for name in names), LONGEST_NAME if lengths else COMFORTABLE)
+    taken = [len(f"w{len(names)}"), longest, *(len(header) for header in (*lengths, "demand"))]
+    room = console.width - 1 - sum(width + column_gap(console) for width in taken)
+    size = max(1, room // (GROUP_WIDTH + column_gap(console)))
+    for start in range(0, len(plan.groups), size):
+        part = plan.groups[start : start + size]
+        more = f", {part[0].id} to {part[-1].id}" if len(plan.groups) > size else ""
+        table = new_table(console, title=f"Requests of each workload type by group [%]{more}")
+        for header in ("", "workload"):
+            table.add_column(header)
+        for header in (*lengths, "demand", *(group.id for group in part)):
+            table.add_column(header, justify="right")
+        total = sum(row.demand_req_per_s for row in plan.assignment)
+        for number, (name, row) in enumerate(zip(names, plan.assignment, strict=True), start=1):
+            tokens = (f"{row.input_tokens:,.0f}", f"{row.output_tokens:,.0f}") if lengths else ()
+            cells = [heat_cell(row.shares.get(group.id, 0.0), console) for group in part]
+            table.add_row(f"w{number}", name, *tokens, f"{row.demand_req_per_s / total:.1%}", *cells)
+        yield fitted(table, console, fold=("workload",))
 
 
 def _verdict(plan: Plan, baselines: Sequence[Baseline], console: Console) -> Iterator[RenderableType]:
@@ -141,14 +169,14 @@ def _verdict(plan: Plan, baselines: Sequence[Baseline], console: Console) -> Ite
     yield Text(f"{tick(console)} {line}", style="bold green")
     within = best_of([each for each in baselines if each.same_stock and each.plan.has_plan])
     if within is not None:
-        yield Text(f"  {_against(plan, within)}")
+        yield indented(_against(plan, within))
     elif baselines:
-        yield Text("  no single GPU type in stock serves this demand within the limits")
+        yield indented("no single GPU type in stock serves this demand within the limits")
     beyond = best_of([each for each in baselines if not each.same_stock and each.plan.has_plan])
     if beyond is not None:
         wins = _advantage(plan, beyond.plan) < -plan.inputs.problem.search.relative_gap
-        text = f"  {'a fleet of one type would win if it were in stock: ' if wins else ''}{_against(plan, beyond)}"
-        yield Text(text, style="yellow" if wins else "")
+        text = f"{'a fleet of one type would win if it were in stock: ' if wins else ''}{_against(plan, beyond)}"
+        yield indented(text, style="yellow" if wins else "")
 
 
 def best_of(baselines: Sequence[Baseline]) -> Baseline | None:
@@ -184,8 +212,8 @@ def _proof(plan: Plan) -> RenderableType:
         Termination.OPTIMAL: f"optimal, proven to {asked:.0e}",
         Termination.FEASIBLE: "feasible, stopped before it was proven optimal",
     }.get(plan.termination, plan.termination.value)
-    return Text(
-        f"  {meaning}: {bound}\n  {plan.num_candidates_generated:,} candidate replicas, {plan.num_candidates:,} "
+    return indented(
+        f"{meaning}: {bound}\n{plan.num_candidates_generated:,} candidate replicas, {plan.num_candidates:,} "
         f"after pruning; solved in {plan.solve_seconds:.1f} s",
     )
 
@@ -214,7 +242,7 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     lines.extend(note for entry in plan.inputs.problem.models for note in entry.demand.notes)
     yield Text("")
     for line in dict.fromkeys(lines):
-        yield Text(f"  {line}", style="dim")
+        yield indented(literal(line), style="dim")
 
 
 def _unknown_error(group: Group) -> bool:

@@ -1,8 +1,14 @@
 """What the terminal tables share: glyphs that survive without Unicode and without colour, number formats."""
 
+from collections.abc import Sequence
+from typing import Any
+from unicodedata import category
+
 from rich import box
-from rich.console import Console
-from rich.table import Table
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Column, Table
 from rich.text import Text
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -11,6 +17,27 @@ DIGITS = " 123456789"
 
 HEAT = ("grey23", "dark_green", "green4", "green3", "chartreuse2")
 """Background of a heat cell by share, low to high."""
+
+
+WIDTH = 100
+"""Columns everything fits into; terminals of fewer lose padding."""
+
+NARROW = 80
+"""Terminals of fewer columns lose what can be read elsewhere as well."""
+
+COMFORTABLE = 14
+NARROWEST = 7
+"""Columns to which text is folded before other columns are dropped, and after."""
+
+
+def narrow(console: Console) -> bool:
+    """Whether the terminal is too narrow for the full layout."""
+    return console.width < NARROW
+
+
+def column_gap(console: Console) -> int:
+    """Columns of blank or rule between two columns of a table."""
+    return 1 if console.width < WIDTH else 3
 
 
 def plain(console: Console) -> bool:
@@ -28,10 +55,77 @@ def rule(console: Console) -> str:
     return " - " if plain(console) else " · "
 
 
+def literal(text: str) -> str:
+    """`text` as one printable line: names come from files, and none may move the cursor or split a row."""
+    return "".join("?" if category(character) in ("Cc", "Cs", "Zl", "Zp") else character for character in text)
+
+
+class LiteralTable(Table):
+    """A table whose cells are text, never markup: a model may well be called "[bold]"."""
+
+    def add_row(self, *renderables: RenderableType | None, **options: Any) -> None:  # noqa: ANN401 as of Table
+        """Add a row; plain text stays literal."""
+        super().add_row(*(Text(literal(each)) if isinstance(each, str) else each for each in renderables), **options)
+
+
 def new_table(console: Console, *, title: str = "") -> Table:
     """An empty table in the house style: a rule under the header, nothing else."""
     frame = box.ASCII2 if plain(console) else box.SIMPLE_HEAD
-    return Table(box=frame, title=title or None, title_justify="left", title_style="bold", pad_edge=False)
+    heading = Text(literal(title)) if title else None
+    return LiteralTable(
+        box=frame,
+        title=heading,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        padding=(0, column_gap(console) // 2),
+    )
+
+
+def fitted(table: Table, console: Console, *, fold: Sequence[str], drop: Sequence[str] = ()) -> Table:
+    """`table` made to fit the console without losing a character; columns not named here keep their width.
+
+    Parameters
+        fold    Headers of the columns of text; the widest is folded first.
+        drop    Headers of columns that can be done without, on a terminal too narrow for folding to help.
+    """
+    widths = {id(column): _natural_width(column) for column in table.columns}
+
+    def total() -> int:
+        gap = column_gap(console)
+        # Frame: a column at either end, and no padding towards it.
+        return sum(widths[id(column)] + gap for column in table.columns) + 2 - gap
+
+    def fold_to(narrowest: int) -> None:
+        texts = [column for column in table.columns if column.header in fold]
+        while total() > console.width and texts:
+            widest = max(texts, key=lambda column: widths[id(column)])
+            if widths[id(widest)] <= narrowest:
+                return
+            widths[id(widest)] -= 1
+
+    fold_to(COMFORTABLE)
+    for header in drop:
+        if total() > console.width:
+            table.columns = [column for column in table.columns if column.header != header]
+    fold_to(NARROWEST)
+    for column in table.columns:
+        column.width, column.overflow, column.no_wrap = widths[id(column)], "fold", False
+    return table
+
+
+def _natural_width(column: Column) -> int:
+    return max(cell_len(str(cell)) for cell in (column.header, *column.cells))
+
+
+def indented(text: str, *, style: str = "") -> RenderableType:
+    """A paragraph that stands in by two columns, its continuation lines too."""
+    return Padding(Text(text, style=style), (0, 0, 0, 2), expand=False)
+
+
+def dated(as_of: str) -> str:
+    """What prices say about their date."""
+    return f"prices of {as_of}" if as_of else "prices without a date"
 
 
 def share_glyph(share: float, console: Console) -> str:
@@ -42,10 +136,10 @@ def share_glyph(share: float, console: Console) -> str:
     return glyphs[max(1, min(len(glyphs) - 1, round(share * (len(glyphs) - 1))))]
 
 
-def heat_cell(share: float) -> Text:
-    """A share as a percentage on a background that grows with it; blank for none, "<1" for a trace."""
+def heat_cell(share: float, console: Console) -> Text:
+    """A share as a percentage on a background that grows with it; a dot for none, "<1" for a trace."""
     if share <= 0:
-        return Text("·", style="dim", justify="right")
+        return Text("." if plain(console) else "·", style="dim", justify="right")
     label = "<1" if share < 0.005 else f"{share * 100:.0f}"
     colour = HEAT[min(len(HEAT) - 1, int(share * len(HEAT)))]
     ink = "black" if colour in HEAT[3:] else "white"

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from cuvee.report.style import DIGITS, new_table, plain, rate
+from cuvee.report.style import DIGITS, fitted, indented, literal, new_table, plain, rate
 from cuvee.workload import ClassificationError, Demand, Trace
 from cuvee.workload.summary import LengthSummary, TraceSummary
 
@@ -17,21 +17,21 @@ def print_workload(
     trace: Trace, summary: TraceSummary, demand: Demand, error: ClassificationError, console: Console
 ) -> None:
     """Print a trace and the types it was classified into."""
-    console.print(Text(_heading(summary), style="bold"))
+    console.print(Text(literal(_heading(summary)), style="bold"))
     if summary.window_rates_req_per_s:
         console.print(Text(_rates_over_time(summary, console)))
     console.print(_lengths(summary, console))
     console.print(_types(demand, console))
     console.print(
-        Text(
-            f"  within a type, prompts differ from its mean by {error.input_relative_rms:.0%} of the overall mean, "
+        indented(
+            f"within a type, prompts differ from its mean by {error.input_relative_rms:.0%} of the overall mean, "
             f"answers by {error.output_relative_rms:.0%} (RMS)\n"
-            "  --types K chooses the K types that differ least; total tokens are kept exactly",
+            "--types K chooses the K types that differ least; total tokens are kept exactly",
             style="dim",
         )
     )
     for note in dict.fromkeys((*trace.notes, *demand.notes)):
-        console.print(Text(f"  {note}", style="yellow"))
+        console.print(indented(literal(note), style="yellow"))
 
 
 def workload_record(trace: Trace, summary: TraceSummary, demand: Demand, error: ClassificationError) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def _lengths(summary: TraceSummary, console: Console) -> Any:  # noqa: ANN401 a 
     }  # fmt: skip
     for label, lengths in rows.items():
         table.add_row(label, *(f"{getattr(lengths, column):,.0f}" for column in columns))
-    return table
+    return fitted(table, console, fold=(), drop=("p1", "p5", "p25", "p75", "p95"))
 
 
 def _types(demand: Demand, console: Console) -> Any:  # noqa: ANN401 a rich table
@@ -89,4 +89,4 @@ def _types(demand: Demand, console: Console) -> Any:  # noqa: ANN401 a rich tabl
             kind.name, f"{kind.input_tokens:,.1f}", f"{kind.output_tokens:,.1f}", f"{count:,.0f}", f"{share:.1%}",
             f"{count * kind.input_tokens / prompts:.1%}", f"{count * kind.output_tokens / answers:.1%}",
         )  # fmt: skip
-    return table
+    return fitted(table, console, fold=("workload type",), drop=("answer work", "prompt work", "requests"))
