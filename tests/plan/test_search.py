@@ -1,0 +1,85 @@
+"""The search over a core and by reduced costs against the whole program, and against enumeration."""
+
+import numpy as np
+import pytest
+
+from cuvee.catalog import load_model, load_offers
+from cuvee.plan import search as search_module
+from cuvee.plan.formulation import build_program
+from cuvee.plan.planner import plan_prepared, prepare
+from cuvee.plan.pricing import price
+from cuvee.plan.problem import Limits, ModelDemand, Objective, PlanProblem, SearchOptions
+from cuvee.plan.program import Termination, solve
+from cuvee.plan.search import search
+from cuvee.workload import load_mix
+from tests.plan.brute_force import best_value
+from tests.plan.generated import generate
+from tests.plan.instances import check_tiny, prepare_tiny
+
+
+@pytest.mark.parametrize("seeds", [range(1000, 1040), range(1040, 1080)], ids=["first", "second"])
+def test_core_of_one_candidate_agrees_with_enumeration(seeds, monkeypatch):
+    """With a core so small that almost every plan needs the second step, the optimum is still that of enumeration."""
+    monkeypatch.setattr(search_module, "CORE_SIZE", 1)
+    for seed in seeds:
+        asked, rates = generate(seed)
+        prepared = prepare_tiny(asked, rates)
+        plan = plan_prepared(prepared, explain=False)
+        best = best_value(asked, prepared.fitting)
+        if best is None:
+            assert plan.termination is Termination.INFEASIBLE, seed
+            continue
+        assert plan.objective == pytest.approx(best, rel=1e-6), seed
+        assert plan.bound is not None
+        assert (plan.bound - best) * (1 if asked.objective is Objective.THROUGHPUT else -1) > -1e-6 * best, seed
+        assert check_tiny(plan).ok, seed
+
+
+@pytest.fixture(scope="module")
+def paper_program():
+    """The program of the embedded question, about 360 candidates."""
+    demand = ModelDemand(load_model("llama-3-70b"), load_mix("trace-3"))
+    prepared = prepare(PlanProblem((demand,), load_offers("paper-avail-3"), Limits(30.0)))
+    return build_program(prepared.problem, prepared.candidates)
+
+
+def test_search_agrees_with_the_whole_program(paper_program):
+    """Over hundreds of candidates both ways reach the same value, and both bounds lie above both values."""
+    program, layout = paper_program
+    whole, (found, _) = solve(program, SearchOptions()), search(program, layout, SearchOptions())
+    assert found.termination is whole.termination is Termination.OPTIMAL
+    assert found.objective == pytest.approx(whole.objective, rel=2e-4)
+    assert min(found.bound, whole.bound) >= max(found.objective, whole.objective) * (1 - 1e-9)
+    assert found.gap <= SearchOptions().relative_gap
+
+
+def test_loss_bounds_every_plan(paper_program):
+    """Weak duality: forcing one copy of a candidate costs at least its loss against the relaxation."""
+    program, layout = paper_program
+    pricing = price(program, layout, SearchOptions())
+    assert pricing is not None
+    for row in np.linspace(0, layout.num_candidates - 1, 12).astype(int):
+        forced = program.relaxed()
+        forced.lower = program.lower.copy()
+        forced.lower[row] = 1.0
+        answer = solve(forced, SearchOptions())
+        if answer.termination is Termination.OPTIMAL:
+            assert answer.objective <= pricing.objective - pricing.loss[row] + 1e-7
+
+
+def test_relaxation_rents_what_is_worth_its_price(paper_program):
+    """Complementary slackness: whatever the relaxation rents earns what it is charged."""
+    program, layout = paper_program
+    pricing = price(program, layout, SearchOptions())
+    assert pricing is not None
+    assert pricing.worth[pricing.copies > 1e-6] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_stopped_search_claims_the_relaxation_only(paper_program):
+    """Out of time after the core, the answer is `feasible` or nothing, never `optimal`, and its bound is honest."""
+    program, layout = paper_program
+    found, _ = search(program, layout, SearchOptions(time_limit_s=1e-3))
+    whole = solve(program, SearchOptions())
+    assert found.termination in (Termination.FEASIBLE, Termination.NOTHING_FOUND)
+    if found.termination is Termination.FEASIBLE:
+        assert found.bound >= whole.objective * (1 - 1e-9)
