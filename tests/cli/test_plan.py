@@ -1,0 +1,197 @@
+"""`cuvee plan`: what it prints, what --json prints, what it saves."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cuvee.plan.files import load_plan
+from cuvee.plan.scenario import load_scenario
+
+FAST = ("--gap", "0.1")
+
+
+def decisions(text: str) -> dict[str, object]:
+    """What a Plan file decides, without the time it took and where it came from."""
+    plan = json.loads(text)
+    return {key: plan[key] for key in ("groups", "assignment", "objective", "cost_usd_per_hour", "rate_req_per_s")}
+
+
+def test_no_arguments_plan_on_embedded_data(cuvee):
+    """Llama-3 70B, trace 2's mix, stock "Avail 1" and 30 $/h; all five parts are printed.
+
+    It takes seconds, and yet nothing is on stderr, which is no terminal.
+    """
+    result = cuvee("plan", *FAST)
+    assert (result.code, result.err) == (0, "")
+    for words in ("llama-3-70b", "paper-trace-2", "paper-avail-1 (prices of 2024)", "$/h of 30.00", "✓", "w9",
+                  "against the best of one GPU type", "no plan beats", "rates: "):  # fmt: skip
+        assert words in result.out
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_scenario_file_is_planned_from_any_folder(cuvee, small, monkeypatch, as_json):
+    """Its paths are relative to where it stands, not to the working folder."""
+    here = cuvee("plan", "scenario.yaml", "--json")
+    (small / "elsewhere").mkdir()
+    monkeypatch.chdir(small / "elsewhere")
+    there = cuvee("plan", "../scenario.yaml", *(["--json"] if as_json else []))
+    assert there.code == 0
+    if as_json:
+        assert decisions(there.out) == decisions(here.out)
+
+
+def test_flags_alone_plan_anything(cuvee, small):
+    """Model, mix, offers, budget and objective without a file."""
+    result = cuvee(
+        "plan", "-m", "llama-3-8b", "--mix", "mix.csv", "--offers", "offers.csv", "--budget", "5",
+        "--objective", "cost", "--rate", "1", "--json",
+    )  # fmt: skip
+    plan = json.loads(result.out)
+    assert (result.code, result.err) == (0, "")
+    assert plan["objective_name"] == "cost"
+    assert plan["cost_usd_per_hour"] <= 5
+
+
+def test_flags_change_single_fields_of_a_scenario(cuvee, small):
+    """The file's other fields stay."""
+    plan = json.loads(cuvee("plan", "scenario.yaml", "--budget", "1.2", "--set", "limits.max_gpus.A40=1", "--json").out)
+    assert plan["cost_usd_per_hour"] <= 1.2
+    assert [entry["model"]["name"] for entry in plan["inputs"]["problem"]["models"]] == ["llama-3-8b"]
+    assert sum(group["copies"] for group in plan["groups"]) == 1
+
+
+def test_several_models_share_the_requests(cuvee, small):
+    """--model NAME=SHARE, once per model."""
+    result = cuvee(
+        "plan", "-m", "llama-3-8b=0.8", "-m", "qwen3-8b=0.2", "--mix", "mix.csv", "--offers", "offers.csv", "--json"
+    )
+    rows = json.loads(result.out)["assignment"]
+    total = {name: sum(row["demand_req_per_s"] for row in rows if row["model"] == name) for name in
+             ("llama-3-8b", "qwen3-8b")}  # fmt: skip
+    assert result.code == 0
+    assert total["llama-3-8b"] == pytest.approx(4 * total["qwen3-8b"])
+
+
+@pytest.mark.parametrize("models", [(), ("-m", "llama-3-8b")])
+def test_precision_holds_with_and_without_a_model(cuvee, small, models):
+    """--precision changes the scenario's models where no --model names others."""
+    plan = json.loads(cuvee("plan", "scenario.yaml", *models, "--precision", "fp8", "--json").out)
+    assert {group["precision"] for group in plan["groups"]} == {"fp8"}
+
+
+def test_json_is_the_plan_file(cuvee, small):
+    """It parses, says its version first, holds the plan, and reads back."""
+    result = cuvee("plan", "scenario.yaml", "--json")
+    record = json.loads(result.out)
+    assert next(iter(record)) == "schema_version"
+    promised = {"termination", "bound", "gap", "rate_req_per_s", "cost_usd_per_hour", "groups", "assignment",
+                "machines", "runners_up", "inputs", "cuvee_version"}  # fmt: skip
+    assert promised <= set(record)
+    (small / "plan.json").write_text(result.out)
+    assert load_plan(small / "plan.json").has_plan
+    checked = cuvee("check", "plan.json")
+    assert checked.code == 0
+    assert checked.out.startswith("ok: ")
+
+
+def test_json_stays_json_beside_save_dir(cuvee, small):
+    """What was written where is said on stderr, so that stdout can be piped."""
+    result = cuvee("plan", "scenario.yaml", "--json", "--save-dir", "out")
+    assert json.loads(result.out)
+    assert result.err == "written to out: plan.json, scenario.yaml, plan.txt\n"
+
+
+def test_save_dir_holds_plan_scenario_and_table(cuvee, small):
+    """The table is what was printed, and the Plan file is a plan."""
+    result = cuvee("plan", "scenario.yaml", "--save-dir", "a/b")
+    saved = small / "a" / "b"
+    assert {path.name for path in saved.iterdir()} == {"plan.json", "scenario.yaml", "plan.txt"}
+    assert (saved / "plan.txt").read_text() == result.out
+    assert load_plan(saved / "plan.json").has_plan
+
+
+def test_a_saved_table_has_no_colour(cuvee, small, monkeypatch):
+    """Even where colour is forced on the terminal."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    cuvee("plan", "scenario.yaml", "--save-dir", "out")
+    assert "\x1b" not in (small / "out" / "plan.txt").read_text()
+
+
+ASKED = {
+    "scenario file": ["scenario.yaml"],
+    "flags with paths": ["-m", "[red]m", "--trace", "t.csv", "--types", "2", "--offers", "offers.csv"],
+    "mix by name": ["-m", "llama-3-8b", "--mix", "trace-1", "--offers", "./offers.csv", "--budget", "2"],
+    "settings": ["scenario.yaml", "--set", "limits.max_gpus.A40=1", "--set", "engine=sglang"],
+    "shares": ["-m", "llama-3-8b=0.25", "-m", "qwen3-8b=0.75", "--mix", "mix.csv", "--offers", "offers.csv"],
+    "cost": ["scenario.yaml", "--objective", "cost", "--rate", "0.5"],
+    "catalogue names beside folders of the same name": ["-m", "qwen3-8b", "--offers", "paper-avail-2"],
+}
+
+
+@pytest.fixture
+def crowded(small: Path) -> Path:
+    """`small` with a trace, a model of one's own, and folders named like things of the catalogue."""
+    rows = [f"{100 + 7 * number % 900},{10 + 3 * number % 90},{number}" for number in range(50)]
+    (small / "t.csv").write_text("\n".join(["input_tokens,output_tokens,arrival_s", *rows]))
+    config = {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336,
+        "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256,
+        "max_position_embeddings": 8192, "torch_dtype": "bfloat16",
+    }  # fmt: skip
+    for name in ("[red]m", "qwen3-8b", "paper-avail-2", "trace-1"):
+        (small / name).mkdir()
+        (small / name / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 30}))
+    return small
+
+
+@pytest.mark.parametrize("arguments", ASKED.values(), ids=ASKED)
+def test_the_saved_scenario_gives_the_same_plan_from_anywhere(cuvee, crowded, monkeypatch, tmp_path, arguments):
+    """Files named on the command line relative to the working folder are found again, from another folder."""
+    common = ("--gap", "0", "--set", "search.max_pipeline_stages=1", "--set", "search.max_mixed_stages=0", "--json")
+    first = cuvee("plan", *arguments, *common, "--save-dir", "deep/out")
+    assert first.code == 0, first.err
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    again = cuvee("plan", "../deep/out/scenario.yaml", "--json")
+    assert again.code == 0, again.err
+    assert decisions(again.out) == decisions(first.out)
+
+
+def test_a_missing_trace_of_a_scenario_is_named_where_it_should_stand(cuvee, small):
+    """Not where the command happened to run."""
+    (small / "sub").mkdir()
+    (small / "sub" / "s.yaml").write_text("trace: gone.csv\n")
+    result = cuvee("plan", "sub/s.yaml")
+    assert result.code == 2
+    assert "error: sub/gone.csv: no such file" in result.err
+
+
+@pytest.mark.parametrize("options", [["--budget", "0.1"], ["--objective", "cost", "--rate", "1e6"]])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_infeasible_plan_says_what_binds_and_helps_and_exits_with_1(cuvee, small, options, as_json):
+    """The answer stands on stdout; nothing is on stderr."""
+    result = cuvee("plan", "scenario.yaml", *options, *(["--json"] if as_json else []))
+    assert (result.code, result.err) == (1, "")
+    if as_json:
+        record = json.loads(result.out)
+        assert record["termination"] == "infeasible"
+        assert record["message"]
+    else:
+        assert "infeasible: the limits bind" in result.out
+
+
+def test_the_change_that_an_infeasible_plan_names_does_help(cuvee, small):
+    """The budget in its message gives a plan."""
+    message = json.loads(cuvee("plan", "scenario.yaml", "--budget", "0.1", "--json").out)["message"]
+    enough = message.split("--budget ")[1].rstrip(")")
+    assert cuvee("plan", "scenario.yaml", "--budget", enough).code == 0
+
+
+def test_a_scenario_is_saved_with_every_default(cuvee, small):
+    """The file that is written says everything the plan depends on, and is a scenario."""
+    cuvee("plan", "scenario.yaml", "--save-dir", "out")
+    text = (small / "out" / "scenario.yaml").read_text()
+    assert "relative_gap" in text
+    assert "engine: vllm" in text
+    assert load_scenario(small / "out" / "scenario.yaml").budget_usd_per_hour == 3

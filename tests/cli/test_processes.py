@@ -1,0 +1,141 @@
+"""What only a process of its own shows: pipes, signals, encodings, terminals."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+SLOW = ("--offers", "market", "--budget", "300", "--gap", "0")
+"""Every offer of the market and no tolerance: a minute of candidates and solving."""
+
+
+def wait(process: "subprocess.Popen[bytes]", seconds: float = 30) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=seconds)
+    return process.returncode, out.decode(), err.decode()
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii", "LANG": "C", "LC_ALL": "C", "TERM": "dumb", "NO_COLOR": "1"},
+        {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C", "PYTHONIOENCODING": "latin-1"},
+    ],
+)
+def test_a_terminal_without_unicode_gets_ascii(start, small, environment):
+    """Names that it cannot show lose characters, not the plan."""
+    (small / "mix-é模.csv").write_text((small / "mix.csv").read_text().replace("long", "模型"))
+    process = start("plan", "scenario.yaml", "--mix", "mix-é模.csv", environment=environment)
+    out_bytes, err_bytes = process.communicate(timeout=30)
+    out, err = out_bytes.decode("latin-1"), err_bytes.decode("latin-1")
+    assert (process.returncode, err) == (0, "")
+    assert "|+ | g1 |" in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_a_reader_that_stops_reading_makes_no_noise(start, small):
+    """`cuvee plan | head -1`, and a reader that is gone before the first line."""
+    for arguments in (["plan", "scenario.yaml"], ["gpus", "--json"]):
+        read, write = os.pipe()
+        os.close(read)
+        process = start(*arguments, stdout=write)
+        os.close(write)
+        _, err = process.communicate(timeout=30)
+        assert err == b""
+        assert process.returncode == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110 a device
+@pytest.mark.parametrize("arguments", [["plan", "scenario.yaml"], ["gpus", "--json"]])
+def test_a_full_disk_is_a_message(start, small, arguments):
+    """Not a traceback, not a complaint on exit."""
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 a device
+        process = start(*arguments, stdout=full)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert err.startswith(b"error: the output cannot be written (no space left on device)\n  expected: ")
+
+
+@pytest.mark.parametrize("command", ["plan", "compare", "explain"])
+def test_ctrl_c_ends_a_long_run_at_once_and_says_so(start, tmp_path, command):
+    """Exit code 130, no traceback, nothing half-written; one Ctrl-C is enough where many plans are solved."""
+    process = start(command, *SLOW, *(["--save-dir", "out"] if command == "plan" else []))
+    time.sleep(2.5)
+    process.send_signal(signal.SIGINT)
+    code, out, err = wait(process, 15)
+    # -2 is 130 in a shell: Python dies of the signal where it hit an exec(), as in the making of a dataclass.
+    assert code in (130, -signal.SIGINT)
+    assert err == "interrupted\n"
+    assert out == "" or command == "plan"
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_killed_run_leaves_the_old_files_whole(start, small):
+    """SIGKILL at any time during --save-dir: each file is the old one or the new one."""
+    first = start("plan", "scenario.yaml", "--save-dir", "out")
+    assert wait(first)[0] == 0
+    for delay in (0.4, 0.8):
+        process = start("plan", "scenario.yaml", "--budget", "2", "--save-dir", "out")
+        time.sleep(delay)
+        process.kill()
+        process.communicate()
+        assert json.loads((small / "out" / "plan.json").read_text())["schema_version"] == 1
+
+
+def test_two_runs_into_one_folder_leave_whole_files(start, small):
+    """Whoever wins, the plan parses and the check holds."""
+    runs = [start("plan", "scenario.yaml", "--budget", budget, "--save-dir", "out") for budget in ("2", "3")]
+    assert [wait(run)[0] for run in runs] == [0, 0]
+    assert wait(start("check", "out/plan.json"))[0] == 0
+
+
+def on_terminal(arguments: tuple[str, ...], folder, columns: int, environment: dict[str, str]) -> str:
+    """Output of the command on a terminal of `columns` columns, stdout and stderr together."""
+    ours, theirs = pty.openpty()
+    import fcntl
+    import struct
+    import termios
+
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    inherited = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "TERM")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cuvee.cli.main", *arguments], stdout=theirs, stderr=theirs, stdin=theirs, cwd=folder,
+        env={**inherited, "TERM": "xterm-256color", **environment},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and select.select([ours], [], [], 30)[0]:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    assert process.wait(timeout=30) == 0
+    os.close(ours)
+    return shown.decode()
+
+
+def test_a_terminal_gets_colour_unless_it_says_no(small):
+    """NO_COLOR and TERM=dumb are obeyed."""
+    green = "\x1b[1;32m"
+    assert green in on_terminal(("plan", "scenario.yaml"), small, 100, {})
+    for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        assert green not in on_terminal(("plan", "scenario.yaml"), small, 100, environment)
+
+
+@pytest.mark.parametrize("columns", [60, 20, 300])
+def test_a_terminal_of_any_width_gets_tables_of_60_to_100_columns(small, columns):
+    """No digit is cut; what is narrower still breaks the lines itself."""
+    shown = on_terminal(("plan", "scenario.yaml"), small, columns, {"NO_COLOR": "1", "TERM": "xterm"})
+    lines = re.sub(r"\x1b\[[\d;]*[mK]", "", shown).splitlines()
+    assert max(map(len, lines)) <= max(60, min(columns, 100))
+    assert "…" not in shown

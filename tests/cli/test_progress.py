@@ -1,0 +1,93 @@
+"""Progress on stderr, and Ctrl-C while a command works."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from cuvee.cli import terminal
+from cuvee.plan import baselines, planner
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as a fresh process has it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def press_ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.01)  # the handler runs between two steps of the interpreter
+
+
+def test_long_work_shows_what_is_done_and_leaves_no_trace(monkeypatch, capsys):
+    """On a terminal: the text and the seconds, in one line that is wiped at the end; stdout stays empty."""
+    monkeypatch.setattr(terminal, "QUIET_S", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with terminal.working("reading") as progress:
+        progress("solving [bold]")
+        time.sleep(0.5)
+    captured = capsys.readouterr()
+    assert "solving [bold] ... 0 s" in captured.err
+    assert captured.err.endswith("\r\x1b[2K")
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(("terminal_there", "quiet_s"), [(True, 60.0), (False, 0.0)])
+def test_short_work_and_other_streams_show_nothing(monkeypatch, capsys, terminal_there, quiet_s):
+    """Work under two seconds, or a stderr that is a file."""
+    assert terminal.QUIET_S < 2
+    monkeypatch.setattr(terminal, "QUIET_S", quiet_s)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal_there)
+    with terminal.working("reading"):
+        time.sleep(0.05)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_ctrl_c_while_the_solver_runs_gives_the_best_plan_so_far(cuvee, small, monkeypatch, ctrl_c):
+    """The solver swallows it and stops; the plan is printed and saved, no baseline is begun, exit code 130."""
+    solve = planner.plan_prepared
+
+    def interrupted_solve(prepared):
+        with pytest.raises(KeyboardInterrupt):
+            press_ctrl_c()
+        return solve(prepared)
+
+    monkeypatch.setattr(planner, "plan_prepared", interrupted_solve)
+    monkeypatch.setattr(baselines, "single_type", lambda *_: pytest.fail("began a baseline"))
+    result = cuvee("plan", "scenario.yaml", "--json", "--save-dir", "out")
+    assert result.code == 130
+    assert json.loads(result.out)["groups"]
+    assert (small / "out" / "plan.json").read_text() == result.out
+    assert result.err.endswith("interrupted\n")
+
+
+def test_ctrl_c_during_the_comparison_keeps_the_plan(cuvee, small, monkeypatch, ctrl_c):
+    """Half a comparison would mislead, so there is none."""
+    monkeypatch.setattr(baselines, "single_type", lambda *_: press_ctrl_c())
+    result = cuvee("plan", "scenario.yaml")
+    assert (result.code, result.err) == (130, "interrupted\n")
+    assert "req/s" in result.out
+    assert "against the best of one GPU type" not in result.out
+
+
+def test_ctrl_c_before_there_is_a_plan_says_interrupted(cuvee, small, monkeypatch, ctrl_c):
+    """And nothing else."""
+    monkeypatch.setattr(planner, "plan_prepared", lambda _: press_ctrl_c())
+    assert cuvee("plan", "scenario.yaml") == (130, "", "interrupted\n")
+
+
+def test_the_handler_of_others_comes_back(ctrl_c):
+    """After the work Ctrl-C is what it was; a handler of somebody else is left alone throughout."""
+    with terminal.working("x"):
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with terminal.working("x"):
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

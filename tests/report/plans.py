@@ -1,0 +1,152 @@
+"""Plans written by hand, in the shapes that are hard to print; nothing is solved."""
+
+import io
+from dataclasses import replace
+from typing import Any
+
+from rich.console import Console
+
+from cuvee.catalog import load_model
+from cuvee.catalog.offer import Offer, OfferSet
+from cuvee.plan.baselines import Baseline
+from cuvee.plan.problem import Limits, ModelDemand, Objective, PlanProblem
+from cuvee.plan.program import Termination
+from cuvee.plan.result import (
+    AssignmentRow,
+    Cell,
+    Group,
+    Plan,
+    PlanInputs,
+    RentedGpus,
+    RentedMachines,
+    RunnerUp,
+)
+from cuvee.profile.engine import find_engine
+from cuvee.profile.replica import Stage
+from cuvee.profile.table import Provenance
+from cuvee.workload.records import Demand, WorkloadType
+
+A40, H100 = "A40", "H100-SXM"
+MARKUP = "[bold]x[/red]"
+
+
+def make_plan(
+    *,
+    num_groups: int = 3,
+    num_types: int = 4,
+    models: tuple[str, ...] = ("llama-3-70b",),
+    objective: Objective = Objective.THROUGHPUT,
+    idle: bool = False,
+    spot: bool = False,
+    type_name: str = "in{0}-out{1}",
+    offers_name: str = "by-hand",
+    as_of: str = "2026-01-02",
+    notes: tuple[str, ...] = (),
+    **changes: Any,
+) -> Plan:
+    """A plan of `num_groups` groups and `num_types` workload types per model; groups take turns with the types."""
+    demand = _demand(num_types, type_name)
+    known = load_model("llama-3-70b")
+    problem = PlanProblem(
+        tuple(ModelDemand(replace(known, name=name), demand) for name in models),
+        OfferSet(offers_name, tuple(_offer(spot, number) for number in range(2)), as_of, "by hand", notes),
+        Limits(30.0),
+        objective,
+    )
+    groups = tuple(_group(number, models, demand, spot) for number in range(num_groups))
+    machine = RentedMachines(0, problem.offers.offers[0].label, 2, 8, 3, 16.0, 3.0)
+    plan = Plan(
+        termination=Termination.OPTIMAL,
+        objective_name=objective,
+        objective=12.5 if objective is Objective.THROUGHPUT else 24.0,
+        bound=12.5 if objective is Objective.THROUGHPUT else 24.0,
+        gap=0.0,
+        rate_req_per_s=12.5,
+        num_requests=1000.0,
+        makespan_s=80.0,
+        cost_usd_per_hour=24.0,
+        groups=groups,
+        assignment=_assignment(groups, models, demand),
+        machines=(machine,) if idle else (),
+        runners_up=(
+            RunnerUp(models[0], (Stage(A40, 4, 80),), 2.2, 1.0, "w1", 0.5),
+            RunnerUp(models[-1], (Stage(A40, 1, 9), Stage(H100, 2, 71)), 6.51, 0.978, "w1", 0.5),
+        ),
+        num_candidates_generated=3357,
+        num_candidates=359,
+        solve_seconds=1.25,
+        inputs=PlanInputs(problem, find_engine("vllm"), 0.625),
+    )
+    return replace(plan, **changes)
+
+
+def make_baselines(plan: Plan) -> list[Baseline]:
+    """A single type within the stock that reaches 10 req/s for 20 $/h, and one beyond it that reaches 11."""
+    return [
+        Baseline(name, same_stock=same, plan=replace(plan, rate_req_per_s=rate, cost_usd_per_hour=30.0, objective=goal))
+        for name, same, rate, goal in (
+            ("only A40", True, 10.0, 10.0 if plan.objective_name is Objective.THROUGHPUT else 30.0),
+            (
+                "only H100-SXM, unlimited stock",
+                False,
+                13.0,
+                13.0 if plan.objective_name is Objective.THROUGHPUT else 20,
+            ),
+        )
+    ]
+
+
+def console_of(encoding: str = "utf-8", width: int = 100) -> Console:
+    """A console that keeps its text, as the command line makes it but for markup, which must not matter."""
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
+    return Console(file=file, width=width, highlight=False)
+
+
+def text_of(console: Console) -> str:
+    """What was printed; fails where a character is outside the console's encoding."""
+    file = console.file
+    assert isinstance(file, io.TextIOWrapper)
+    buffer = file.buffer
+    assert isinstance(buffer, io.BytesIO)
+    return buffer.getvalue().decode(file.encoding)
+
+
+def _demand(num_types: int, type_name: str) -> Demand:
+    types = [
+        WorkloadType(type_name.format(100 * number, 10 * number), 100.0 * number, 10.0 * number)
+        for number in range(1, num_types + 1)
+    ]
+    counts = tuple(float(number) for number in range(1, num_types + 1))
+    return Demand(tuple(types), counts, rate_req_per_s=12.5, name="by-hand-trace")
+
+
+def _offer(spot: bool, number: int) -> Offer:
+    return Offer(H100, "seller", 16.0, region=f"region-{number}", num_gpus=8, spot=spot, stock=4, as_of="2026-01-01")
+
+
+def _group(number: int, models: tuple[str, ...], demand: Demand, spot: bool) -> Group:
+    stages = [
+        (Stage(H100, 4, 80),),
+        (Stage(A40, 1, 27), Stage(A40, 1, 27), Stage(A40, 1, 26)),
+        (Stage("A100-80GB-SXM", 2, 40), Stage("RTXPRO6000-Server", 2, 40)),
+    ][number % 3]
+    rented = (RentedGpus(0, "seller H100", H100, "seller", "any", 4, spot),)
+    kinds = list(Provenance)
+    cells = tuple(Cell(kind.name, 2.5, kinds[number % 3], 0.35 if number else None, 0.1, 0.02) for kind in demand.types)
+    model = models[number % len(models)]
+    return Group(
+        f"g{number + 1}", model, stages, "bf16", "bf16", False, 12, 111.0, 1332.0, 1234.5, 0.996, rented, cells
+    )
+
+
+def _assignment(groups: tuple[Group, ...], models: tuple[str, ...], demand: Demand) -> tuple[AssignmentRow, ...]:
+    rows = []
+    for model in models:
+        mine = [group for group in groups if group.model == model]
+        for number, kind in enumerate(demand.types):
+            first, second = mine[number % len(mine)].id, mine[(number + 1) % len(mine)].id
+            shares = {first: 1.0} if first == second else {first: 0.999, second: 0.001}
+            rows.append(
+                AssignmentRow(model, kind.name, kind.input_tokens, kind.output_tokens, demand.shares[number], shares)
+            )
+    return tuple(rows)
