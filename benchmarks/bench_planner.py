@@ -23,6 +23,7 @@ BUDGETS_USD_PER_HOUR = (15.0, 30.0, 60.0)
 STOCKS = ("paper-avail-1", "paper-avail-2", "paper-avail-3", "paper-avail-4")
 MIXES = ("trace-1", "trace-2", "trace-3")
 BISECTION_TOLERANCE = 0.01
+GAP_ASKED = 1e-4
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,8 @@ def main() -> None:
     }
     for name, value in summary.items():
         print(f"{name}: {value}")
+    if summary["worst_gap"] > GAP_ASKED:
+        raise SystemExit(f"a gap of {summary['worst_gap']:.1e} where {GAP_ASKED:.0e} was asked")
     write_results("planner", {"machine": describe_machine(), "summary": summary, "rows": [vars(row) for row in rows]})
 
 

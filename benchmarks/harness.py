@@ -6,6 +6,7 @@ import platform
 import subprocess
 import time
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,18 +28,20 @@ class Stopwatch:
 
 def describe_machine() -> dict[str, Any]:
     """Commit, date, processors and versions a result belongs to."""
-    import highspy
-
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=RESULTS.parent
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--exclude", "*"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=RESULTS.parent,
     )
     return {
-        "commit": commit.stdout.strip(),
+        "commit": described.stdout.strip(),
         "date": datetime.now(UTC).date().isoformat(),
         "cpus": os.cpu_count(),
         "processor": platform.machine(),
         "python": platform.python_version(),
-        "highs": highspy.Highs().version(),
+        "highs": version("highspy"),
     }
 
 

@@ -12,7 +12,8 @@ from rich.terminal_theme import MONOKAI
 
 from cuvee import Scenario, plan_prepared, prepare_scenario
 from cuvee.plan.baselines import gpu_types_on_offer, single_type, single_type_unlimited
-from cuvee.report.plan_console import WIDTH, print_plan
+from cuvee.report.plan_console import print_plan
+from cuvee.report.style import WIDTH
 
 PICTURE = Path(__file__).with_name("plan.svg")
 

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from cuvee.plan.problem import Objective as Objective
     from cuvee.plan.problem import PlanProblem as PlanProblem
     from cuvee.plan.problem import SearchOptions as SearchOptions
+    from cuvee.plan.resolve import prepare_scenario as prepare_scenario
     from cuvee.plan.result import Plan as Plan
     from cuvee.plan.scenario import Scenario as Scenario
     from cuvee.plan.scenario import load_scenario as load_scenario
-    from cuvee.plan.scenario import prepare_scenario as prepare_scenario
     from cuvee.profile import find_engine as find_engine
     from cuvee.profile.providers import profile as profile
     from cuvee.workload import Demand as Demand
@@ -75,7 +75,7 @@ _HOME = {
     "Scenario": "cuvee.plan.scenario",
     "load_scenario": "cuvee.plan.scenario",
     "prepare": "cuvee.plan.planner",
-    "prepare_scenario": "cuvee.plan.scenario",
+    "prepare_scenario": "cuvee.plan.resolve",
     "plan": "cuvee",
     "plan_prepared": "cuvee.plan.planner",
     "Plan": "cuvee.plan.result",

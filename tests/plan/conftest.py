@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from cuvee.plan.planner import PreparedProblem, plan_prepared
+from cuvee.plan.resolve import prepare_scenario
 from cuvee.plan.result import Plan
-from cuvee.plan.scenario import parse_scenario, prepare_scenario
+from cuvee.plan.scenario import parse_scenario
 from tests.plan.instances import WORKED_RATES, prepare_tiny, worked_problem
 
 SHARED_TRACES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "traces"

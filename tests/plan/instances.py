@@ -51,7 +51,7 @@ class HandProvider:
         zero = np.zeros_like(rate)
         measured = np.full(rate.shape, Provenance.MEASURED, dtype=object)
         return ThroughputTable(
-            tuple(configs), tuple(workloads), rate, rate > 0, zero, zero, zero, zero, measured, ("by hand",)
+            tuple(configs), tuple(workloads), rate, rate > 0, zero, zero, zero, zero, measured, ("measured: by hand",)
         )
 
 

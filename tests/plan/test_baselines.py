@@ -10,7 +10,8 @@ from cuvee.plan.check import check
 from cuvee.plan.planner import plan_prepared
 from cuvee.plan.problem import Objective
 from cuvee.plan.program import Termination
-from cuvee.plan.scenario import parse_scenario, prepare_scenario
+from cuvee.plan.resolve import prepare_scenario
+from cuvee.plan.scenario import parse_scenario
 from tests.plan.instances import WORKED_RATES, check_tiny, demand, fleet, offer, prepare_tiny, problem, worked_problem
 
 # Few stages keep these quick; benchmarks/ runs the whole search.

@@ -10,7 +10,8 @@ from cuvee.plan.check import check
 from cuvee.plan.planner import plan_prepared
 from cuvee.plan.problem import Limits, ModelDemand, Objective, PlanProblem, SearchOptions
 from cuvee.plan.program import Termination
-from cuvee.plan.scenario import parse_scenario, prepare_scenario
+from cuvee.plan.resolve import prepare_scenario
+from cuvee.plan.scenario import parse_scenario
 from tests.plan.instances import MODEL, WORKED_OFFERS, demand, problem
 
 OFFERS = OfferSet("tiny", WORKED_OFFERS, "", "")

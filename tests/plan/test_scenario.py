@@ -11,14 +11,15 @@ from cuvee.errors import InputError, UnknownNameError
 from cuvee.plan.files import plan_to_json
 from cuvee.plan.planner import NETWORK_GB_PER_S, plan_prepared
 from cuvee.plan.problem import Limits, Objective, SearchOptions
+from cuvee.plan.resolve import prepare_scenario, resolve_problem
 from cuvee.plan.scenario import (
     Scenario,
+    completed,
     load_scenario,
     parse_scenario,
-    prepare_scenario,
-    resolve_problem,
     scenario_to_yaml,
 )
+from cuvee.plan.scenario_paths import anchored
 
 EIGHT_AND_SEVENTY = [{"model": "llama-3-8b", "share": 0.8}, {"model": "llama-3-70b", "share": 0.2}]
 
@@ -28,7 +29,7 @@ def parse(record: dict[str, object]) -> Scenario:
 
 
 def resolve(record: dict[str, object], folder: Path | None = None):
-    return resolve_problem(parse(record), folder)
+    return resolve_problem(parse(anchored(record, folder or Path())))
 
 
 def test_defaults():
@@ -58,8 +59,8 @@ def test_least_cost_has_no_default_budget():
 FULL = {
     "schema_version": 1,
     "models": [
-        {"model": "llama-3-8b", "precision": "fp8", "kv_precision": "fp8", "share": 0.25, "rate_req_per_s": 3.0},
-        {"model": "llama-3-70b", "share": 0.75, "mix": "trace-3"},
+        {"model": "llama-3-8b", "precision": "fp8", "kv_precision": "fp8", "rate_req_per_s": 3.0},
+        {"model": "llama-3-70b", "mix": "trace-3"},
     ],
     "mix": "trace-1",
     "offers": "paper-avail-3",
@@ -75,13 +76,36 @@ FULL = {
 
 @pytest.mark.parametrize("record", [{}, FULL], ids=["defaults", "every field"])
 def test_yaml_round_trip(record, tmp_path):
-    """A scenario written and read again is the same scenario and resolves to the same problem."""
+    """A scenario written and read again is the same, its defaults written out, and resolves to the same problem."""
     scenario = parse(record)
     path = tmp_path / "scenario.yaml"
     path.write_text(scenario_to_yaml(scenario))
     again = load_scenario(path)
     assert resolve_problem(again) == resolve_problem(scenario)
-    assert again == scenario
+    assert again == completed(scenario)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"models": [{"model": "llama-3-8b", "share": 0.9, "mix": "trace-3"}, {"model": "llama-3-70b", "share": 0.1}]},
+        {"models": [{"model": "llama-3-8b", "types": 3}], "trace": "trace.csv"},
+        {"models": [{"model": "llama-3-8b", "trace_model": "GPT-4"}]},
+        {"types": 3},
+        {"mix": "trace-1", "input_edges": [100]},
+    ],
+    ids=[
+        "share and own mix",
+        "types without own trace",
+        "trace_model without trace",
+        "types of a mix",
+        "edges of a mix",
+    ],
+)
+def test_fields_that_would_do_nothing_are_refused(record):
+    """A field that nothing reads is a misunderstanding, not a detail."""
+    with pytest.raises(InputError):
+        parse(record)
 
 
 def test_every_field_arrives():
@@ -225,7 +249,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_relative_paths(folder, monkeypatch):
-    """Paths are relative to the given folder, not to where the program runs."""
+    """Paths of a scenario file are relative to its folder, not to where the program runs."""
     monkeypatch.chdir("/")
     asked = resolve({"trace": "burst.csv", "offers": "offers.csv", "types": 3}, folder)
     assert sum(asked.models[0].demand.num_requests) == 41
@@ -300,7 +324,7 @@ def test_same_scenario_same_file(folder):
     record: dict[str, object] = {"models": ["llama-3-8b"], "trace": "burst.csv", "types": 3, "offers": "offers.csv"}
     written = set()
     for _ in range(2):
-        plan = plan_prepared(prepare_scenario(parse(record), folder=folder, name="scenario.yaml"))
+        plan = plan_prepared(prepare_scenario(parse(anchored(record, folder)), name="scenario.yaml"))
         written.add(plan_to_json(replace(plan, solve_seconds=0.0)))
     assert len(written) == 1
     assert '"scenario": "scenario.yaml"' in written.pop()

@@ -1,5 +1,7 @@
 """The search over a core and by reduced costs against the whole program, and against enumeration."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,26 +38,25 @@ def test_core_of_one_candidate_agrees_with_enumeration(seeds, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def paper_program():
+def paper():
     """The program of the embedded question, about 360 candidates."""
     demand = ModelDemand(load_model("llama-3-70b"), load_mix("trace-3"))
-    prepared = prepare(PlanProblem((demand,), load_offers("paper-avail-3"), Limits(30.0)))
-    return build_program(prepared.problem, prepared.candidates)
+    return prepare(PlanProblem((demand,), load_offers("paper-avail-3"), Limits(30.0)))
 
 
-def test_search_agrees_with_the_whole_program(paper_program):
+def test_search_agrees_with_the_whole_program(paper):
     """Over hundreds of candidates both ways reach the same value, and both bounds lie above both values."""
-    program, layout = paper_program
-    whole, (found, _) = solve(program, SearchOptions()), search(program, layout, SearchOptions())
+    outcome = search(paper.problem, paper.candidates)
+    whole, found = solve(outcome.program, SearchOptions()), outcome.answer
     assert found.termination is whole.termination is Termination.OPTIMAL
     assert found.objective == pytest.approx(whole.objective, rel=2e-4)
     assert min(found.bound, whole.bound) >= max(found.objective, whole.objective) * (1 - 1e-9)
     assert found.gap <= SearchOptions().relative_gap
 
 
-def test_loss_bounds_every_plan(paper_program):
+def test_loss_bounds_every_plan(paper):
     """Weak duality: forcing one copy of a candidate costs at least its loss against the relaxation."""
-    program, layout = paper_program
+    program, layout = build_program(paper.problem, paper.candidates)
     pricing = price(program, layout, SearchOptions())
     assert pricing is not None
     for row in np.linspace(0, layout.num_candidates - 1, 12).astype(int):
@@ -67,18 +68,19 @@ def test_loss_bounds_every_plan(paper_program):
             assert answer.objective <= pricing.objective - pricing.loss[row] + 1e-7
 
 
-def test_relaxation_rents_what_is_worth_its_price(paper_program):
+def test_relaxation_rents_what_is_worth_its_price(paper):
     """Complementary slackness: whatever the relaxation rents earns what it is charged."""
-    program, layout = paper_program
+    program, layout = build_program(paper.problem, paper.candidates)
     pricing = price(program, layout, SearchOptions())
     assert pricing is not None
     assert pricing.worth[pricing.copies > 1e-6] == pytest.approx(1.0, abs=1e-5)
 
 
-def test_stopped_search_claims_the_relaxation_only(paper_program):
+def test_stopped_search_claims_the_relaxation_only(paper):
     """Out of time after the core, the answer is `feasible` or nothing, never `optimal`, and its bound is honest."""
-    program, layout = paper_program
-    found, _ = search(program, layout, SearchOptions(time_limit_s=1e-3))
+    stopped = replace(paper.problem, search=SearchOptions(time_limit_s=1e-3))
+    outcome = search(stopped, paper.candidates)
+    program, found = outcome.program, outcome.answer
     whole = solve(program, SearchOptions())
     assert found.termination in (Termination.FEASIBLE, Termination.NOTHING_FOUND)
     if found.termination is Termination.FEASIBLE:

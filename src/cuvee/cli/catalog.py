@@ -129,7 +129,10 @@ def engines(as_json: JsonOption = False) -> None:
     if as_json:
         print_json([asdict(engine) for engine in ENGINES.values()])
         return
-    rows = [(name, f"+-{engine.relative_error:.0%}", engine.source) for name, engine in ENGINES.items()]
+    rows = [
+        (name, f"+-{engine.relative_error:.0%}" if engine.measured_gpus else "not known", engine.source)
+        for name, engine in ENGINES.items()
+    ]
     _print_rows(("engine", "error band", "source of its constants"), rows, "default: vllm, the same as vllm-0.11")
 
 

@@ -13,12 +13,6 @@ from cuvee.errors import InputError
 if TYPE_CHECKING:
     from cuvee.plan.scenario import Scenario
 
-PATH_FIELDS = ("model", "trace", "mix", "offers", "throughput_table")
-"""Scenario fields that hold a name or a path."""
-
-MAYBE_NAMES = ("model", "mix", "offers")
-"""Those that may be names of the catalogue or of the hub; the others are always files."""
-
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
@@ -66,11 +60,11 @@ class Question:
         record: dict[str, Any] = {}
         if self.scenario is not None:
             record = load_scenario(self.scenario).model_dump(mode="json", exclude_unset=True)
-            record = _anchored(record, self.scenario.parent)
         if self.trace:
             record.pop("mix", None)
         if self.mix:
-            record.pop("trace", None)
+            for name in ("trace", "trace_columns", "types", "input_edges", "output_edges"):
+                record.pop(name, None)
         record.update({name: value for name, value in self._changes().items() if value is not None})
         if self.precision and not self.model:
             record["models"] = [{**entry, "precision": self.precision} for entry in _models_of(record)]
@@ -98,12 +92,6 @@ class Question:
                 "--trace, --mix or --types for a scenario whose models each have a demand of their own",
                 expected="a scenario with a demand of all models",
                 remedy="change the models' own demand in the scenario file",
-            )
-        if self.types and scenario.trace is None:
-            raise InputError(
-                f"--types {self.types} without a trace",
-                expected="a trace, from whose lengths the types are chosen",
-                remedy="give one with --trace FILE",
             )
 
     def _changes(self) -> dict[str, Any]:
@@ -148,55 +136,10 @@ def asks(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def standing_anywhere(scenario: "Scenario") -> "Scenario":
-    """`scenario` with the whole path of every file, so that it can be saved anywhere and planned from anywhere."""
-    from cuvee.plan.scenario import Scenario
-
-    return Scenario.model_validate(_anchored(scenario.model_dump(exclude_unset=True), Path.cwd()))
-
-
 def _models_of(record: dict[str, Any]) -> list[dict[str, Any]]:
     from cuvee.plan.scenario import Scenario
 
     return record.get("models") or [entry.model_dump(exclude_unset=True) for entry in Scenario().models]
-
-
-def _anchored(record: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """`record` with the paths in it, which are relative to `folder`, joined to it."""
-
-    def anchor(fields_of: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: _beside(name, value, folder) if name in PATH_FIELDS and isinstance(value, str) else value
-            for name, value in fields_of.items()
-        }
-
-    models = [anchor(entry) for entry in record.get("models", [])]
-    return {**anchor(record), **({"models": models} if models else {})}
-
-
-def _beside(field: str, name: str, folder: Path) -> str:
-    """`name` as it is where the catalogue knows it, else the path it stands for where there is such a file."""
-    if name.strip().lower() in _catalogue_names(field):
-        return name
-    candidate = folder / Path(name).expanduser()
-    return str(candidate) if field not in MAYBE_NAMES or _exists(candidate) else name
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
-
-
-def _catalogue_names(field: str) -> set[str]:
-    from cuvee.catalog import load_models, offer_set_names
-    from cuvee.catalog.offers import ALIASES
-    from cuvee.workload.mixes import mix_names
-
-    if field == "model":
-        return {name.lower() for spec in load_models().values() for name in (spec.name, spec.hf_id)}
-    return {"offers": {*offer_set_names(), *ALIASES}, "mix": set(mix_names())}.get(field, set())
 
 
 def _parse_models(models: list[str] | None, precision: str | None) -> list[dict[str, Any]] | None:

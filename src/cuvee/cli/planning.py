@@ -138,7 +138,7 @@ def schema(name: Annotated[str, typer.Argument(help="plan or scenario")]) -> Non
 
 def _solve(scenario: "Scenario", name: str, progress: Progress) -> "tuple[PreparedProblem, Plan]":
     from cuvee.plan.planner import plan_prepared
-    from cuvee.plan.scenario import prepare_scenario
+    from cuvee.plan.resolve import prepare_scenario
 
     progress("reading, and generating candidates")
     prepared = prepare_scenario(scenario, name=name)
@@ -194,7 +194,7 @@ def _save(folder: Path, result: "Plan", baselines: "list[Baseline]", scenario: "
 
     from cuvee.files import write_atomic
     from cuvee.plan.files import plan_to_json
-    from cuvee.plan.scenario import scenario_to_yaml
+    from cuvee.plan.scenario import scenario_to_yaml, standing_anywhere
     from cuvee.report.plan_console import print_plan
     from cuvee.report.style import WIDTH
 
@@ -203,7 +203,7 @@ def _save(folder: Path, result: "Plan", baselines: "list[Baseline]", scenario: "
     print_plan(result, baselines, console)
     contents = {
         "plan.json": plan_to_json(result),
-        "scenario.yaml": scenario_to_yaml(options.standing_anywhere(scenario)),
+        "scenario.yaml": scenario_to_yaml(standing_anywhere(scenario)),
         "plan.txt": text.getvalue(),
     }
     for name, content in contents.items():

@@ -64,16 +64,18 @@ def single_type_unlimited(prepared: PreparedProblem, gpu: str) -> Baseline:
         gpus=prepared.gpus,
         must_fit=False,
     )
-    return Baseline(f"only {gpu}, unlimited stock", same_stock=False, plan=plan_prepared(again))
+    return Baseline(f"only {gpu}, unlimited stock", same_stock=False, plan=plan_prepared(again, explain=False))
 
 
 def even_budget(prepared: PreparedProblem) -> Baseline | None:
-    """Budget split evenly over the GPU types, each replica on one type; None without a budget."""
+    """Budget split evenly over the GPU types that can hold a replica, one type per replica; None without a budget."""
     problem = prepared.problem
     budget = problem.limits.budget_usd_per_hour
     if budget is None:
         return None
-    types = gpu_types_on_offer(problem)
+    types = _usable_types(prepared)
+    if not types:
+        return None
     share = budget / len(types)
     caps = {gpu: min(share, problem.limits.max_usd_per_hour_per_gpu.get(gpu, share)) for gpu in types}
     capped = replace(problem, limits=replace(problem.limits, max_usd_per_hour_per_gpu=caps))
@@ -82,6 +84,16 @@ def even_budget(prepared: PreparedProblem) -> Baseline | None:
         same_stock=True,
         plan=_restricted(replace(prepared, problem=capped), lambda config: len(config.gpu_counts) == 1),
     )
+
+
+def _usable_types(prepared: PreparedProblem) -> list[str]:
+    """GPU types that some affordable replica stands on alone, in the order of the offers."""
+    alone = {
+        next(iter(placement.config.gpu_counts))
+        for placement in prepared.candidates.placements
+        if len(placement.config.gpu_counts) == 1
+    }
+    return [gpu for gpu in gpu_types_on_offer(prepared.problem) if gpu in alone]
 
 
 def one_tensor_parallel_size(prepared: PreparedProblem) -> list[Baseline]:
@@ -196,7 +208,7 @@ def _restricted(prepared: PreparedProblem, allowed: Callable[[ReplicaConfig], bo
 def _from_columns(prepared: PreparedProblem, layout: Layout, copies: NDArray[np.int64], x: Array) -> Plan:
     """The plan of hand-made columns; nothing is proven about it."""
     empty = np.zeros(0)
-    unproven = Answer(Termination.FEASIBLE, x, 0.0, np.inf, np.inf, empty, empty, 0.0)
+    unproven = Answer(Termination.FEASIBLE, x, 0.0, np.inf, empty, 0.0)
     if x[layout.load_factor] <= 0 or (
         prepared.problem.objective is Objective.COST and x[layout.load_factor] < 1 - 1e-9
     ):

@@ -1,17 +1,23 @@
 """`check`: recompute what a plan claims, without the solver and without the program it was solved as."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import isclose
+from math import inf, isclose
+
+import numpy as np
 
 from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.gpus import load_gpu_types
 from cuvee.catalog.offer import Offer
-from cuvee.errors import DoesNotFitError
-from cuvee.plan.problem import Objective
+from cuvee.errors import DoesNotFitError, InputError
+from cuvee.plan.placement import host_gpus, spans_machines, usable_gpus
+from cuvee.plan.problem import ModelDemand, Objective
 from cuvee.plan.program import Termination
-from cuvee.plan.result import Group, Plan
+from cuvee.plan.result import Cell, Group, Plan, RentedGpus, makespan_s
+from cuvee.profile.analytic import AnalyticProvider
 from cuvee.profile.memory import require_fit
+from cuvee.profile.table import Provenance
 
 TOLERANCE = 1e-6
 """Relative slack of every comparison [-]: the solver's own feasibility tolerance."""
@@ -45,12 +51,14 @@ class CheckReport:
 
 
 def check(plan: Plan, *, gpus: Mapping[str, GpuType] | None = None) -> CheckReport:
-    """Recompute budget, stock, caps, shape, memory, assignment, load and proof of `plan`.
+    """Recompute budget, stock, caps, shape, memory, rates, assignment, load and proof of `plan`.
 
     Parameters
         gpus    GPU types by name; the catalogue where None.
+    Notes       What needs no other source is recomputed. Measured and calibrated rates stand on tables that the plan
+                names but does not hold, so for them only the naming is checked; the bound stands on the solver's word.
     """
-    catalogue = gpus or load_gpu_types()
+    catalogue = load_gpu_types() if gpus is None else gpus
     unknown = tuple(f"names: {line}" for line in _check_names(plan, catalogue))
     if unknown:  # nothing else can be recomputed
         return CheckReport((), unknown)
@@ -60,6 +68,7 @@ def check(plan: Plan, *, gpus: Mapping[str, GpuType] | None = None) -> CheckRepo
         "caps": lambda: _check_caps(plan),
         "replicas": lambda: _check_replicas(plan),
         "memory": lambda: _check_memory(plan, catalogue),
+        "rates": lambda: _check_rates(plan, catalogue),
         "assignment": lambda: _check_assignment(plan),
         "load": lambda: _check_load(plan),
         "proof": lambda: _check_proof(plan),
@@ -81,6 +90,10 @@ def _offers(plan: Plan) -> tuple[Offer, ...]:
     return plan.inputs.problem.offers.offers
 
 
+def _entries(plan: Plan) -> dict[str, ModelDemand]:
+    return {entry.model.name: entry for entry in plan.inputs.problem.models}
+
+
 def _gpus_on_offer(plan: Plan) -> dict[int, int]:
     used: dict[int, int] = {}
     for group in plan.groups:
@@ -90,12 +103,18 @@ def _gpus_on_offer(plan: Plan) -> dict[int, int]:
 
 
 def _check_names(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
-    """Every model, GPU type and offer that the plan names is one of its inputs."""
-    models = {entry.model.name for entry in plan.inputs.problem.models}
+    """Every model, precision, GPU type and offer that the plan names is one of its inputs."""
+    entries = _entries(plan)
     indices = range(len(_offers(plan)))
+    repeated = [name for name, count in Counter(group.id for group in plan.groups).items() if count > 1]
+    yield from (f"several groups are called {name}" for name in repeated)
     for group in plan.groups:
-        if group.model not in models:
+        if group.model not in entries:
             yield f"{group.id} serves {group.model}, which is not asked for"
+            continue
+        asked = (entries[group.model].precision, entries[group.model].kv_precision)
+        if (group.precision, group.kv_precision) != asked:
+            yield f"{group.id} is in {group.precision} with a {group.kv_precision} cache, asked for are {asked}"
         yield from (f"{group.id} stands on unknown {gpu}" for gpu in group.config.gpu_counts if gpu not in gpus)
         yield from (f"{group.id} rents offer {part.offer}" for part in group.rented if part.offer not in indices)
     yield from (f"machines of offer {each.offer}" for each in plan.machines if each.offer not in indices)
@@ -130,21 +149,26 @@ def _check_money(plan: Plan) -> Iterator[str]:
 
 def _check_stock(plan: Plan) -> Iterator[str]:
     offers, used = _offers(plan), _gpus_on_offer(plan)
-    units = {machine.offer: machine.units for machine in plan.machines}
+    units: Counter[int] = Counter()
+    for machine in plan.machines:
+        units[machine.offer] += machine.units
+        if machine.units < 1 or machine.num_gpus != offers[machine.offer].num_gpus:
+            yield f"{machine.units} machines of {machine.num_gpus} GPUs from {offers[machine.offer].label}"
     for index, count in used.items():
-        offer = offers[index]
-        if count > offer.max_units * offer.num_gpus:
-            yield f"{count} GPUs of {offer.label}, in stock {offer.max_units * offer.num_gpus}"
-        if offer.num_gpus > 1 and not count <= units.get(index, 0) * offer.num_gpus:
-            yield f"{count} GPUs of {offer.label} in {units.get(index, 0)} machines of {offer.num_gpus}"
-        if units.get(index, 0) > offer.max_units:
-            yield f"{units[index]} machines of {offer.label}, in stock {offer.max_units}"
+        offer, usable = offers[index], usable_gpus(offers[index])
+        if count > offer.max_units * usable:
+            yield f"{count} GPUs of {offer.label}, in stock {offer.max_units * usable} that groups can use"
+        if offer.num_gpus > 1 and count > units[index] * usable:
+            yield f"{count} GPUs of {offer.label} in {units[index]} machines of which groups fill {usable} GPUs each"
+    for index, rented in units.items():
+        if rented > offers[index].max_units:
+            yield f"{rented} machines of {offers[index].label}, in stock {offers[index].max_units}"
 
 
 def _check_caps(plan: Plan) -> Iterator[str]:
     offers, limits = _offers(plan), plan.inputs.problem.limits
     rented = _gpus_on_offer(plan)
-    rented.update({machine.offer: machine.units * machine.num_gpus for machine in plan.machines})
+    rented.update({machine.offer: machine.units * offers[machine.offer].num_gpus for machine in plan.machines})
     for label, caps, key, priced in (
         ("max_gpus", limits.max_gpus, "gpu", False),
         ("max_gpus_per_seller", limits.max_gpus_per_seller, "seller", False),
@@ -159,9 +183,11 @@ def _check_caps(plan: Plan) -> Iterator[str]:
 
 
 def _check_replicas(plan: Plan) -> Iterator[str]:
-    models = {entry.model.name: entry.model for entry in plan.inputs.problem.models}
+    entries = _entries(plan)
     for group in plan.groups:
-        model = models[group.model]
+        model = entries[group.model].model
+        if group.copies < 1:
+            yield f"{group.id} has {group.copies} replicas"
         if group.config.num_layers != model.num_layers:
             yield f"{group.id} holds {group.config.num_layers} of {model.num_layers} layers"
         for stage in group.stages:
@@ -179,20 +205,31 @@ def _check_placement(group: Group, offers: tuple[Offer, ...]) -> Iterator[str]:
         taken[offers[part.offer].gpu] = taken.get(offers[part.offer].gpu, 0) + part.num_gpus
     if taken != group.config.gpu_counts:
         yield f"{group.id} is deployed on {group.config.gpu_counts} and rents {taken}"
+    for part in group.rented:
+        offer = offers[part.offer]
+        stated = RentedGpus(
+            part.offer, offer.label, offer.gpu, offer.seller, offer.region, max(part.num_gpus, 1), offer.spot
+        )
+        if part != stated:
+            yield f"{group.id} says it rents {part}, the offer says {stated}"
     standing = [offers[part.offer] for part in group.rented]
     places = {(offer.seller, offer.region, offer.zone) for offer in standing}
     if len(places) > 1:
         yield f"{group.id} spans {sorted(places)}: its GPUs cannot reach each other"
     if len({offer.spot for offer in standing}) > 1:
         yield f"{group.id} mixes spot and on-demand GPUs"
-    largest = {offers[part.offer].gpu: offers[part.offer].machine_gpus for part in group.rented}
+    if group.rented and group.spans_machines is not spans_machines(
+        [(offers[part.offer], part.num_gpus) for part in group.rented]
+    ):
+        yield f"{group.id} {'spans' if group.spans_machines else 'does not span'} machines, its GPUs say otherwise"
+    largest = {offer.gpu: host_gpus(offer) for offer in standing}
     for stage in group.stages:
         if stage.tensor_parallel_size > largest.get(stage.gpu, 0):
-            yield f"{group.id}: TP{stage.tensor_parallel_size} in a machine of {largest.get(stage.gpu, 0)} {stage.gpu}"
+            yield f"{group.id}: TP{stage.tensor_parallel_size} on a host of {largest.get(stage.gpu, 0)} {stage.gpu}"
 
 
 def _check_memory(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
-    models = {entry.model.name: entry.model for entry in plan.inputs.problem.models}
+    models = {name: entry.model for name, entry in _entries(plan).items()}
     for group in plan.groups:
         assigned = [row for row in plan.assignment if row.shares.get(group.id, 0) > 0]
         longest = max((row.input_tokens + row.output_tokens for row in assigned), default=0.0)
@@ -202,6 +239,49 @@ def _check_memory(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
             yield f"{group.id}: {error}".splitlines()[0]
         if longest > models[group.model].max_context:
             yield f"{group.id} gets {longest:.0f} tokens per request, above {models[group.model].max_context}"
+
+
+def _check_rates(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
+    """Estimated cells are what the analytic model says; of any other kind, a source is named."""
+    models = {name: entry.model for name, entry in _entries(plan).items()}
+    provider = AnalyticProvider(models, gpus, plan.inputs.engine, plan.inputs.network_gb_per_s)
+    kinds = {cell.provenance for group in plan.groups for cell in group.cells}
+    for kind in sorted(kinds):
+        if not any(source.startswith(f"{kind}: ") for source in plan.inputs.throughput_sources):
+            yield f"{kind} rates, and no source of the inputs says {kind!r}"
+    for group in plan.groups:
+        for cell in group.cells:
+            if not 0 < cell.rate_req_per_s < inf:
+                yield f"{group.id} {cell.workload}: a rate of {cell.rate_req_per_s} req/s"
+        repeated = [name for name, count in Counter(cell.workload for cell in group.cells).items() if count > 1]
+        yield from (f"{group.id} has several rates for {name}" for name in repeated)
+        estimated = [cell for cell in group.cells if cell.provenance is Provenance.ESTIMATED]
+        if estimated:
+            yield from _check_estimates(group, estimated, _entries(plan)[group.model], provider)
+
+
+def _check_estimates(group: Group, cells: list[Cell], entry: ModelDemand, provider: AnalyticProvider) -> Iterator[str]:
+    """Cells of one group against the analytic model, which is deterministic."""
+    try:
+        table = provider.table([group.config], entry.demand.types)
+    except InputError as error:  # a shape that is not the model's, or a GPU that computes nothing in 16 bit
+        yield f"{group.id}: {error.arrived}"
+        return
+    columns = {kind.name: column for column, kind in enumerate(entry.demand.types)}
+    for cell in cells:
+        column = columns.get(cell.workload)
+        if column is None:
+            yield f"{group.id} has a rate for {cell.workload}, which is not asked for"
+            continue
+        for label, stated in (
+            ("rate_req_per_s", cell.rate_req_per_s),
+            ("ttft_s", cell.ttft_s),
+            ("tpot_s", cell.tpot_s),
+            ("relative_error", np.inf if cell.relative_error is None else cell.relative_error),
+        ):
+            estimate = float(getattr(table, label)[0, column])
+            if not _same(estimate, stated):
+                yield f"{group.id} {cell.workload}: {label} {stated:.6g}, the analytic model gives {estimate:.6g}"
 
 
 def _check_assignment(plan: Plan) -> Iterator[str]:
@@ -214,12 +294,20 @@ def _check_assignment(plan: Plan) -> Iterator[str]:
             if model_of.get(name) != row.model or not 0 <= share <= 1 + TOLERANCE:
                 yield f"{row.model} {row.workload}: share {share:g} to {name} of {model_of.get(name)}"
     problem = plan.inputs.problem
-    demanded = [rate for rates in problem.rates_req_per_s for rate in rates]
-    asked = [(entry.model.name, kind.name) for entry in problem.models for kind in entry.demand.types]
-    stated = [row.demand_req_per_s for row in plan.assignment]
-    named = [(row.model, row.workload) for row in plan.assignment]
-    if plan.has_plan and not (named == asked and all(_same(*pair) for pair in zip(demanded, stated, strict=True))):
-        yield "the assignment does not cover the demand of the inputs"
+    asked = [
+        (entry.model.name, kind.name, (kind.input_tokens, kind.output_tokens, rate))
+        for entry, rates in zip(problem.models, problem.rates_req_per_s, strict=True)
+        for kind, rate in zip(entry.demand.types, rates, strict=True)
+    ]
+    if not plan.has_plan:
+        return
+    if [(row.model, row.workload) for row in plan.assignment] != [each[:2] for each in asked]:
+        yield "the assignment does not cover the types of the inputs"
+        return
+    for row, (model, name, figures) in zip(plan.assignment, asked, strict=True):
+        stated = (row.input_tokens, row.output_tokens, row.demand_req_per_s)
+        if not all(_same(*pair) for pair in zip(stated, figures, strict=True)):
+            yield f"{model} {name}: {stated} prompt and answer tokens and req/s, asked for are {figures}"
 
 
 def _check_load(plan: Plan) -> Iterator[str]:
@@ -229,6 +317,8 @@ def _check_load(plan: Plan) -> Iterator[str]:
         busy = served = 0.0
         for row in plan.assignment:
             share = row.shares.get(group.id, 0.0)
+            if row.model != group.model:
+                continue
             if share > 0 and not rate_of.get(row.workload, 0.0) > 0:
                 yield f"{group.id} gets {row.workload} and has no rate for it"
             elif share > 0:
@@ -236,6 +326,8 @@ def _check_load(plan: Plan) -> Iterator[str]:
                 busy += share * plan.load_factor * row.demand_req_per_s / rate_of[row.workload]
         if not _same(served, group.rate_req_per_s):
             yield f"{group.id} serves {served:.6g} req/s, not {group.rate_req_per_s:.6g}"
+        if not _same(busy, group.utilization * group.copies):
+            yield f"{group.id} is busy {busy / (group.copies or 1):.6f} of the time, not {group.utilization:.6f}"
         if busy > group.copies * (1 + TOLERANCE):
             yield f"{group.id} would be busy {busy:.4f} of {group.copies} replicas"
     if plan.has_plan and plan.objective_name is Objective.COST and plan.load_factor < 1 - TOLERANCE:
@@ -245,8 +337,15 @@ def _check_load(plan: Plan) -> Iterator[str]:
 def _check_proof(plan: Plan) -> Iterator[str]:
     if not plan.has_plan:
         return
-    if plan.makespan_s is None or not _same(plan.makespan_s * plan.rate_req_per_s, plan.num_requests):
-        yield f"makespan {plan.makespan_s} s at {plan.rate_req_per_s:.6g} req/s for {plan.num_requests:g} requests"
+    asked = plan.inputs.problem
+    if plan.objective_name is not asked.objective or not _same(plan.num_requests, asked.num_requests):
+        yield f"{plan.objective_name} for {plan.num_requests:g} requests, asked for is {asked.objective} for {asked.num_requests:g}"
+    if not (0 < plan.rate_req_per_s < inf and 0 < plan.objective < inf):
+        yield f"objective {plan.objective:.6g} at {plan.rate_req_per_s:.6g} req/s: both must be above 0"
+        return
+    makespan = makespan_s(asked, plan.load_factor)
+    if plan.makespan_s is None or not _same(plan.makespan_s, makespan):
+        yield f"makespan {plan.makespan_s} s at {plan.rate_req_per_s:.6g} req/s, where it is {makespan:.6g} s"
     value = plan.rate_req_per_s if plan.objective_name is Objective.THROUGHPUT else plan.cost_usd_per_hour
     if not _same(value, plan.objective):
         yield f"objective {plan.objective:.6g} where the plan gives {value:.6g}"
@@ -260,6 +359,6 @@ def _check_proof(plan: Plan) -> Iterator[str]:
         yield f"objective {plan.objective:.6g} is better than the bound {plan.bound:.6g}"
     if plan.gap is None or not isclose(max(gap, 0.0), plan.gap, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
         yield f"bound {plan.bound:.6g} and objective {plan.objective:.6g} are {gap:.2e} apart, not {plan.gap}"
-    asked = plan.inputs.problem.search.relative_gap
-    if plan.termination is Termination.OPTIMAL and gap > asked * (1 + 1e-3) + TIE_BREAK_GAP:
-        yield f"gap {gap:.2e} where optimal means {asked:.2e}"
+    allowed = asked.search.relative_gap
+    if plan.termination is Termination.OPTIMAL and gap > allowed * (1 + 1e-3) + TIE_BREAK_GAP:
+        yield f"gap {gap:.2e} where optimal means {allowed:.2e}"

@@ -64,10 +64,18 @@ class Layout:
         return self.num_candidates + len(self.pair_candidate) + len(self.machine_offer)
 
 
-def build_program(problem: PlanProblem, candidates: CandidateSet) -> tuple[Program, Layout]:
-    """The program of `problem` over `candidates`, and where its columns are."""
+def build_program(
+    problem: PlanProblem, candidates: CandidateSet, *, load_factor_unit: float = 1.0
+) -> tuple[Program, Layout]:
+    """The program of `problem` over `candidates`, and where its columns are.
+
+    Parameters
+        load_factor_unit    What theta counts in, on top of `_demand_scale` [-]: the theta of the relaxation brings it
+                            to 1, where the solver's absolute tolerances mean something.
+    """
     offers = problem.offers.offers
     layout = _layout(problem, candidates)
+    layout.demand_req_per_s[:] *= load_factor_unit
     size = layout.load_factor + 1
     program = Program(np.zeros(size), np.zeros(size), np.full(size, np.inf), np.zeros(size, dtype=bool), maximize=False)
     program.whole[: len(candidates)] = True
@@ -79,8 +87,7 @@ def build_program(problem: PlanProblem, candidates: CandidateSet) -> tuple[Progr
     define_stock(program, layout, candidates, offers)
     define_budget(program, layout, candidates, problem.limits, offers)
     define_caps(program, layout, candidates, problem.limits, offers)
-    if problem.objective is Objective.COST:
-        define_cover(program, layout)
+    define_cover(program, layout)
     define_objective(program, layout, candidates, problem, offers)
     return program, layout
 
@@ -142,7 +149,7 @@ def define_demand(program: Program, layout: Layout) -> None:
 
 
 def define_cover(program: Program, layout: Layout) -> None:
-    """sum_(c: h_cw > 0) y_c >= 1 for each w, where theta is fixed: every type has a replica.
+    """sum_(c: h_cw > 0) y_c >= 1 for each w: every type has a replica.
 
     Implied by demand and capacity, but not for a solver that takes y = 1e-7 for a whole number: a demand that small
     would be served by nothing.
@@ -154,14 +161,15 @@ def define_cover(program: Program, layout: Layout) -> None:
 
 def define_capacity(program: Program, layout: Layout) -> None:
     """sum_w z_cw <= y_c for each c: no copy is busier than all the time."""
-    for candidate in range(layout.num_candidates):
-        pairs = layout.busy[layout.pair_candidate == candidate]
+    # Pairs are sorted by candidate: one cut instead of a scan for each.
+    cuts = np.searchsorted(layout.pair_candidate, np.arange(1, layout.num_candidates))
+    for candidate, pairs in enumerate(np.split(layout.busy, cuts)):
         values = np.append(np.ones(len(pairs)), -1.0)
         program.add_row(f"capacity[{candidate}]", np.append(pairs, candidate), values, upper=0.0)
 
 
 def define_stock(program: Program, layout: Layout, candidates: CandidateSet, offers: tuple[Offer, ...]) -> None:
-    """sum_c d_oc y_c <= stock_o; where an offer is a whole machine, <= k_o u_o with u_o <= stock_o.
+    """sum_c d_oc y_c <= stock_o; where an offer is a whole machine, <= k'_o u_o with u_o <= stock_o.
 
     Notes           TP groups are powers of two, so groups that fit a machine's GPUs in number also pack into it,
                     counting only the largest power of two of its GPUs as usable.

@@ -29,7 +29,15 @@ class Placement:
 
 
 def list_placements(entry: ModelDemand, problem: PlanProblem, gpus: Mapping[str, GpuType]) -> Iterator[Placement]:
-    """Placements of one model: on each offer alone, then on pairs of offers that can reach each other."""
+    """Placements of one model: on each offer alone, then on pairs of offers that can reach each other.
+
+    Assumptions
+        Units smaller than their host (`machine_gpus` of an offer above its `num_gpus`) stand on one host when they are
+        rented together, so tensor parallelism may run over them.
+        No pipeline runs over two offers of one GPU type. It would be as fast as one over the network on either offer,
+        so it only helps where the stock of both is too small for it; left out, it keeps the candidates few. The
+        optimum is the best over the placements listed here.
+    """
     offers = [(index, offer) for index, offer in enumerate(problem.offers.offers) if offer.max_units > 0]
     for index, offer in offers:
         yield from _single_type(entry, index, offer, gpus, problem.search.max_pipeline_stages)
@@ -41,9 +49,19 @@ def list_placements(entry: ModelDemand, problem: PlanProblem, gpus: Mapping[str,
             yield from _two_types(entry, (first, second), (offer, other), gpus, problem.search.max_mixed_stages)
 
 
+def usable_gpus(offer: Offer) -> int:
+    """k'_o: GPUs of one unit that power-of-two groups can fill without gaps [-]."""
+    return 1 << (offer.num_gpus.bit_length() - 1)
+
+
+def host_gpus(offer: Offer) -> int:
+    """GPUs that groups can fill on one host of `offer` [-]: the usable ones of every unit that fits on it."""
+    return usable_gpus(offer) * (offer.machine_gpus // offer.num_gpus)
+
+
 def tensor_parallel_sizes(model: ModelSpec, offer: Offer) -> list[int]:
-    """Powers of two up to one machine of `offer` that divide the heads and map onto the KV heads [-]."""
-    sizes = [2**power for power in range(offer.machine_gpus.bit_length()) if 2**power <= offer.machine_gpus]
+    """Powers of two up to one host of `offer` that divide the heads and map onto the KV heads [-]."""
+    sizes = [2**power for power in range(host_gpus(offer).bit_length())]
     return [
         size
         for size in sizes
@@ -51,20 +69,24 @@ def tensor_parallel_sizes(model: ModelSpec, offer: Offer) -> list[int]:
     ]
 
 
-def _packs(num_gpus: int, offer: Offer) -> bool:
-    """Whether blocks of `num_gpus` GPUs can be counted on to share machines of `offer` without gaps.
+def spans_machines(taken: Sequence[tuple[Offer, int]]) -> bool:
+    """Whether stages on these (offer, GPUs) talk over the network.
 
-    Units of one GPU are rented where they are needed. In whole machines only powers of two fill every gap, so other
-    pipelines are taken to spread over machines: their tensor-parallel groups pack, their stages use the network.
+    Notes           Pipelines over two offers always do. On one offer they stay on a host that has room for them. Units
+                    of one GPU are rented where they are needed. In whole machines only powers of two fill every gap,
+                    so other pipelines are taken to spread: their tensor-parallel groups pack, their stages do not.
     """
-    return offer.num_gpus == 1 or num_gpus.bit_count() == 1
+    if len(taken) > 1:
+        return True
+    ((offer, num_gpus),) = taken
+    return num_gpus > host_gpus(offer) or not (offer.num_gpus == 1 or num_gpus.bit_count() == 1)
 
 
 def _single_type(
     entry: ModelDemand, index: int, offer: Offer, gpus: Mapping[str, GpuType], max_stages: int
 ) -> Iterator[Placement]:
     model = entry.model
-    available = offer.max_units * offer.num_gpus
+    available = offer.max_units * usable_gpus(offer)
     needed_gb = model.weight_bytes(entry.precision) / 1e9
     for size in tensor_parallel_sizes(model, offer):
         for depth in range(1, min(max_stages, model.num_layers) + 1):
@@ -72,7 +94,7 @@ def _single_type(
             if total > available or total * gpus[offer.gpu].usable_memory_gb < needed_gb:
                 continue
             stages = tuple(Stage(offer.gpu, size, layers) for layers in split_layers(model.num_layers, depth))
-            spans = total > offer.machine_gpus or not _packs(total, offer)
+            spans = spans_machines([(offer, total)])
             yield Placement(
                 ReplicaConfig(model.name, stages, entry.precision, entry.kv_precision, spans), ((index, total),)
             )
@@ -87,7 +109,7 @@ def _two_types(
 ) -> Iterator[Placement]:
     model = entry.model
     first, second = (gpus[offer.gpu] for offer in pair)
-    available = [offer.max_units * offer.num_gpus for offer in pair]
+    available = [offer.max_units * usable_gpus(offer) for offer in pair]
     needed_gb = model.weight_bytes(entry.precision) / 1e9
     depths = [(a, total - a) for total in range(2, max_stages + 1) for a in range(1, total)]
     sizes = product(tensor_parallel_sizes(model, pair[0]), tensor_parallel_sizes(model, pair[1]))

@@ -11,7 +11,7 @@ from cuvee.catalog.gpus import load_gpu_types
 from cuvee.errors import DoesNotFitError
 from cuvee.plan.candidates import CandidateSet, affordable, generate_candidates
 from cuvee.plan.dominance import prune_dominated
-from cuvee.plan.formulation import COST_TIE_BREAK, Layout, build_program, gpu_prices, usable_gpus
+from cuvee.plan.formulation import COST_TIE_BREAK, Layout, gpu_prices, usable_gpus
 from cuvee.plan.infeasible import explain_infeasible
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Program, Termination, solve
@@ -23,6 +23,7 @@ from cuvee.plan.result import (
     PlanInputs,
     RentedGpus,
     RentedMachines,
+    makespan_s,
 )
 from cuvee.plan.runners_up import find_runners_up
 from cuvee.plan.search import search
@@ -119,8 +120,8 @@ def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
     problem, candidates = prepared.problem, prepared.candidates
     if not len(candidates):
         return _without_plan(prepared, Termination.INFEASIBLE, 0.0, explain=explain)
-    program, layout = build_program(problem, candidates)
-    answer, pricing = search(program, layout, problem.search)
+    found = search(problem, candidates)
+    program, layout, answer, pricing = found.program, found.layout, found.answer, found.pricing
     if not len(answer.x):
         return _without_plan(prepared, answer.termination, answer.seconds, explain=explain)
     copies = np.round(answer.x[: layout.num_candidates]).astype(np.int64)
@@ -157,6 +158,7 @@ def read_plan(
     problem = prepared.problem
     load_factor = float(settled.x[layout.load_factor])
     demanded = float(layout.demand_req_per_s.sum())
+    demand_unit = demanded / sum(map(sum, problem.rates_req_per_s))  # the program counts theta in units of its own
     busy = np.zeros_like(layout.rate)
     busy[layout.pair_candidate, layout.pair_workload] = settled.x[layout.busy]
     served = layout.rate * busy
@@ -183,7 +185,7 @@ def read_plan(
         gap=None if bound is None else abs(bound - objective) / abs(objective),
         rate_req_per_s=rate,
         num_requests=problem.num_requests,
-        makespan_s=problem.num_requests / rate,
+        makespan_s=makespan_s(problem, load_factor * demand_unit),
         cost_usd_per_hour=cost,
         groups=groups,
         assignment=_assignment(problem, shares, ids),

@@ -1,16 +1,21 @@
 """What the planner is asked: models and their demand, offers, limits and the objective."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from numbers import Real
+from types import MappingProxyType
+from typing import Annotated, Any
 
+from cuvee.catalog.gpus import find_gpu, load_gpu_types
 from cuvee.catalog.model import KV_BYTES, WEIGHT_BYTES, ModelSpec, check_precision
 from cuvee.catalog.offer import OfferSet
-from cuvee.errors import InputError
+from cuvee.errors import InputError, UnknownNameError
 from cuvee.workload.records import Demand
 
 SET_BUDGET = "give a budget in $/h, e.g. --budget 30"
+LIST_OFFERS = "list the offers with: cuvee offers"
 
 
 class Objective(StrEnum):
@@ -36,9 +41,22 @@ class ModelDemand:
         check_precision(self.kv_precision, KV_BYTES)
 
 
+class _WrittenAsDict:
+    """Annotation for pydantic, which cannot write a read-only mapping by itself."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:  # noqa: ANN401 pydantic's own protocol
+        from pydantic_core import core_schema  # 0.1 s to import: only those who read or write files pay
+
+        return {**handler(source), "serialization": core_schema.plain_serializer_function_ser_schema(dict)}
+
+
+GpuCaps = Annotated[Mapping[str, int], _WrittenAsDict()]
+MoneyCaps = Annotated[Mapping[str, float], _WrittenAsDict()]
+
+
 @dataclass(frozen=True)
 class Limits:
-    """Caps beside the stock; a name not listed is not capped.
+    """Caps beside the stock; a name not listed is not capped. The mappings are copied and cannot be changed.
 
     Attributes
         budget_usd_per_hour            B: most money [$/h]; None: no cap (least-cost plans only).
@@ -49,21 +67,31 @@ class Limits:
     """
 
     budget_usd_per_hour: float | None = None
-    max_gpus: Mapping[str, int] = field(default_factory=dict)
-    max_gpus_per_seller: Mapping[str, int] = field(default_factory=dict)
-    max_usd_per_hour_per_gpu: Mapping[str, float] = field(default_factory=dict)
-    max_usd_per_hour_per_seller: Mapping[str, float] = field(default_factory=dict)
+    max_gpus: GpuCaps = field(default_factory=dict)
+    max_gpus_per_seller: GpuCaps = field(default_factory=dict)
+    max_usd_per_hour_per_gpu: MoneyCaps = field(default_factory=dict)
+    max_usd_per_hour_per_seller: MoneyCaps = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         budget = self.budget_usd_per_hour
-        if budget is not None and not (math.isfinite(budget) and budget > 0):
+        if budget is not None and not (_is_finite(budget) and budget > 0):
             raise InputError(
                 f"budget_usd_per_hour = {budget!r}", expected="a finite amount above 0 $/h", remedy=SET_BUDGET
             )
         for label in ("max_gpus", "max_gpus_per_seller", "max_usd_per_hour_per_gpu", "max_usd_per_hour_per_seller"):
-            for name, cap in getattr(self, label).items():
-                if not (math.isfinite(cap) and cap >= 0):
-                    raise InputError(f"{label}[{name!r}] = {cap!r}", expected="a finite number, 0 or more")
+            caps = dict(getattr(self, label))
+            counted = label.startswith("max_gpus")
+            for name, cap in caps.items():
+                if not (_is_finite(cap) and cap >= 0 and (not counted or cap == int(cap))):
+                    raise InputError(
+                        f"{label}[{name!r}] = {cap!r}",
+                        expected=f"a {'whole' if counted else 'finite'} number, 0 or more",
+                    )
+            object.__setattr__(self, label, MappingProxyType(caps))
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 @dataclass(frozen=True)
@@ -130,6 +158,12 @@ class PlanProblem:
                 expected="requests per second to serve",
                 remedy="give it with --rate, or use a trace with arrival times",
             )
+        # A cap under a name that nobody has would silently do nothing.
+        offers = self.offers.offers
+        _require_gpus({*self.limits.max_gpus, *self.limits.max_usd_per_hour_per_gpu}, {offer.gpu for offer in offers})
+        sellers = {offer.seller for offer in offers}
+        for name in sorted({*self.limits.max_gpus_per_seller, *self.limits.max_usd_per_hour_per_seller} - sellers):
+            raise UnknownNameError("seller in limits", name, sellers, remedy=LIST_OFFERS)
 
     @property
     def rates_req_per_s(self) -> tuple[tuple[float, ...], ...]:
@@ -152,3 +186,14 @@ class PlanProblem:
     def num_requests(self) -> float:
         """Requests over all models whose makespan a plan states [-]."""
         return sum(entry.demand.total_requests for entry in self.models)
+
+
+def _require_gpus(names: Iterable[str], on_offer: set[str]) -> None:
+    """Raise UnknownNameError for a name that is neither on offer nor canonical; for an alias it says what it means."""
+    known = on_offer | load_gpu_types().keys()
+    for name in sorted(set(names) - known):
+        try:
+            remedy = f"write it {find_gpu(name).name!r}"
+        except UnknownNameError:
+            remedy = LIST_OFFERS
+        raise UnknownNameError("GPU type in limits", name, known, remedy=remedy)

@@ -86,9 +86,7 @@ class Answer:
         x              Column values, shape (num_columns,); empty without a plan.
         objective      c x [-]; NaN-free: 0 without a plan.
         bound          Proven bound on the objective; +-inf where there is none.
-        gap            |bound - objective| / max(|objective|, 1e-12) [-]; inf without a plan.
         row_dual       Shadow price of each row, linear programs only; empty otherwise.
-        reduced_cost   Of each column, linear programs only; empty otherwise.
         seconds        Solver wall time [s].
     """
 
@@ -96,10 +94,13 @@ class Answer:
     x: Array
     objective: float
     bound: float
-    gap: float
     row_dual: Array
-    reduced_cost: Array
     seconds: float
+
+    @property
+    def gap(self) -> float:
+        """|bound - objective| / |objective| [-]; inf without a plan."""
+        return abs(self.bound - self.objective) / max(abs(self.objective), 1e-12) if len(self.x) else np.inf
 
 
 def solve(program: Program, options: SearchOptions, *, start: Array | None = None) -> Answer:
@@ -109,7 +110,7 @@ def solve(program: Program, options: SearchOptions, *, start: Array | None = Non
         options    Gap, time limit, seed and threads.
         start      Column values of a known plan to start from, shape (num_columns,).
     Raises         SolverError: the solver failed for a reason that is not the program's.
-    Notes          Ctrl-C stops the solver, not the program: what it has is returned as `feasible`.
+                   KeyboardInterrupt: Ctrl-C before there was a plan. With one it is returned, as `feasible`.
     """
     import highspy  # the solver costs 0.1 s to import: only those who solve pay
 
@@ -121,27 +122,35 @@ def solve(program: Program, options: SearchOptions, *, start: Array | None = Non
         solution = highspy.HighsSolution()
         solution.col_value = start.tolist()
         highs.setSolution(solution)
-    status = _run_interruptibly(highs) if program.whole.any() else highs.run()
+    status, interrupted = _run_interruptibly(highs)
     if status == highspy.HighsStatus.kError:
         raise SolverError(
             f"the solver reported an error on {len(program.cost)} columns and {len(program.row_names)} rows\n"
             "  expected: an answer\n  to do: report it, with the scenario that caused it"
         )
-    return _answer(highspy, highs, program)
+    answer = _answer(highspy, highs, program)
+    if interrupted and answer.termination is not Termination.OPTIMAL and not (program.whole.any() and len(answer.x)):
+        raise KeyboardInterrupt
+    return answer
 
 
-def _run_interruptibly(highs: Any) -> Any:
-    """Run in the solver's own thread, so that Ctrl-C reaches it as a request to stop with what it has."""
+def _run_interruptibly(highs: Any) -> tuple[Any, bool]:
+    """Run in the solver's own thread, so that Ctrl-C reaches it as a request to stop with what it has.
+
+    Returns         the solver's status, and whether it was asked to stop.
+    """
     highs.HandleUserInterrupt = True
     highs.startSolve()
+    interrupted = False
     while True:
         try:
             finished, status = highs.wait(0.1)
         except KeyboardInterrupt:
             highs.cancelSolve()
+            interrupted = True
             continue
         if finished:
-            return status
+            return status, interrupted
 
 
 def _set_options(highs: Any, options: SearchOptions) -> None:
@@ -189,24 +198,21 @@ def _answer(highspy: Any, highs: Any, program: Program) -> Answer:
     empty = np.zeros(0)
     unbounded = np.inf if program.maximize else -np.inf
     if status in (statuses.kInfeasible, statuses.kUnboundedOrInfeasible):
-        return Answer(Termination.INFEASIBLE, empty, 0.0, -unbounded, np.inf, empty, empty, seconds)
+        return Answer(Termination.INFEASIBLE, empty, 0.0, -unbounded, empty, seconds)
     has_plan = info.primal_solution_status == 2  # kSolutionStatusFeasible
     mixed = bool(program.whole.any())
     if not has_plan:
         bound = float(info.mip_dual_bound) if mixed else unbounded
-        return Answer(Termination.NOTHING_FOUND, empty, 0.0, bound, np.inf, empty, empty, seconds)
+        return Answer(Termination.NOTHING_FOUND, empty, 0.0, bound, empty, seconds)
     solution = highs.getSolution()
     objective = float(info.objective_function_value)
     bound = float(info.mip_dual_bound) if mixed else objective
-    gap = abs(bound - objective) / max(abs(objective), 1e-12)
     proven = status == statuses.kOptimal
     return Answer(
         Termination.OPTIMAL if proven else Termination.FEASIBLE,
         np.array(solution.col_value),
         objective,
         bound,
-        gap,
         empty if mixed else np.array(solution.row_dual),
-        empty if mixed else np.array(solution.col_dual),
         seconds,
     )

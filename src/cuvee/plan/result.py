@@ -23,7 +23,7 @@ class Cell:
 
     Attributes
         rate_req_per_s    h: rate when it serves this type alone [req/s].
-        relative_error    Half-width of the rate's error band [-]; None where no sound figure covers the GPU.
+        relative_error    Half-width of the rate's error band [-]; None where no sound public figure covers it.
         ttft_s, tpot_s    Time to first and per output token at that rate, without queueing [s]; 0 where not known.
     """
 
@@ -143,6 +143,14 @@ class PlanInputs:
     scenario: str = ""
 
 
+def makespan_s(problem: PlanProblem, load_factor: float) -> float:
+    """T: seconds until the last model has served its requests at `load_factor` times the demanded rates [s]."""
+    return max(
+        entry.demand.total_requests / (load_factor * sum(rates))
+        for entry, rates in zip(problem.models, problem.rates_req_per_s, strict=True)
+    )
+
+
 @dataclass(frozen=True)
 class Plan:
     """Result of `plan`.
@@ -153,7 +161,8 @@ class Plan:
         bound                 Proven: no plan is better than this, same unit; None where nothing is proven.
         gap                   |bound - objective| / |objective| [-]; None without a plan.
         rate_req_per_s        Requests a second the fleet sustains in the demand's mix.
-        makespan_s            T: seconds to serve `num_requests` at that rate [s]; None without a plan.
+        makespan_s            T: seconds to serve `num_requests` at that rate [s], of the slowest model where they state
+                              rates of their own; None without a plan.
         cost_usd_per_hour     Money, idle GPUs of whole machines included [$/h].
         message               Why there is no plan and the smallest change that gives one; "" with a plan.
     """

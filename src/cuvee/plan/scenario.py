@@ -4,23 +4,18 @@ Nothing named here is resolved until `resolve` is called: models, traces, mixes 
 path, a path being relative to the scenario file.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cuvee.catalog import find_gpu, load_gpu_types, load_model, load_offers
-from cuvee.catalog.offer import OfferSet
-from cuvee.errors import InputError, UnknownNameError
+from cuvee.errors import InputError
 from cuvee.files import read_text
-from cuvee.plan.planner import NETWORK_GB_PER_S, PreparedProblem, prepare
-from cuvee.plan.problem import Limits, ModelDemand, Objective, PlanProblem, SearchOptions
-from cuvee.profile import AnalyticProvider, ChainProvider, ThroughputProvider, find_engine, load_throughput_table
+from cuvee.plan.planner import NETWORK_GB_PER_S
+from cuvee.plan.problem import Objective, SearchOptions
+from cuvee.plan.scenario_paths import anchored
 from cuvee.units import GBIT_PER_GB
-from cuvee.workload import ColumnNames, Demand, LengthEdges, Trace, classify, load_mix, load_trace, split_by_model
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -57,8 +52,11 @@ class DemandSource(Strict):
     def _one_source(self) -> "DemandSource":
         if self.mix and self.trace:
             raise ValueError("a mix and a trace; expected one of them")
-        if self.types and (self.input_edges or self.output_edges):
+        edges = self.input_edges or self.output_edges
+        if self.types and edges:
             raise ValueError("types and edges; expected one of them")
+        if self.trace is None and (self.types or edges or self.trace_columns):
+            raise ValueError("types, edges or columns without a trace; expected the trace they are for")
         return self
 
 
@@ -70,6 +68,12 @@ class ScenarioModel(DemandSource):
     precision: Literal["bf16", "fp16", "fp8", "int8", "int4", "mxfp4"] | None = None
     kv_precision: Literal["bf16", "fp16", "fp8", "int8"] = "bf16"
     trace_model: str | None = None
+
+    @model_validator(mode="after")
+    def _one_demand(self) -> "ScenarioModel":
+        if self.share is not None and (self.mix or self.trace or self.trace_model):
+            raise ValueError("a share of the scenario's requests and requests of its own; expected one of them")
+        return self
 
 
 class ScenarioLimits(Strict):
@@ -129,6 +133,8 @@ class Scenario(DemandSource):
         shares = [entry.share for entry in self.models if entry.share is not None]
         if not self.models:
             raise ValueError("no models; expected at least one")
+        if any(entry.trace_model and not (entry.trace or self.trace) for entry in self.models):
+            raise ValueError("trace_model without a trace; expected the trace that names it")
         if shares and (len(shares) != len(self.models) or abs(sum(shares) - 1) > 1e-6):
             raise ValueError(f"shares {shares}; expected one for each model, summing to 1")
         return self
@@ -139,7 +145,7 @@ DEFAULT_BUDGET_USD_PER_HOUR = 30.0
 
 
 def load_scenario(path: Path | str) -> Scenario:
-    """Read a scenario file; the paths in it become relative to where it stands.
+    """Read a scenario file; the paths in it are joined to where it stands.
 
     Raises          InputError: not YAML, an unknown field, a value out of range, naming the field.
     """
@@ -156,7 +162,7 @@ def load_scenario(path: Path | str) -> Scenario:
         ) from error
     if not isinstance(record, dict):
         raise InputError(f"{path}: {type(record).__name__}", expected="a mapping of scenario fields", remedy=SEE_SCHEMA)
-    return parse_scenario(record, where=str(path))
+    return parse_scenario(anchored(record, path.parent), where=str(path))
 
 
 SEE_SCHEMA = "see every field with: cuvee schema scenario"
@@ -189,129 +195,24 @@ def _shown(value: object) -> str:
     return f"{value!r:.80}"
 
 
+def completed(scenario: Scenario) -> Scenario:
+    """The scenario with the defaults that depend on other fields: the mix without a trace, the budget to spend."""
+    own_demand = all(entry.mix or entry.trace for entry in scenario.models)
+    changes: dict[str, object] = {}
+    if not (scenario.mix or scenario.trace or own_demand):
+        changes["mix"] = DEFAULT_MIX
+    if scenario.budget_usd_per_hour is None and scenario.objective is Objective.THROUGHPUT:
+        changes["budget_usd_per_hour"] = DEFAULT_BUDGET_USD_PER_HOUR
+    return scenario.model_copy(update=changes)
+
+
+def standing_anywhere(scenario: Scenario) -> Scenario:
+    """`scenario` with the whole path of every file, so that it can be saved anywhere and planned from anywhere."""
+    return Scenario.model_validate(anchored(scenario.model_dump(exclude_unset=True), Path.cwd()))
+
+
 def scenario_to_yaml(scenario: Scenario) -> str:
     """The scenario as YAML, every default written out."""
-    record = scenario.model_dump(mode="json", exclude_none=True)
+    record = completed(scenario).model_dump(mode="json", exclude_none=True)
     record["search"]["time_limit_s"] = scenario.search.time_limit_s  # null is "no limit", not the default
     return yaml.safe_dump(record, sort_keys=False)
-
-
-def prepare_scenario(scenario: Scenario, *, folder: Path | None = None, name: str = "") -> PreparedProblem:
-    """Resolve every name of `scenario` and generate the candidates.
-
-    Parameters
-        folder    What relative paths are relative to; the working folder where None.
-        name      Where the scenario comes from, kept in the plan.
-    """
-    engine = find_engine(scenario.engine)
-    problem = resolve_problem(scenario, folder)
-    models = {entry.model.name: entry.model for entry in problem.models}
-    gpus = load_gpu_types()
-    network_gb_per_s = scenario.network_gbit_per_s / GBIT_PER_GB
-    provider: ThroughputProvider = AnalyticProvider(models, gpus, engine, network_gb_per_s)
-    if scenario.throughput_table:
-        provider = ChainProvider(
-            load_throughput_table(_path(scenario.throughput_table, folder), engine=engine.name), provider
-        )
-    return prepare(
-        problem, engine=engine, network_gb_per_s=network_gb_per_s, provider=provider, gpus=gpus, scenario=name
-    )
-
-
-def resolve_problem(scenario: Scenario, folder: Path | None = None) -> PlanProblem:
-    """The planning problem that `scenario` names."""
-    budget = scenario.budget_usd_per_hour
-    if budget is None and scenario.objective is Objective.THROUGHPUT:
-        budget = DEFAULT_BUDGET_USD_PER_HOUR
-    offers = _offers(scenario, folder)
-    return PlanProblem(
-        tuple(_model_demands(scenario, folder)),
-        offers,
-        _limits(scenario.limits, budget, {offer.seller for offer in offers.offers}),
-        scenario.objective,
-        SearchOptions(**scenario.search.model_dump()),
-    )
-
-
-def _limits(limits: ScenarioLimits, budget: float | None, sellers: set[str]) -> Limits:
-    """The caps under canonical GPU names; a name that nobody knows would be a cap that silently does nothing."""
-    for name in {*limits.max_gpus_per_seller, *limits.max_usd_per_hour_per_seller} - sellers:
-        raise UnknownNameError("seller in limits", name, sellers, remedy="list the offers with: cuvee offers")
-    return Limits(
-        budget,
-        {find_gpu(name).name: cap for name, cap in limits.max_gpus.items()},
-        limits.max_gpus_per_seller,
-        {find_gpu(name).name: cap for name, cap in limits.max_usd_per_hour_per_gpu.items()},
-        limits.max_usd_per_hour_per_seller,
-    )
-
-
-def _model_demands(scenario: Scenario, folder: Path | None) -> Iterator[ModelDemand]:
-    """Each model with its demand: its own, or its share of the scenario's."""
-    shared = None
-    for entry in scenario.models:
-        model = load_model(_name_or_path(entry.model, folder))
-        if entry.mix or entry.trace:
-            demand = _demand(entry, folder, trace_model=entry.trace_model)
-        elif entry.trace_model:
-            demand = _demand(scenario, folder, trace_model=entry.trace_model)
-        else:
-            shared = shared or _demand(scenario, folder)
-            demand = _scaled(shared, entry.share or 1 / len(scenario.models))
-        if entry.rate_req_per_s:
-            demand = replace(demand, rate_req_per_s=entry.rate_req_per_s)
-        yield ModelDemand(model, demand, entry.precision or model.released_precision, entry.kv_precision)
-
-
-def _scaled(demand: Demand, share: float) -> Demand:
-    rate = None if demand.rate_req_per_s is None else demand.rate_req_per_s * share
-    return replace(demand, num_requests=tuple(count * share for count in demand.num_requests), rate_req_per_s=rate)
-
-
-def _demand(source: DemandSource, folder: Path | None, *, trace_model: str | None = None) -> Demand:
-    if source.trace:
-        columns = ColumnNames(**source.trace_columns.model_dump()) if source.trace_columns else None
-        trace = load_trace(_path(source.trace, folder), columns=columns)
-        demand = classify(_of_model(trace, trace_model), types=source.types, edges=_edges(source))
-    else:
-        demand = load_mix(_name_or_path(source.mix or DEFAULT_MIX, folder))
-    return replace(demand, rate_req_per_s=source.rate_req_per_s) if source.rate_req_per_s else demand
-
-
-def _of_model(trace: Trace, name: str | None) -> Trace:
-    if name is None:
-        return trace
-    parts = split_by_model(trace)
-    if name not in parts:
-        raise UnknownNameError("model in the trace", name, parts)
-    return parts[name]
-
-
-def _edges(source: DemandSource) -> LengthEdges | None:
-    if not source.input_edges and not source.output_edges:
-        return None
-    return LengthEdges(source.input_edges, source.output_edges)
-
-
-def _offers(scenario: Scenario, folder: Path | None) -> OfferSet:
-    offers = load_offers(_name_or_path(scenario.offers, folder))
-    kept = tuple(offer for offer in offers.offers if scenario.spot or not offer.spot)
-    if not kept:
-        raise InputError(
-            f"offers {scenario.offers!r}: all {len(offers.offers)} are spot",
-            expected="at least one on-demand offer",
-            remedy="allow spot offers with --spot",
-        )
-    left_out = len(offers.offers) - len(kept)
-    note = (f"{left_out} spot offers left out; --spot counts them",) if left_out else ()
-    return replace(offers, offers=kept, notes=(*offers.notes, *note))
-
-
-def _path(name: str, folder: Path | None) -> Path:
-    return (folder or Path()) / Path(name).expanduser()
-
-
-def _name_or_path(name: str, folder: Path | None) -> str:
-    """A file beside the scenario as its path, anything else as the name it is."""
-    candidate = _path(name, folder)
-    return str(candidate) if candidate.exists() else name

@@ -9,15 +9,16 @@ The result is optimal over all candidates: those dropped cannot be part of anyth
 program holds for all others. Usually a tenth of the candidates is left.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.plan.formulation import Layout
+from cuvee.plan.candidates import CandidateSet
+from cuvee.plan.formulation import Layout, build_program
 from cuvee.plan.pricing import Pricing, price
-from cuvee.plan.problem import SearchOptions
+from cuvee.plan.problem import Objective, PlanProblem, SearchOptions
 from cuvee.plan.program import Answer, Program, Termination, solve
 
 CORE_SIZE = 30
@@ -26,23 +27,50 @@ CORE_SIZE = 30
 CORE_GAP = 2e-2
 """Gap at which the first program stops [-]: it only has to find a plan worth proving."""
 
+SMALL_LOAD_FACTOR = 0.5
+"""Theta of the relaxation below which the program is scaled anew [-]: caps make money worth less than it seems."""
+
 SAFETY = 1e-6
 """Relative slack when a candidate is dropped [-]: the shadow prices carry the solver's own tolerance."""
 
 
-def search(program: Program, layout: Layout, options: SearchOptions) -> tuple[Answer, Pricing | None]:
-    """Solve `program`: the same answer as `solve`, sooner, and the marginal values on the way.
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What `search` found, and the program it found it in.
+
+    Attributes
+        pricing    Marginal values; None where even the relaxation has no answer.
+    """
+
+    program: Program
+    layout: Layout
+    answer: Answer
+    pricing: Pricing | None
+
+
+def search(problem: PlanProblem, candidates: CandidateSet) -> Found:
+    """The best plan over `candidates`, of which there is at least one.
 
     Notes           The time limit holds for all steps together. A step that is stopped ends the search with the best
                     plan so far and the bound of the relaxation.
     """
     started = perf_counter()
-    pricing = price(program, layout, options)
+    program, layout, pricing = _priced(problem, candidates)
     if pricing is None or layout.num_candidates <= CORE_SIZE:
-        answer = solve(program, options)
+        answer = solve(program, _remaining(problem.search, started))
     else:
-        answer = _search_from_core(program, pricing, options, started)
-    return replace(answer, seconds=perf_counter() - started), pricing
+        answer = _search_from_core(program, pricing, problem.search, started)
+    return Found(program, layout, replace(answer, seconds=perf_counter() - started), pricing)
+
+
+def _priced(problem: PlanProblem, candidates: CandidateSet) -> tuple[Program, Layout, Pricing | None]:
+    """The program with its theta near 1, priced."""
+    program, layout = build_program(problem, candidates)
+    pricing = price(program, layout, problem.search)
+    if problem.objective is Objective.COST or pricing is None or not 0 < pricing.objective < SMALL_LOAD_FACTOR:
+        return program, layout, pricing
+    program, layout = build_program(problem, candidates, load_factor_unit=pricing.objective)
+    return program, layout, price(program, layout, problem.search)
 
 
 def _search_from_core(program: Program, pricing: Pricing, options: SearchOptions, started: float) -> Answer:
@@ -91,12 +119,10 @@ def _remaining(options: SearchOptions, started: float) -> SearchOptions:
 
 def _stopped(found: Answer, pricing: Pricing) -> Answer:
     """A plan that nothing better than the relaxation proves."""
-    gap = abs(pricing.objective - found.objective) / max(abs(found.objective), 1e-12)
-    return replace(found, termination=Termination.FEASIBLE, bound=pricing.objective, gap=gap)
+    return replace(found, termination=Termination.FEASIBLE, bound=pricing.objective)
 
 
 def _bounded_by(proven: Answer, found: Answer, maximize: bool) -> Answer:
     """`proven` with a bound that also covers plans with dropped candidates: those are no better than `found`."""
     worst = max if maximize else min
-    bound = worst(proven.bound, found.objective)
-    return replace(proven, bound=bound, gap=abs(bound - proven.objective) / max(abs(proven.objective), 1e-12))
+    return replace(proven, bound=worst(proven.bound, found.objective))

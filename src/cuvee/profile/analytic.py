@@ -34,10 +34,6 @@ from cuvee.workload.records import WorkloadType
 
 Array = NDArray[np.float64]
 
-VALIDATED_GPUS = frozenset({"A100-80GB-SXM", "A100-80GB-PCIe", "H100-SXM", "H200-SXM", "L4", "L40S", "RTX4090"})
-"""GPU types whose rates were compared with sound public figures; the error band of any other is unknown, so none is
-stated. A40, A6000 and L40 are not among them: the few figures found are doubtful."""
-
 FEW_SEQUENCES = 16
 """Below this many sequences a few GB decide the batch: the error band doubles [-]."""
 
@@ -105,9 +101,17 @@ class AnalyticProvider:
                 raise InputError(f"GPU type {name!r} without a 16-bit rate", expected="tflops of bf16 or fp16")
 
     def _relative_error(self, configs: Sequence[ReplicaConfig], sequences: Array) -> Array:
-        known = np.array([VALIDATED_GPUS.issuperset(config.gpu_counts) for config in configs], dtype=bool)
+        """The engine's band where sound public figures exist, inf elsewhere: pipelines, experts, latent attention and
+        sliding windows were never compared with any.
+        """
+        known = np.array([self._is_measured(config) for config in configs], dtype=bool)
         tight = np.where((sequences > 0) & (sequences < FEW_SEQUENCES), 2.0, 1.0)
         return np.where(known[:, None], self.engine.relative_error * tight, np.inf)
+
+    def _is_measured(self, config: ReplicaConfig) -> bool:
+        model = self.models[config.model]
+        plain = model.moe is None and model.mla is None and model.sliding_window is None
+        return plain and len(config.stages) == 1 and set(config.gpu_counts) <= set(self.engine.measured_gpus)
 
     def _block(
         self, model: ModelSpec, configs: Sequence[ReplicaConfig], workloads: Sequence[WorkloadType]

@@ -36,7 +36,9 @@ class EngineSettings:
         output_reserved         Share of the answer's cache held, averaged over a sequence's life: 0.55 where the
                                 engine admits more than could finish, 1.0 where it reserves all [-].
         max_req_per_s           Most requests the server process accepts, per replica [req/s].
-        relative_error          Half-width of the error band of a rate [-], about the 80th percentile of what was seen.
+        measured_gpus           GPU types whose rates under this engine were compared with sound public figures: a
+                                band is stated for these alone.
+        relative_error          Half-width of that band [-], about the 80th percentile of the errors seen.
         source                  Where the constants come from.
     """
 
@@ -61,6 +63,7 @@ class EngineSettings:
     large_gpu_limits: tuple[int, int] | None = None
     output_reserved: float = 0.55
     max_req_per_s: float = 45.0
+    measured_gpus: tuple[str, ...] = ()
     relative_error: float = 0.35
     source: str = ""
 
@@ -103,6 +106,7 @@ ENGINES: dict[str, EngineSettings] = {
             compute_derate={"Hopper": 0.75},
             sequence_overhead_s=1.5e-4,
             large_gpu_limits=(1024, 8192),
+            measured_gpus=("A100-80GB-SXM", "H100-SXM", "L4", "RTX4090"),
             source=(
                 "host time per sequence and the Hopper derate read off 16 saturated vLLM 0.11 runs on A100 and H100 "
                 "(GPUStack Performance Lab), 4-48 streams on an RTX 4090 agree; the rest textbook"
@@ -148,6 +152,7 @@ ENGINES: dict[str, EngineSettings] = {
             output_reserved=1.0,
             max_req_per_s=80.0,
             relative_error=0.25,
+            measured_gpus=("A100-80GB-SXM", "A100-80GB-PCIe", "H100-SXM", "H200-SXM", "L40S"),
             source="textbook efficiencies; checked on the published perf-overview of TensorRT-LLM 0.14",
         ),
     )

@@ -209,7 +209,7 @@ def _proof(plan: Plan) -> RenderableType:
     unit = "req/s" if plan.objective_name is Objective.THROUGHPUT else "$/h"
     bound = "no bound" if plan.bound is None else f"no plan beats {plan.bound:.4f} {unit} (gap {plan.gap or 0.0:.1e})"
     meaning = {
-        Termination.OPTIMAL: f"optimal, proven to {asked:.0e}",
+        Termination.OPTIMAL: f"optimal for these rates, proven to {asked:.0e}",
         Termination.FEASIBLE: "feasible, stopped before it was proven optimal",
     }.get(plan.termination, plan.termination.value)
     return indented(
@@ -224,7 +224,7 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     cells = [cell for group in plan.groups for cell in group.cells]
     counts = {kind: sum(cell.provenance is kind for cell in cells) for kind in Provenance}
     errors = sorted({cell.relative_error for cell in cells if cell.relative_error})
-    unknown = sorted({gpu for group in plan.groups for gpu in group.config.gpu_counts if _unknown_error(group)})
+    unknown = [group.id for group in plan.groups if _unknown_error(group)]
     band = f"error band +-{errors[0]:.0%}" + (f" to +-{errors[-1]:.0%}" if len(errors) > 1 else "") if errors else ""
     lines = [
         "takes: share of w1, w2, ... as bars; busy = sum of (share x demand / rate alone) / copies",
@@ -235,7 +235,7 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
         f"({plan.inputs.engine.name}{f', {band}' if band else ''})",
     ]
     if unknown:
-        lines.append(f"no public measurement covers {', '.join(unknown)}: their error is not known")
+        lines.append(f"error not known for {', '.join(unknown)}: no sound public measurement covers such replicas")
     if plan.runners_up:
         lines.append("without a tick: rejected; % = what it earns at the plan's marginal values over its price")
     lines.extend(plan.inputs.problem.offers.notes)

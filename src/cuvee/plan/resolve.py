@@ -1,0 +1,120 @@
+"""From a scenario to a planning problem: every name and path in it looked up."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from cuvee.catalog import find_gpu, load_gpu_types, load_model, load_offers
+from cuvee.catalog.offer import OfferSet
+from cuvee.errors import InputError, UnknownNameError
+from cuvee.plan.planner import PreparedProblem, prepare
+from cuvee.plan.problem import Limits, ModelDemand, PlanProblem, SearchOptions
+from cuvee.plan.scenario import DEFAULT_MIX, DemandSource, Scenario, ScenarioLimits, completed
+from cuvee.profile import AnalyticProvider, ChainProvider, ThroughputProvider, find_engine, load_throughput_table
+from cuvee.units import GBIT_PER_GB
+from cuvee.workload import ColumnNames, Demand, LengthEdges, Trace, classify, load_mix, load_trace, split_by_model
+
+
+def prepare_scenario(scenario: Scenario, *, name: str = "") -> PreparedProblem:
+    """Resolve every name of `scenario` and generate the candidates.
+
+    Parameters
+        name      Where the scenario comes from, kept in the plan.
+    """
+    engine = find_engine(scenario.engine)
+    problem = resolve_problem(scenario)
+    models = {entry.model.name: entry.model for entry in problem.models}
+    gpus = load_gpu_types()
+    network_gb_per_s = scenario.network_gbit_per_s / GBIT_PER_GB
+    provider: ThroughputProvider = AnalyticProvider(models, gpus, engine, network_gb_per_s)
+    if scenario.throughput_table:
+        provider = ChainProvider(load_throughput_table(scenario.throughput_table, engine=engine.name), provider)
+    return prepare(
+        problem, engine=engine, network_gb_per_s=network_gb_per_s, provider=provider, gpus=gpus, scenario=name
+    )
+
+
+def resolve_problem(scenario: Scenario) -> PlanProblem:
+    """The planning problem that `scenario` names; relative paths are relative to the working folder."""
+    scenario = completed(scenario)
+    offers = _offers(scenario)
+    return PlanProblem(
+        tuple(_model_demands(scenario)),
+        offers,
+        _limits(scenario.limits, scenario.budget_usd_per_hour, {offer.seller for offer in offers.offers}),
+        scenario.objective,
+        SearchOptions(**scenario.search.model_dump()),
+    )
+
+
+def _limits(limits: ScenarioLimits, budget: float | None, sellers: set[str]) -> Limits:
+    """The caps under canonical GPU names; a name that nobody knows would be a cap that silently does nothing."""
+    for name in {*limits.max_gpus_per_seller, *limits.max_usd_per_hour_per_seller} - sellers:
+        raise UnknownNameError("seller in limits", name, sellers, remedy="list the offers with: cuvee offers")
+    return Limits(
+        budget,
+        {find_gpu(name).name: cap for name, cap in limits.max_gpus.items()},
+        limits.max_gpus_per_seller,
+        {find_gpu(name).name: cap for name, cap in limits.max_usd_per_hour_per_gpu.items()},
+        limits.max_usd_per_hour_per_seller,
+    )
+
+
+def _model_demands(scenario: Scenario) -> Iterator[ModelDemand]:
+    """Each model with its demand: its own, or its share of the scenario's."""
+    shared = None
+    for entry in scenario.models:
+        model = load_model(entry.model)
+        if entry.mix or entry.trace:
+            demand = _demand(entry, trace_model=entry.trace_model)
+        elif entry.trace_model:
+            demand = _demand(scenario, trace_model=entry.trace_model)
+        else:
+            shared = shared or _demand(scenario)
+            demand = _scaled(shared, entry.share or 1 / len(scenario.models))
+        if entry.rate_req_per_s:
+            demand = replace(demand, rate_req_per_s=entry.rate_req_per_s)
+        yield ModelDemand(model, demand, entry.precision or model.released_precision, entry.kv_precision)
+
+
+def _scaled(demand: Demand, share: float) -> Demand:
+    rate = None if demand.rate_req_per_s is None else demand.rate_req_per_s * share
+    return replace(demand, num_requests=tuple(count * share for count in demand.num_requests), rate_req_per_s=rate)
+
+
+def _demand(source: DemandSource, *, trace_model: str | None = None) -> Demand:
+    if source.trace:
+        columns = ColumnNames(**source.trace_columns.model_dump()) if source.trace_columns else None
+        trace = load_trace(source.trace, columns=columns)
+        demand = classify(_of_model(trace, trace_model), types=source.types, edges=_edges(source))
+    else:
+        demand = load_mix(source.mix or DEFAULT_MIX)
+    return replace(demand, rate_req_per_s=source.rate_req_per_s) if source.rate_req_per_s else demand
+
+
+def _of_model(trace: Trace, name: str | None) -> Trace:
+    if name is None:
+        return trace
+    parts = split_by_model(trace)
+    if name not in parts:
+        raise UnknownNameError("model in the trace", name, parts)
+    return parts[name]
+
+
+def _edges(source: DemandSource) -> LengthEdges | None:
+    if not source.input_edges and not source.output_edges:
+        return None
+    return LengthEdges(source.input_edges, source.output_edges)
+
+
+def _offers(scenario: Scenario) -> OfferSet:
+    offers = load_offers(scenario.offers)
+    kept = tuple(offer for offer in offers.offers if scenario.spot or not offer.spot)
+    if not kept:
+        raise InputError(
+            f"offers {scenario.offers!r}: all {len(offers.offers)} are spot",
+            expected="at least one on-demand offer",
+            remedy="allow spot offers with --spot",
+        )
+    left_out = len(offers.offers) - len(kept)
+    note = (f"{left_out} spot offers left out; --spot counts them",) if left_out else ()
+    return replace(offers, offers=kept, notes=(*offers.notes, *note))
