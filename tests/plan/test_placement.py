@@ -6,9 +6,9 @@ import pytest
 
 from cuvee.catalog.model import ModelSpec
 from cuvee.catalog.models import load_model
-from cuvee.plan.candidates import affordable, generate_candidates
+from cuvee.plan.candidates import generate_candidates
 from cuvee.plan.layers import balanced_splits
-from cuvee.plan.placement import list_placements, tensor_parallel_sizes
+from cuvee.plan.placement import host_gpus, list_placements, spans_machines, tensor_parallel_sizes
 from cuvee.plan.problem import SearchOptions
 from tests.plan.instances import GPUS, HandProvider, demand, gpu, label, offer, problem
 
@@ -42,6 +42,49 @@ def test_tensor_parallel_sizes(heads, kv_heads, machine_gpus, sizes):
     """Powers of two within the machine that divide the heads and map onto the KV heads."""
     model = ModelSpec("tiny", 2, 64, heads, kv_heads, 16, 128, 1000, 10_000)
     assert tensor_parallel_sizes(model, offer("t1", 1.0, machine_gpus=machine_gpus)) == sizes
+
+
+@pytest.mark.parametrize(
+    ("num_gpus", "machine_gpus", "largest"),
+    [
+        (8, 8, 8),
+        (6, 6, 4),
+        (12, 12, 8),
+        (2, 8, 8),  # four units stacked
+        (6, 12, 8),  # two units stacked, four usable GPUs each
+        (3, 4, 2),  # tempting: 4, but a second unit of three has no room on the host
+        (3, 8, 4),  # tempting: 8; two units of three have two usable GPUs each
+    ],
+)
+def test_tensor_parallel_sizes_in_whole_machines(num_gpus, machine_gpus, largest):
+    """Groups keep to the usable GPUs of a machine, or of the units that stack on one host."""
+    shape = offer("t1", 1.0, num_gpus=num_gpus, machine_gpus=machine_gpus)
+    assert host_gpus(shape) == largest
+    assert max(tensor_parallel_sizes(replace(DEEP, num_heads=64, num_kv_heads=64), shape)) == largest
+
+
+def test_stock_counts_usable_gpus():
+    """One machine of six holds pipelines of up to four GPUs. Tempting: six, which no plan could place."""
+    six = offer("t1", 6.0, 1, num_gpus=6, machine_gpus=6)
+    assert max(each.config.num_gpus for each in placements([six])) == 4
+
+
+@pytest.mark.parametrize(
+    ("shape", "num_gpus", "spans"),
+    [
+        ({"machine_gpus": 6}, 6, False),
+        ({"machine_gpus": 6}, 7, True),
+        ({"num_gpus": 8, "machine_gpus": 8}, 8, False),
+        ({"num_gpus": 8, "machine_gpus": 8}, 6, True),  # blocks of six do not fill machines of eight
+        ({"num_gpus": 6, "machine_gpus": 6}, 4, False),
+        ({"num_gpus": 6, "machine_gpus": 6}, 6, True),
+        ({"num_gpus": 3, "machine_gpus": 4}, 4, True),  # tempting: within the host's four, but units have three
+    ],
+)
+def test_pipelines_that_span(shape, num_gpus, spans):
+    """A pipeline stays on a host where its GPUs can be counted on to be together."""
+    assert spans_machines([(offer("t1", 1.0, **shape), num_gpus)]) is spans
+    assert spans_machines([(offer("t1", 1.0), 1), (offer("t2", 1.0), 1)])
 
 
 def test_phi_4():
@@ -164,12 +207,13 @@ def test_layers_at_the_edge():
 def test_candidates_carry_usage_and_price():
     """A machine of four at 8 $/h: TP2 takes 2 GPUs of it, 4 $/h; a type without rate is no candidate."""
     asked = problem([offer("t1", 8.0, 1, num_gpus=4, machine_gpus=4), offer("t2", 3.0)], [demand(1.0)], budget=5.0)
-    found = generate_candidates(asked, HandProvider({"t1*2": [1.0], "t1*4": [3.0], "t2": [0.0]}), GPUS)
+    provider = HandProvider({"t1*2": [1.0], "t1*4": [3.0], "t2": [0.0]})
+    found = generate_candidates(asked, provider, GPUS)
     assert [label(each.config) for each in found.placements] == ["t1*2", "t1*4"]
     assert found.usage.tolist() == [[2, 0], [4, 0]]
     assert found.price_usd_per_hour.tolist() == [4.0, 8.0]
     assert [each.price_usd_per_hour(asked.offers.offers) for each in found.placements] == [4.0, 8.0]
     assert found.num_generated > len(found)
-    assert len(affordable(found, 5.0)) == 1
-    assert len(affordable(found, None)) == 2
-    assert len(affordable(found, 8.0 - 1e-9)) == 2  # a price that adds up to the budget but for rounding
+    assert len(generate_candidates(asked, provider, GPUS, budget_usd_per_hour=5.0)) == 1
+    # A price that adds up to the budget but for rounding is within it.
+    assert len(generate_candidates(asked, provider, GPUS, budget_usd_per_hour=8.0 - 1e-9)) == 2

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.plan.candidates import CandidateSet, affordable
+from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.dominance import prune_dominated
 from cuvee.plan.formulation import Layout, build_program, usable_gpus
 from cuvee.plan.planner import PreparedProblem, plan_prepared, prepare, read_plan, settle
@@ -201,8 +201,8 @@ def _select(prepared: PreparedProblem, chosen: NDArray[np.bool_]) -> PreparedPro
 def _restricted(prepared: PreparedProblem, allowed: Callable[[ReplicaConfig], bool]) -> Plan:
     """Best plan over the allowed configurations: pruned among themselves, since others may not replace them."""
     chosen = np.array([allowed(placement.config) for placement in prepared.fitting.placements], dtype=bool)
-    within = affordable(prepared.fitting.select(chosen), prepared.problem.limits.budget_usd_per_hour)
-    return plan_prepared(replace(prepared, candidates=prune_dominated(within)), explain=False)
+    candidates = prune_dominated(prepared.fitting.select(chosen))
+    return plan_prepared(replace(prepared, candidates=candidates), explain=False)
 
 
 def _from_columns(prepared: PreparedProblem, layout: Layout, copies: NDArray[np.int64], x: Array) -> Plan:

@@ -5,7 +5,7 @@ of two that divide the heads, inside one machine, times pipeline depth. On two G
 stages of both, in one region of one seller, layers split so that the stages take equally long.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,14 +58,22 @@ class CandidateSet:
 
 
 def generate_candidates(
-    problem: PlanProblem, provider: ThroughputProvider, gpus: Mapping[str, GpuType]
+    problem: PlanProblem,
+    provider: ThroughputProvider,
+    gpus: Mapping[str, GpuType],
+    *,
+    budget_usd_per_hour: float | None = None,
 ) -> CandidateSet:
-    """All candidates of `problem` with a rate above 0 on at least one workload type, none pruned by dominance."""
+    """All candidates of `problem` with a rate above 0 on at least one workload type, none pruned by dominance.
+
+    Parameters
+        budget_usd_per_hour    Where given, only those of which it buys at least one: the others need no rates.
+    """
     offers = problem.offers.offers
     prices = np.array([offer.price_usd_per_gpu_hour for offer in offers])
     parts = []
     for index, entry in enumerate(problem.models):
-        placements = list(list_placements(entry, problem, gpus))
+        placements = _within(list_placements(entry, problem, gpus), offers, budget_usd_per_hour)
         parts.append(_candidate_part(index, placements, entry, offers, prices, provider))
     merged = CandidateSet(
         tuple(placement for part in parts for placement in part.placements),
@@ -79,11 +87,13 @@ def generate_candidates(
     return merged.select(fitting)
 
 
-def affordable(candidates: CandidateSet, budget_usd_per_hour: float | None) -> CandidateSet:
-    """The candidates of which the budget buys at least one."""
+def _within(
+    placements: Iterable[Placement], offers: Sequence[Offer], budget_usd_per_hour: float | None
+) -> list[Placement]:
     if budget_usd_per_hour is None:
-        return candidates
-    return candidates.select(candidates.price_usd_per_hour <= budget_usd_per_hour * (1 + 1e-9))
+        return list(placements)
+    most = budget_usd_per_hour * (1 + 1e-9)  # prices that add up to the budget but for rounding are within it
+    return [placement for placement in placements if placement.price_usd_per_hour(offers) <= most]
 
 
 def _candidate_part(

@@ -339,7 +339,7 @@ def _check_proof(plan: Plan) -> Iterator[str]:
         return
     asked = plan.inputs.problem
     if plan.objective_name is not asked.objective or not _same(plan.num_requests, asked.num_requests):
-        yield f"{plan.objective_name} for {plan.num_requests:g} requests, asked for is {asked.objective} for {asked.num_requests:g}"
+        yield f"{plan.objective_name} for {plan.num_requests:g} requests, which is not what was asked"
     if not (0 < plan.rate_req_per_s < inf and 0 < plan.objective < inf):
         yield f"objective {plan.objective:.6g} at {plan.rate_req_per_s:.6g} req/s: both must be above 0"
         return

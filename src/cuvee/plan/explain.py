@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
+from cuvee.catalog.offer import Offer
 from cuvee.plan.baselines import Baseline, gpu_types_on_offer, single_type
 from cuvee.plan.planner import PreparedProblem, plan_prepared, prepare
-from cuvee.plan.problem import Objective, PlanProblem
+from cuvee.plan.problem import Limits, Objective, PlanProblem
 from cuvee.plan.result import AssignmentRow, Plan
 from cuvee.units import SECONDS_PER_HOUR
 
@@ -15,8 +17,11 @@ class LimitUse:
     """How much of one limit a plan takes.
 
     Attributes
+        name      "budget", "stock of A40", "max_gpus of A40", "max_usd_per_hour_per_seller of runpod", ...
+        used      Idle GPUs of whole machines included.
         unit      "$/h" or "GPUs".
-        binding   Whether nothing of it is left for one more GPU, or less than the cheapest GPU costs.
+        binding   Whether one more unit of this limit alone makes a better plan, by solving again. A limit that is used
+                  up need not bind: one more $ may buy nothing, or a second limit may stop the plan at the same point.
     """
 
     name: str
@@ -28,11 +33,12 @@ class LimitUse:
 
 @dataclass(frozen=True)
 class MarginalGain:
-    """What one more unit of a limit brings, by solving again.
+    """What one more unit of a limit brings, by solving again with all other limits as they are.
 
     Attributes
-        change    "budget +1 $/h" or "one more A40".
-        gain      Change of the objective [req/s more, or $/h less]; 0 where it changes nothing.
+        change    "budget +1 $/h", "one more A40", "max_gpus of A40 +1".
+        gain      Change of the objective [req/s more, or $/h less]; 0 where it changes nothing, or less than the gap
+                  that both plans may be off.
         unit      Of the gain.
     """
 
@@ -56,8 +62,8 @@ class Explanation:
     """Result of `explain`.
 
     Attributes
-        limits         Every limit and its use.
-        gains          What one more $ or one more GPU of each type brings.
+        limits         Every finite limit and its use: budget, stock by GPU type, caps.
+        gains          What one more unit of each brings, in the same order.
         best_single    The best plan on one GPU type within the same stock; None where none serves the demand.
         type_costs     Where that plan pays more, dearest difference first.
     """
@@ -72,16 +78,21 @@ def explain(prepared: PreparedProblem, plan: Plan, *, progress: Callable[[str], 
     """Explain `plan`, which must come from `prepared`.
 
     Parameters
-        progress    Called with what is being solved: a problem per GPU type and one for the budget.
+        progress    Called with what is being solved: a problem for each limit, and one for each GPU type alone.
     Notes           Gains are exact differences of two solved plans, each within the plan's gap, not shadow prices of a
                     relaxation: whole replicas make one more GPU worthless and four more worth a lot.
     """
     report = progress or (lambda _: None)
-    gains = tuple(_gain(prepared, plan, change, changed, report) for change, changed in _changes(prepared.problem))
+    limits = list(_limits(plan))
+    gains = tuple(_gain(prepared, plan, limit, report) for limit in limits)
+    uses = tuple(
+        LimitUse(limit.name, limit.used, limit.limit, limit.unit, gain.gain > 0)
+        for limit, gain in zip(limits, gains, strict=True)
+    )
     report("best plan on one GPU type")
     best = best_single_type(prepared)
     costs = () if best is None else _type_costs(plan, best.plan)
-    return Explanation(tuple(limit_uses(plan)), gains, best, costs)
+    return Explanation(uses, gains, best, costs)
 
 
 def best_single_type(prepared: PreparedProblem) -> Baseline | None:
@@ -92,55 +103,80 @@ def best_single_type(prepared: PreparedProblem) -> Baseline | None:
     return max(feasible, key=lambda each: each.plan.objective * (1 if maximize else -1), default=None)
 
 
-def limit_uses(plan: Plan) -> Iterator[LimitUse]:
-    """Use of the budget, of the stock of every GPU type rented or rentable, and of the caps on GPUs."""
+@dataclass(frozen=True)
+class _Limit:
+    """One limit, its use, and the problem in which it is one unit wider."""
+
+    name: str
+    used: float
+    limit: float
+    unit: str
+    change: str
+    wider: PlanProblem
+
+
+def _limits(plan: Plan) -> Iterator[_Limit]:
     problem = plan.inputs.problem
-    offers = [offer for offer in problem.offers.offers if offer.max_units > 0]
-    budget = problem.limits.budget_usd_per_hour
+    limits, rented = problem.limits, _rented_gpus(plan)
+    budget = limits.budget_usd_per_hour
     if budget is not None:
-        left = budget - plan.cost_usd_per_hour
-        cheapest = min(offer.price_usd_per_hour for offer in offers)
-        yield LimitUse("budget", plan.cost_usd_per_hour, budget, "$/h", left < cheapest)
+        wider = replace(problem, limits=replace(limits, budget_usd_per_hour=budget + 1))
+        yield _Limit("budget", plan.cost_usd_per_hour, budget, "$/h", "budget +1 $/h", wider)
     for gpu in gpu_types_on_offer(problem):
-        stock = sum(offer.max_units * offer.num_gpus for offer in offers if offer.gpu == gpu)
-        idle = sum(rented.idle_gpus for rented in plan.machines if problem.offers.offers[rented.offer].gpu == gpu)
-        used = plan.gpu_counts.get(gpu, 0) + idle
-        yield LimitUse(f"stock of {gpu}", used, stock, "GPUs", used == stock)
-        cap = problem.limits.max_gpus.get(gpu)
-        if cap is not None:
-            yield LimitUse(f"max_gpus of {gpu}", used, cap, "GPUs", used >= cap)
+        yield _stock_limit(problem, gpu, rented)
+    for label, key, unit in (
+        ("max_gpus", "gpu", "GPUs"),
+        ("max_gpus_per_seller", "seller", "GPUs"),
+        ("max_usd_per_hour_per_gpu", "gpu", "$/h"),
+        ("max_usd_per_hour_per_seller", "seller", "$/h"),
+    ):
+        for name, cap in getattr(limits, label).items():
+            mine = {index: offer for index, offer in _in_stock(problem).items() if getattr(offer, key) == name}
+            priced = unit == "$/h"
+            used = sum(rented[i] * (offer.price_usd_per_gpu_hour if priced else 1) for i, offer in mine.items())
+            # A cap on GPUs widens by the smallest unit under it: less than that buys nothing.
+            step = 1 if priced else min((offer.num_gpus for offer in mine.values()), default=1)
+            wider = replace(problem, limits=_widened(limits, label, name, cap + step))
+            change = f"{label} of {name} +{step}{' $/h' if priced else ''}"
+            yield _Limit(f"{label} of {name}", used, cap, unit, change, wider)
 
 
-def _changes(problem: PlanProblem) -> Iterator[tuple[str, PlanProblem]]:
-    limits = problem.limits
-    if limits.budget_usd_per_hour is not None:
-        more = replace(limits, budget_usd_per_hour=limits.budget_usd_per_hour + 1)
-        yield "budget +1 $/h", replace(problem, limits=more)
-    for gpu in gpu_types_on_offer(problem):
-        offers = list(problem.offers.offers)
-        mine = [index for index, offer in enumerate(offers) if offer.gpu == gpu and offer.max_units > 0]
-        cheapest = min(mine, key=lambda index: offers[index].price_usd_per_gpu_hour)
-        offers[cheapest] = replace(offers[cheapest], stock=offers[cheapest].max_units + 1)
-        caps = {name: cap + offers[cheapest].num_gpus * (name == gpu) for name, cap in limits.max_gpus.items()}
-        unit = f"one more {gpu}" if offers[cheapest].num_gpus == 1 else f"one more machine of {offers[cheapest].label}"
-        yield (
-            unit,
-            replace(
-                problem,
-                offers=replace(problem.offers, offers=tuple(offers)),
-                limits=replace(limits, max_gpus=caps),
-            ),
-        )
+def _stock_limit(problem: PlanProblem, gpu: str, rented: dict[int, int]) -> _Limit:
+    """Stock of a GPU type over all its offers; the unit added is one of its cheapest offer per GPU."""
+    mine = {index: offer for index, offer in _in_stock(problem).items() if offer.gpu == gpu}
+    index, cheapest = min(mine.items(), key=lambda item: item[1].price_usd_per_gpu_hour)
+    offers = list(problem.offers.offers)
+    offers[index] = replace(cheapest, stock=cheapest.max_units + 1)
+    stock = sum(offer.max_units * offer.num_gpus for offer in mine.values())
+    change = f"one more {gpu}" if cheapest.num_gpus == 1 else f"one more machine of {cheapest.label}"
+    wider = replace(problem, offers=replace(problem.offers, offers=tuple(offers)))
+    return _Limit(f"stock of {gpu}", sum(rented[each] for each in mine), stock, "GPUs", change, wider)
 
 
-def _gain(
-    prepared: PreparedProblem, plan: Plan, change: str, changed: PlanProblem, report: Callable[[str], None]
-) -> MarginalGain:
-    report(change)
+def _widened(limits: Limits, label: str, name: str, cap: float) -> Limits:
+    changed: dict[str, Any] = {label: {**getattr(limits, label), name: cap}}
+    return replace(limits, **changed)
+
+
+def _in_stock(problem: PlanProblem) -> dict[int, Offer]:
+    return {index: offer for index, offer in enumerate(problem.offers.offers) if offer.max_units > 0}
+
+
+def _rented_gpus(plan: Plan) -> dict[int, int]:
+    """GPUs paid of each offer, idle ones of whole machines included [-]."""
+    rented = dict.fromkeys(range(len(plan.inputs.problem.offers.offers)), 0)
+    for group in plan.groups:
+        for part in group.rented:
+            rented[part.offer] += part.num_gpus * group.copies
+    return rented | {machine.offer: machine.units * machine.num_gpus for machine in plan.machines}
+
+
+def _gain(prepared: PreparedProblem, plan: Plan, limit: _Limit, report: Callable[[str], None]) -> MarginalGain:
+    report(limit.change)
     inputs = prepared.inputs
     again = plan_prepared(
         prepare(
-            changed,
+            limit.wider,
             engine=inputs.engine,
             network_gb_per_s=inputs.network_gb_per_s,
             provider=prepared.provider,
@@ -148,11 +184,12 @@ def _gain(
         ),
         explain=False,
     )
-    throughput = changed.objective is Objective.THROUGHPUT
+    throughput = limit.wider.objective is Objective.THROUGHPUT
     gain = again.objective - plan.objective if throughput else plan.objective - again.objective
-    # Both plans are within the asked gap of their optimum: a smaller difference says nothing.
-    noise = changed.search.relative_gap * abs(plan.objective)
-    return MarginalGain(change, gain if gain > noise else 0.0, "req/s" if throughput else "$/h")
+    # Both plans are within the asked gap of their optimum: a smaller difference says nothing. Nor does no plan.
+    noise = limit.wider.search.relative_gap * abs(plan.objective)
+    worth = gain if again.has_plan and gain > noise else 0.0
+    return MarginalGain(limit.change, worth, "req/s" if throughput else "$/h")
 
 
 def _type_costs(plan: Plan, single: Plan) -> tuple[TypeCost, ...]:

@@ -1,51 +1,105 @@
 """Why there is no plan, and the smallest change that gives one."""
 
 import re
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cuvee.catalog.gpu import GpuType
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.formulation import Layout, build_program, gpu_prices
-from cuvee.plan.problem import Objective, PlanProblem
+from cuvee.plan.placement import list_placements
+from cuvee.plan.problem import ModelDemand, Objective, PlanProblem
 from cuvee.plan.program import Program, Termination, solve
+from cuvee.profile.engine import EngineSettings
+from cuvee.profile.memory import free_bytes_per_gpu
+from cuvee.units import BYTES_PER_GB
+from cuvee.workload.records import WorkloadType
 
 CHEAP_GAP = 1e-3
 """Gap of the helper programs [-]: their answer is rounded up for people."""
 
 
-def explain_infeasible(problem: PlanProblem, candidates: CandidateSet) -> str:
+def explain_infeasible(
+    problem: PlanProblem,
+    candidates: CandidateSet,
+    *,
+    gpus: Mapping[str, GpuType] | None = None,
+    engine: EngineSettings | None = None,
+) -> str:
     """The limits that bind and the least that must be added to them, money first, then GPUs and caps.
 
-    Notes           An elastic program: slack is allowed on the budget alone, then on every limit but the budget,
-                    then on all; the first that has an answer is the smallest change, since its slack is minimised.
+    Parameters
+        candidates      All that fit in the stock, whatever they cost.
+        gpus, engine    Memory of the GPUs and what the engine keeps of it; without them messages on requests that no
+                        replica holds state no GB.
+    Notes               An elastic program: slack is allowed on the budget alone, then on every limit but the budget,
+                        then on all; the first that has an answer is the smallest change, since its slack is minimised.
     """
-    unserved = _unserved_types(problem, candidates)
+    unserved = list(_unserved_types(problem, candidates, gpus, engine))
     if unserved:
-        return (
-            f"no replica within the limits serves {', '.join(unserved)}; more GPUs per offer or a larger budget could"
-        )
+        return "; ".join(unserved)
     program, layout = build_program(problem, candidates)
     _demand_only(program, layout, candidates, problem)
     budget_rows = [row for row, name in enumerate(program.row_names) if name == "budget"]
     other_rows = [row for row, name in enumerate(program.row_names) if re.match("stock|max_", name)]
     for rows in (budget_rows, other_rows, budget_rows + other_rows):
-        changes = _least_slack(program, rows, problem)
-        if changes:
-            needed = "; ".join(_describe(program.row_names[row], amount, problem) for row, amount in changes)
-            return f"the limits bind: {needed}"
-    return "no change of the limits alone gives a plan"
+        slack = _least_slack(program, rows, problem)
+        if slack.termination in (Termination.OPTIMAL, Termination.FEASIBLE):
+            return _describe_slack(slack, program, problem)
+    if slack.termination is Termination.INFEASIBLE:  # of the widest of the three: no slack on any limit helps
+        return "no change of the limits alone gives a plan"
+    return "no plan was found, nor in time the limit that stands in the way; give the search longer with --time-limit"
 
 
-def _unserved_types(problem: PlanProblem, candidates: CandidateSet) -> list[str]:
-    names = []
+def _unserved_types(
+    problem: PlanProblem,
+    candidates: CandidateSet,
+    gpus: Mapping[str, GpuType] | None,
+    engine: EngineSettings | None,
+) -> Iterator[str]:
+    """One line for each workload type that no replica serves, whatever the money: why, and what to do."""
     for index, (entry, table) in enumerate(zip(problem.models, candidates.tables, strict=True)):
-        if not (candidates.model_index == index).any():
-            names.append(entry.model.name)
-            continue
-        unserved = np.flatnonzero(~table.fits.any(axis=0))
-        names.extend(f"{entry.model.name} {entry.demand.types[column].name}" for column in unserved)
-    return names
+        present = bool((candidates.model_index == index).any())
+        for column, kind in enumerate(entry.demand.types):
+            if present and table.fits[:, column].any():
+                continue
+            tokens = kind.input_tokens + kind.output_tokens
+            if tokens > entry.model.max_context:
+                yield (
+                    f"{entry.model.name} {kind.name}: {tokens:.0f} tokens per request, its context limit is "
+                    f"{entry.model.max_context}; choose a model with a longer context, or cut or drop such requests"
+                )
+            else:
+                yield _no_replica(entry, kind, problem, gpus, engine)
+
+
+def _no_replica(
+    entry: ModelDemand,
+    kind: WorkloadType,
+    problem: PlanProblem,
+    gpus: Mapping[str, GpuType] | None,
+    engine: EngineSettings | None,
+) -> str:
+    """Why no replica serves `kind`, in GB where the memory of the largest one alone says it."""
+    tokens = kind.input_tokens + kind.output_tokens
+    lead = f"no replica in stock serves {entry.model.name} {kind.name}"
+    remedy = "offer more or larger GPUs in one place, or take a smaller precision (--precision fp8)"
+    if gpus is not None and engine is not None:
+        needed = entry.model.weight_bytes(entry.precision) + entry.model.kv_bytes(tokens, entry.kv_precision)
+        largest = max(
+            (
+                sum(count * free_bytes_per_gpu(gpus[gpu], engine) for gpu, count in placement.config.gpu_counts.items())
+                for placement in list_placements(entry, problem, gpus)
+            ),
+            default=None,  # those below the weights are not listed
+        )
+        if largest is None or largest < needed:
+            has = "none holds the weights" if largest is None else f"the largest has {largest / BYTES_PER_GB:.1f} GB"
+            what = f"weights and one request of {tokens:.0f} tokens need {needed / BYTES_PER_GB:.1f} GB"
+            return f"{lead}: {what}, {has}; {remedy}"
+    return f"{lead} ({tokens:.0f} tokens per request): every stage needs the memory for it, and a known rate; {remedy}"
 
 
 def _demand_only(program: Program, layout: Layout, candidates: CandidateSet, problem: PlanProblem) -> None:
@@ -61,8 +115,22 @@ def _demand_only(program: Program, layout: Layout, candidates: CandidateSet, pro
         program.add_row(f"cover[{workload}]", able, np.ones(len(able)), lower=1.0)
 
 
-def _least_slack(program: Program, rows: list[int], problem: PlanProblem) -> list[tuple[int, float]]:
-    """Rows and the slack each needs, least money in total; empty where no slack on them helps.
+@dataclass(frozen=True)
+class _Slack:
+    """Answer of an elastic program.
+
+    Attributes
+        termination    INFEASIBLE: proven that no slack on these rows helps; NOTHING_FOUND: stopped before any answer;
+                       OPTIMAL: the least slack; FEASIBLE: slack that is enough, less may be.
+        changes        Rows and the slack each needs; empty where none is needed.
+    """
+
+    termination: Termination
+    changes: tuple[tuple[int, float], ...] = ()
+
+
+def _least_slack(program: Program, rows: list[int], problem: PlanProblem) -> _Slack:
+    """The slack on `rows` that costs least and gives a plan.
 
     Notes           Slack on the stock of whole machines is more machines, which cost what machines cost: it stands in
                     every row where they do. Slack on any other row is more of its upper side.
@@ -90,10 +158,11 @@ def _least_slack(program: Program, rows: list[int], problem: PlanProblem) -> lis
             columns, values = np.append(columns, machines[unit]), np.append(values, values[columns == unit])
         elastic.add_row(name, columns, values, lower=program.row_lower[row], upper=program.row_upper[row])
     answer = solve(elastic, replace(problem.search, relative_gap=CHEAP_GAP))
-    if answer.termination is Termination.INFEASIBLE or not len(answer.x):
-        return []
+    if not len(answer.x):
+        return _Slack(answer.termination)
     slack = answer.x[size:]
-    return [(row, float(amount)) for row, amount in zip(rows, slack, strict=True) if amount > 1e-6]
+    changes = tuple((row, float(amount)) for row, amount in zip(rows, slack, strict=True) if amount > 1e-6)
+    return _Slack(answer.termination, changes)
 
 
 def _rents_machines(name: str, problem: PlanProblem) -> bool:
@@ -112,6 +181,14 @@ def _weight_usd(name: str, problem: PlanProblem) -> float:
     return float(np.mean(gpu_prices(offers)))
 
 
+def _describe_slack(slack: _Slack, program: Program, problem: PlanProblem) -> str:
+    if not slack.changes:
+        return "no plan was found, though no limit rules one out beyond the solver's tolerance; widen one a little"
+    needed = "; ".join(_describe(program.row_names[row], amount, problem) for row, amount in slack.changes)
+    less = "" if slack.termination is Termination.OPTIMAL else " (stopped early: less may do, see --time-limit)"
+    return f"the limits bind: {needed}{less}"
+
+
 def _describe(name: str, slack: float, problem: PlanProblem) -> str:
     match = re.fullmatch(r"(\w+)\[(.*)\]", name)
     if match is None:
@@ -119,9 +196,11 @@ def _describe(name: str, slack: float, problem: PlanProblem) -> str:
         needed = np.ceil((budget + slack) * 100 - 1e-4) / 100
         return f"the budget of {budget:g} $/h is too small, {needed:.2f} $/h is enough (--budget {needed:.2f})"
     family, key = match[1], match[2]
-    if family == "stock":
-        what = "machines" if _rents_machines(name, problem) else "GPUs"
-        return f"{np.ceil(slack - 1e-6):.0f} more {what} of {problem.offers.offers[int(key)].label} are needed"
     if family.startswith("max_usd"):
-        return f"{family} of {key} needs {slack:.2f} $/h more"
-    return f"{family} of {key} needs {np.ceil(slack - 1e-6):.0f} GPUs more"
+        return f"{family} of {key} needs {np.ceil(slack * 100 - 1e-4) / 100:.2f} $/h more"
+    count = int(np.ceil(slack - 1e-6))
+    if family == "stock":
+        what = "machine" if _rents_machines(name, problem) else "GPU"
+        label = problem.offers.offers[int(key)].label
+        return f"{count} more {what}s of {label} are needed" if count > 1 else f"1 more {what} of {label} is needed"
+    return f"{family} of {key} needs {count} GPU{'s' if count > 1 else ''} more"

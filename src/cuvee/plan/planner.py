@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.gpus import load_gpu_types
 from cuvee.errors import DoesNotFitError
-from cuvee.plan.candidates import CandidateSet, affordable, generate_candidates
+from cuvee.plan.candidates import CandidateSet, generate_candidates
 from cuvee.plan.dominance import prune_dominated
 from cuvee.plan.formulation import COST_TIE_BREAK, Layout, gpu_prices, usable_gpus
 from cuvee.plan.infeasible import explain_infeasible
@@ -47,8 +47,8 @@ class PreparedProblem:
     """A problem with its candidates: what plans and baselines on equal terms share.
 
     Attributes
-        candidates    Those the budget can buy, dominated ones dropped.
-        fitting       All that fit, whatever they cost.
+        candidates    Dominated ones dropped.
+        fitting       All that fit and the budget can buy.
     """
 
     problem: PlanProblem
@@ -84,10 +84,10 @@ def prepare(
     gpus = gpus or load_gpu_types()
     models = {entry.model.name: entry.model for entry in problem.models}
     provider = provider or AnalyticProvider(models, gpus, engine, network_gb_per_s)
-    fitting = generate_candidates(problem, provider, gpus)
-    if must_fit:
-        _require_fit(problem, fitting, gpus, engine)
-    candidates = prune_dominated(affordable(fitting, problem.limits.budget_usd_per_hour))
+    fitting = generate_candidates(problem, provider, gpus, budget_usd_per_hour=problem.limits.budget_usd_per_hour)
+    if must_fit and len(np.unique(fitting.model_index)) < len(problem.models):
+        _require_fit(problem, generate_candidates(problem, provider, gpus), gpus, engine)
+    candidates = prune_dominated(fitting)
     sources = tuple(dict.fromkeys(source for table in candidates.tables for source in table.sources))
     inputs = PlanInputs(problem, engine, network_gb_per_s, sources, scenario)
     return PreparedProblem(problem, candidates, fitting, inputs, provider, gpus)
@@ -321,7 +321,9 @@ def _without_plan(prepared: PreparedProblem, termination: Termination, seconds: 
     if termination is Termination.NOTHING_FOUND:
         message = f"the solver stopped after {seconds:.1f} s without a plan; give it longer with --time-limit"
     elif explain:
-        message = explain_infeasible(problem, prune_dominated(prepared.fitting))
+        # What more money could buy was left out so far.
+        everything = generate_candidates(problem, prepared.provider, prepared.gpus)
+        message = explain_infeasible(problem, prune_dominated(everything))
     return Plan(
         termination=termination,
         objective_name=problem.objective,

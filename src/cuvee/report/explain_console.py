@@ -28,10 +28,11 @@ def print_explanation(plan: Plan, explanation: Explanation, console: Console) ->
         state = (
             Text("binds", style="bold yellow")
             if each.binding
-            else Text(f"{each.limit - each.used:{digits}} left", style="dim")
+            else Text(f"{max(each.limit - each.used, 0.0):{digits}} left", style="dim")
         )
         limits.add_row(each.name, f"{each.used:{digits}}", f"{each.limit:{digits}} {each.unit}", state)
     console.print(fitted(limits, console, fold=("limit",)))
+    console.print(indented("binds: one more unit of it alone makes a better plan, see below", style="dim"))
     gains = new_table(console, title="What more brings, solved again")
     gains.add_column("change")
     gains.add_column("brings", justify="right")

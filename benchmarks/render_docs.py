@@ -1,0 +1,55 @@
+"""Writes the tables of docs/benchmarks.md from benchmarks/results/*.json.
+
+Run: make bench, then python benchmarks/render_docs.py
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "benchmarks.md"
+START, END = "<!-- planner table: start -->\n", "<!-- planner table: end -->\n"
+
+
+def planner_table(results: dict[str, Any]) -> str:
+    """The 36 problems of the paper's setting as a Markdown table, with a line on the machine."""
+    machine, summary = results["machine"], results["summary"]
+    lines = [
+        f"Commit {machine['commit']}, {machine['date']}, {machine['cpus']} shared cores {machine['processor']}, Python "
+        f"{machine['python']}, HiGHS {machine['highs']}.",
+        "",
+        "| | median | worst |",
+        "|---|---|---|",
+        f"| direct program, seconds to a proven gap of 1e-4 | {summary['direct_median_s']:.2f} | "
+        f"{summary['direct_worst_s']:.2f} |",
+        f"| bisection to 1 %, seconds | {summary['bisection_median_s']:.2f} | "
+        f"{max(row['bisection_s'] for row in results['rows']):.2f} |",
+        f"| bisection over direct | {summary['ratio_median']:.1f} | {summary['ratio_lowest']:.1f} |",
+        f"| candidates, generated, rated and pruned, seconds | {summary['prepare_median_s']:.2f} | "
+        f"{max(row['prepare_s'] for row in results['rows']):.2f} |",
+        f"| gap | {sorted(row['direct_gap'] for row in results['rows'])[len(results['rows']) // 2]:.0e} | "
+        f"{summary['worst_gap']:.1e} |",
+        "",
+        "| mix | stock | $/h | candidates | direct [s] | T [s] | bisection [s] | T [s] | ratio |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['mix']} | {row['stock'].removeprefix('paper-')} | {row['budget_usd_per_hour']:.0f} | {row['candidates']} | "
+        f"{row['direct_s']:.2f} | {row['direct_makespan_s']:.2f} | {row['bisection_s']:.2f} | "
+        f"{row['bisection_makespan_s']:.2f} | {row['bisection_s'] / row['direct_s']:.1f} |"
+        for row in results["rows"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Replace what stands between the marks."""
+    results = json.loads((HERE / "results" / "planner.json").read_text())
+    page = PAGE.read_text()
+    before, rest = page.split(START)
+    PAGE.write_text(before + START + planner_table(results) + END + rest.split(END)[1])
+
+
+if __name__ == "__main__":
+    main()
