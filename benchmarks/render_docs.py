@@ -35,8 +35,8 @@ def planner_table(results: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row['mix']} | {row['stock'].removeprefix('paper-')} | {row['budget_usd_per_hour']:.0f} | {row['candidates']} | "
-        f"{row['direct_s']:.2f} | {row['direct_makespan_s']:.2f} | {row['bisection_s']:.2f} | "
+        f"| {row['mix']} | {row['stock'].removeprefix('paper-')} | {row['budget_usd_per_hour']:.0f} | "
+        f"{row['candidates']} | {row['direct_s']:.2f} | {row['direct_makespan_s']:.2f} | {row['bisection_s']:.2f} | "
         f"{row['bisection_makespan_s']:.2f} | {row['bisection_s'] / row['direct_s']:.1f} |"
         for row in results["rows"]
     ]

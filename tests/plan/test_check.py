@@ -4,13 +4,18 @@ from dataclasses import replace
 
 import pytest
 
+from cuvee.plan.check import check
+from cuvee.plan.planner import plan_prepared
 from cuvee.plan.problem import Objective
 from cuvee.plan.program import Termination
-from cuvee.plan.result import Plan
+from cuvee.plan.resolve import prepare_scenario
+from cuvee.plan.result import Group, Plan
+from cuvee.plan.scenario import parse_scenario
+from cuvee.profile.table import Provenance
 from tests.plan.instances import MODEL, check_tiny, demand, gpu, label, offer, problem, solve_tiny
 
 RATES = {"t1": [1.0, 1.2], "t2*2": [2.4, 1.5], "t2": [0.2, 0.2], "t3*2": [6.0, 6.0], "t1+t3": [2.5, 2.5]}
-CHECKS = ("names", "money", "stock", "caps", "replicas", "memory", "assignment", "load", "proof")
+CHECKS = ("names", "money", "stock", "caps", "replicas", "memory", "rates", "assignment", "load", "proof")
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +87,15 @@ def with_offer(plan: Plan, index: int, **changes) -> Plan:
     return replace(plan, inputs=replace(plan.inputs, problem=changed))
 
 
+def with_cells(plan: Plan, **changes) -> Plan:
+    groups = (replace(group, cells=tuple(replace(cell, **changes) for cell in group.cells)) for group in plan.groups)
+    return replace(plan, groups=tuple(groups))
+
+
+def with_sources(plan: Plan, *sources: str) -> Plan:
+    return replace(plan, inputs=replace(plan.inputs, throughput_sources=sources))
+
+
 def scaled_shares(plan: Plan, factor: float) -> dict[str, float]:
     return {name: share * factor for name, share in plan.assignment[0].shares.items()}
 
@@ -92,6 +106,10 @@ BREACHES = {
     "offer that is not there": ("names", lambda p: with_rented(p, "t1", offer=99)),
     "offer before the first": ("names", lambda p: with_rented(p, "t1", offer=-1)),
     "machines of an offer that is not there": ("names", lambda p: with_machine(p, offer=99)),
+    "another precision": ("names", lambda p: with_group(p, "t1", precision="fp8")),
+    "a precision nobody knows": ("names", lambda p: with_group(p, "t1", precision="fp3")),
+    "another precision of the cache": ("names", lambda p: with_group(p, "t1", kv_precision="fp8")),
+    "one name for two groups": ("names", lambda p: with_group(p, "t1", id=p.groups[group_of(p, "t3*2")].id)),
     "price": ("money", lambda p: with_group(p, "t1", price_usd_per_hour=3.0)),
     "cost of a group": ("money", lambda p: with_group(p, "t1", cost_usd_per_hour=3.0)),
     "cost": ("money", lambda p: replace(p, cost_usd_per_hour=p.cost_usd_per_hour - 1)),
@@ -108,11 +126,18 @@ BREACHES = {
     "copies": ("stock", lambda p: with_group(p, "t1", copies=2)),
     "more machines than in stock": ("stock", lambda p: with_machine(p, units=2)),
     "groups without machines": ("stock", lambda p: with_machine(p, units=0)),
+    "GPUs that no group can use": ("stock", lambda p: with_group(p, "t3*2", copies=3)),
+    "machines of other size": ("stock", lambda p: with_machine(p, num_gpus=1)),
+    "machines below 0": ("stock", lambda p: with_machine(p, units=-1)),
     "cap on GPUs": ("caps", lambda p: with_limits(p, max_gpus={"t2": 1})),
     "cap on machines' GPUs": ("caps", lambda p: with_limits(p, max_gpus={"t3": 5})),
     "cap on a seller's GPUs": ("caps", lambda p: with_limits(p, max_gpus_per_seller={"s": 8})),
     "cap on a type's money": ("caps", lambda p: with_limits(p, max_usd_per_hour_per_gpu={"t3": 8.9})),
     "cap on a seller's money": ("caps", lambda p: with_limits(p, max_usd_per_hour_per_seller={"s": 16.9})),
+    "no replicas": ("replicas", lambda p: with_group(p, "t1", copies=0)),
+    "a pipeline said to span": ("replicas", lambda p: with_group(p, "t2*2", spans_machines=True)),
+    "another seller": ("replicas", lambda p: with_rented(p, "t1", seller="other")),
+    "spot said to be on-demand": ("replicas", lambda p: with_rented(p, "t1", spot=True)),
     "layers": ("replicas", lambda p: with_stage(p, "t1", layers=1)),
     "TP beyond the machine": ("replicas", lambda p: with_stage(p, "t2*2", tensor_parallel_size=4)),
     "TP beside the heads": ("replicas", lambda p: with_stage(p, "t3*2", tensor_parallel_size=3)),
@@ -129,11 +154,22 @@ BREACHES = {
             replace(p.groups[group_of(p, "t2*2")].rented[0], offer=index, num_gpus=1) for index in (1, 4))),
     ),
     "longer requests than the context": ("memory", lambda p: with_row(p, input_tokens=10_000.0)),
+    "measured without a source": ("rates", with_sources),
+    "measured, the source estimates": ("rates", lambda p: with_sources(p, "estimated: roofline")),
+    "calibrated without a source": ("rates", lambda p: with_cells(p, provenance=Provenance.CALIBRATED)),
+    "estimated by hand": (
+        "rates", lambda p: with_sources(with_cells(p, provenance=Provenance.ESTIMATED), "estimated: by hand")),
+    "a rate of 0": ("rates", lambda p: with_cells(p, rate_req_per_s=0.0)),
+    "an infinite rate": ("rates", lambda p: with_cells(p, rate_req_per_s=float("inf"))),
+    "two rates for a type": (
+        "rates", lambda p: with_group(p, "t1", cells=p.groups[group_of(p, "t1")].cells * 2)),
     "shares below 1": ("assignment", lambda p: with_row(p, shares=scaled_shares(p, 0.9))),
     "shares above 1": ("assignment", lambda p: with_row(p, shares=scaled_shares(p, 1.1))),
     "share to nobody": ("assignment", lambda p: with_row(p, shares={"g9": 1.0})),
     "negative share": ("assignment", lambda p: with_row(p, shares={"g1": 1.5, "g2": -0.5})),
     "share that is no number": ("assignment", lambda p: with_row(p, shares={"g1": float("nan")})),
+    "prompt length": ("assignment", lambda p: with_row(p, input_tokens=50.0)),
+    "answer length": ("assignment", lambda p: with_row(p, output_tokens=5.0)),
     "demand": ("assignment", lambda p: with_row(p, demand_req_per_s=0.1)),
     "a type left out": ("assignment", lambda p: replace(p, assignment=p.assignment[1:])),
     "another type": ("assignment", lambda p: with_row(p, workload="w9")),
@@ -142,6 +178,12 @@ BREACHES = {
     "rate": ("load", lambda p: replace(p, rate_req_per_s=p.rate_req_per_s * 1.01)),
     "rate of a group": ("load", lambda p: with_group(p, "t1", rate_req_per_s=9.0)),
     "no rate for a type": ("load", lambda p: with_group(p, "t1", cells=())),
+    "utilization": ("load", lambda p: with_group(p, "t1", utilization=0.5)),
+    "objective of 0": ("proof", lambda p: replace(p, objective=0.0)),
+    "rate of 0": ("proof", lambda p: replace(p, rate_req_per_s=0.0)),
+    "objective of NaN": ("proof", lambda p: replace(p, objective=float("nan"))),
+    "another objective": ("proof", lambda p: replace(p, objective_name=Objective.COST)),
+    "number of requests": ("proof", lambda p: replace(p, num_requests=1.0)),
     "makespan": ("proof", lambda p: replace(p, makespan_s=1.0)),
     "no makespan": ("proof", lambda p: replace(p, makespan_s=None)),
     "objective": ("proof", lambda p: replace(p, objective=p.objective * 1.1)),
@@ -171,8 +213,6 @@ def test_every_check_is_breached():
 
 def test_memory_of_the_replica(valid):
     """A GPU with less memory than the weights violates memory."""
-    from cuvee.plan.check import check
-
     gpus = {name: gpu(name, memory_gb=2.0) for name in ("t1", "t2", "t3")}
     large = replace(MODEL, num_layers=2, hidden_size=20_000, ffn_size=80_000)
     asked = valid.inputs.problem
@@ -195,9 +235,9 @@ def test_cost_objective():
     asked = problem([offer("t1", 4.0)], [demand(4.0, 1.0, rate_req_per_s=1.0)], objective=Objective.COST)
     plan = solve_tiny(asked, RATES)
     assert check_tiny(plan).ok
-    slower = replace(
-        plan, rate_req_per_s=0.9, makespan_s=5 / 0.9, groups=(replace(plan.groups[0], rate_req_per_s=0.9),)
-    )
+    busy = plan.groups[0].utilization * 0.9 / plan.rate_req_per_s
+    groups = (replace(plan.groups[0], rate_req_per_s=0.9, utilization=busy),)
+    slower = replace(plan, rate_req_per_s=0.9, makespan_s=5 / 0.9, groups=groups)
     assert [line.split(":")[0] for line in check_tiny(slower).violations] == ["load"]
     assert not check_tiny(replace(plan, bound=plan.objective + 1)).ok
 
@@ -205,3 +245,98 @@ def test_cost_objective():
 def test_no_plan_breaks_nothing():
     """An infeasible answer promises nothing, so nothing is violated."""
     assert check_tiny(solve_tiny(problem([offer("t1", 4.0)], [demand(1.0)], budget=1.0), {"t1": [1.0]})).ok
+
+
+@pytest.fixture(scope="module")
+def estimated() -> Plan:
+    """A plan whose rates are all of the analytic model."""
+    record = {"models": ["llama-3-8b"], "budget_usd_per_hour": 4.0, "search": {"max_pipeline_stages": 2}}
+    return plan_prepared(prepare_scenario(parse_scenario(record, where="test")))
+
+
+def tenfold(plan: Plan) -> Plan:
+    """Every rate, objective and bound ten times what it is, consistently."""
+    assert plan.bound is not None
+    assert plan.makespan_s is not None
+    groups = tuple(
+        replace(
+            group,
+            rate_req_per_s=group.rate_req_per_s * 10,
+            cells=tuple(replace(cell, rate_req_per_s=cell.rate_req_per_s * 10) for cell in group.cells),
+        )
+        for group in plan.groups
+    )
+    return replace(
+        plan, groups=groups, rate_req_per_s=plan.rate_req_per_s * 10, objective=plan.objective * 10,
+        bound=plan.bound * 10, makespan_s=plan.makespan_s / 10,
+    )  # fmt: skip
+
+
+def with_first_cell(plan: Plan, **changes) -> Plan:
+    first = plan.groups[0]
+    cells = (replace(first.cells[0], **changes), *first.cells[1:])
+    return replace(plan, groups=(replace(first, cells=cells), *plan.groups[1:]))
+
+
+ESTIMATES = {
+    "everything tenfold": tenfold,
+    "cell rates tenfold": lambda p: replace(p, groups=tenfold(p).groups),
+    "one rate a little off": lambda p: with_first_cell(p, rate_req_per_s=p.groups[0].cells[0].rate_req_per_s * 1.0001),
+    "time to first token": lambda p: with_first_cell(p, ttft_s=0.001),
+    "time per token": lambda p: with_first_cell(p, tpot_s=0.001),
+    "error band": lambda p: with_first_cell(p, relative_error=0.01),
+    "all called measured": lambda p: with_cells(p, provenance=Provenance.MEASURED),
+    "a type nobody asked for": lambda p: with_first_cell(p, workload="w9"),
+    "a shape that is not the model's": lambda p: replace(p, groups=(one_layer(p.groups[0]), *p.groups[1:])),
+}
+
+
+def one_layer(group: Group) -> Group:
+    return replace(group, stages=tuple(replace(stage, layers=1) for stage in group.stages))
+
+
+def test_estimates_stand(estimated):
+    """A plan of the analytic model passes every check with the catalogue."""
+    assert check(estimated).passed == CHECKS
+    assert all(cell.provenance is Provenance.ESTIMATED for group in estimated.groups for cell in group.cells)
+
+
+@pytest.mark.parametrize("name", ESTIMATES)
+def test_estimates_are_recomputed(estimated, name):
+    """Rates that the analytic model does not give are found, though the plan is consistent in itself."""
+    report = check(ESTIMATES[name](estimated))
+    assert "rates" in {line.split(":")[0] for line in report.violations}
+
+
+def test_the_given_gpus_count(estimated):
+    """Estimates are recomputed with the GPU types given, not with the catalogue's; none at all means none."""
+    from cuvee.catalog.gpus import load_gpu_types
+
+    slower = {
+        name: replace(each, bandwidth_gb_per_s=each.bandwidth_gb_per_s / 2) for name, each in load_gpu_types().items()
+    }
+    assert not check(estimated, gpus=slower).ok
+    assert any("unknown" in line for line in check(estimated, gpus={}).violations)
+
+
+def test_a_pipeline_over_the_network_said_to_be_inside():
+    """Stages of t1 and t2 talk over the network, and a plan that denies it is refused."""
+    asked = problem([offer("t1", 1.0, 4), offer("t2", 1.0, 4)], [demand(1.0)], budget=2.0)
+    plan = solve_tiny(asked, {"t1+t2": [3.0]})
+    assert plan.groups[0].spans_machines
+    assert check_tiny(plan).ok
+    inside = replace(plan, groups=(replace(plan.groups[0], spans_machines=False),))
+    assert [line.split(":")[0] for line in check_tiny(inside).violations] == ["replicas"]
+
+
+def test_makespan_of_the_slowest_model():
+    """Two models with rates of their own: T is that of the one that takes longest. Tempting: all over the sum."""
+    asked = problem(
+        [offer("t1", 1.0, 2)],
+        [demand(10.0, rate_req_per_s=1.0), demand(90.0, rate_req_per_s=1.0)],
+        budget=2.0,
+    )
+    plan = solve_tiny(asked, {"t1": [1.0]})
+    assert plan.makespan_s == pytest.approx(90.0)
+    assert check_tiny(plan).ok
+    assert not check_tiny(replace(plan, makespan_s=50.0)).ok

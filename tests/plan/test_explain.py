@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cuvee.plan.explain import explain, limit_uses
+from cuvee.plan.explain import explain
 from cuvee.plan.planner import plan_prepared
 from cuvee.plan.problem import Objective
 from tests.plan.instances import (
@@ -20,33 +20,88 @@ from tests.plan.instances import (
 )
 
 
-def test_limits_of_the_worked_example(worked_plan):
-    """All 8 $/h are spent and both t2 rented, one of two t1 and no t3: budget and stock of t2 bind."""
-    uses = {use.name: (use.used, use.limit, use.unit, use.binding) for use in limit_uses(worked_plan)}
-    assert uses == {
-        "budget": (8.0, 8.0, "$/h", True),
+def uses_of(prepared):
+    explanation = explain(prepared, plan_prepared(prepared))
+    assert len(explanation.limits) == len(explanation.gains)
+    return {use.name: (use.used, use.limit, use.unit, use.binding) for use in explanation.limits}
+
+
+def test_limits_of_the_worked_example(worked):
+    """All 8 $/h are spent and both t2 rented; only a third t2 would help. Tempting: what is used up binds."""
+    assert uses_of(worked) == {
+        "budget": (8.0, 8.0, "$/h", False),
         "stock of t1": (1, 2, "GPUs", False),
         "stock of t2": (2, 2, "GPUs", True),
         "stock of t3": (0, 2, "GPUs", False),
     }
 
 
-@pytest.mark.parametrize(("budget", "binding"), [(8.0, True), (9.99, True), (18.0, False)])
-def test_budget_binds_where_the_next_gpu_is_too_dear(budget, binding):
-    """1.99 $/h left buy no GPU at 2 $/h: the budget binds. Tempting: only a budget that is spent binds."""
-    plan = solve_tiny(worked_problem(budget), WORKED_RATES)
-    assert next(iter(limit_uses(plan))).binding is binding
+@pytest.mark.parametrize(("budget", "spent", "binding"), [(8.0, 8.0, False), (9.5, 8.0, True), (18.0, 16.0, False)])
+def test_budget_binds_where_a_dollar_more_helps(budget, spent, binding):
+    """At 9.5 $/h 1.5 are left and 10.5 buy a t3 more: binds. Tempting: money is left, so it does not."""
+    used, limit, unit, binds = uses_of(prepare_tiny(worked_problem(budget), WORKED_RATES))["budget"]
+    assert (used, limit, unit, binds) == (spent, budget, "$/h", binding)
 
 
-def test_caps_and_idle_gpus_count():
-    """A machine of four with two idle GPUs uses up a stock of four and a cap of four."""
+def test_every_cap_is_a_limit():
+    """Each cap given has its use in its unit, and a gain; the one that stops the plan binds, the others do not."""
+    asked = problem(
+        [offer("t1", 2.0, 8), offer("t2", 9.0, 2)], [demand(1.0)], budget=30.0,
+        max_gpus={"t1": 3, "t2": 0}, max_gpus_per_seller={"s": 9},
+        max_usd_per_hour_per_gpu={"t1": 20.0}, max_usd_per_hour_per_seller={"s": 25.0},
+    )  # fmt: skip
+    prepared = prepare_tiny(asked, {"t1": [1.0]})
+    assert uses_of(prepared) == {
+        "budget": (6.0, 30.0, "$/h", False),
+        "stock of t1": (3, 8, "GPUs", False),
+        "stock of t2": (0, 2, "GPUs", False),
+        "max_gpus of t1": (3, 3, "GPUs", True),
+        "max_gpus of t2": (0, 0, "GPUs", False),
+        "max_gpus_per_seller of s": (3, 9, "GPUs", False),
+        "max_usd_per_hour_per_gpu of t1": (6.0, 20.0, "$/h", False),
+        "max_usd_per_hour_per_seller of s": (6.0, 25.0, "$/h", False),
+    }
+    gains = {gain.change: gain.gain for gain in explain(prepared, plan_prepared(prepared)).gains}
+    assert gains["max_gpus of t1 +1"] == pytest.approx(1.0)
+    assert gains["max_usd_per_hour_per_gpu of t1 +1 $/h"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("caps", "name"),
+    [
+        ({"max_gpus_per_seller": {"s": 3}}, "max_gpus_per_seller of s"),
+        ({"max_usd_per_hour_per_gpu": {"t1": 3.5}}, "max_usd_per_hour_per_gpu of t1"),
+        ({"max_usd_per_hour_per_seller": {"s": 3.0}}, "max_usd_per_hour_per_seller of s"),
+    ],
+)
+def test_caps_that_bind(caps, name):
+    """Three t1 at 1 $/h and a fourth that only this cap forbids."""
+    asked = problem([offer("t1", 1.0, 8)], [demand(1.0)], budget=30.0, **caps)
+    uses = uses_of(prepare_tiny(asked, {"t1": [1.0]}))
+    assert uses[name][0] == 3
+    assert [each for each, use in uses.items() if use[3]] == [name]
+
+
+def test_idle_gpus_count():
+    """A machine of four with two idle GPUs uses up a stock of four and a cap of four; more of neither saves money."""
     asked = problem(
         [offer("t1", 4.0, 1, num_gpus=4, machine_gpus=4)], [demand(1.0, rate_req_per_s=1.0)],
         objective=Objective.COST, max_gpus={"t1": 4},
     )  # fmt: skip
-    uses = {use.name: use for use in limit_uses(solve_tiny(asked, {"t1*2": [1.0]}))}
-    assert set(uses) == {"stock of t1", "max_gpus of t1"}
-    assert all((use.used, use.limit, use.binding) == (4, 4, True) for use in uses.values())
+    assert uses_of(prepare_tiny(asked, {"t1*2": [1.0]})) == {
+        "stock of t1": (4, 4, "GPUs", False),
+        "max_gpus of t1": (4, 4, "GPUs", False),
+    }
+
+
+def test_a_search_that_finds_nothing_gains_nothing(monkeypatch):
+    """Under the cost objective no plan costs 0 $/h: not a gain of all the money."""
+    asked = problem([offer("t1", 4.0, 2)], [demand(1.0, rate_req_per_s=1.0)], objective=Objective.COST)
+    prepared = prepare_tiny(asked, {"t1": [1.0]})
+    plan = plan_prepared(prepared)
+    nothing = replace(plan, groups=(), objective=0.0)
+    monkeypatch.setattr("cuvee.plan.explain.plan_prepared", lambda *_, **__: nothing)
+    assert [gain.gain for gain in explain(prepared, plan).gains] == [0.0]
 
 
 def test_gains_are_differences_of_plans(worked, worked_plan):
@@ -86,13 +141,21 @@ def test_gains_in_money():
     }
 
 
-def test_one_more_machine_lifts_the_cap_by_its_gpus():
-    """Where a cap holds the machines down, one more machine means four more GPUs under it, not one."""
-    asked = problem([offer("t1", 4.0, 1, num_gpus=4, machine_gpus=4)], [demand(1.0)], budget=9.0, max_gpus={"t1": 4})
+def test_machines_come_whole():
+    """A cap of four holds the machines of four down: four more GPUs under it buy one, for 2 req/s. Tempting: one."""
+    asked = problem([offer("t1", 4.0, 2, num_gpus=4, machine_gpus=4)], [demand(1.0)], budget=9.0, max_gpus={"t1": 4})
     prepared = prepare_tiny(asked, {"t1*2": [1.0]})
-    plan = plan_prepared(prepared)
-    gain = next(gain for gain in explain(prepared, plan).gains if "machine" in gain.change)
-    assert gain.gain == pytest.approx(2.0)
+    gains = {gain.change: gain.gain for gain in explain(prepared, plan_prepared(prepared)).gains}
+    assert gains["max_gpus of t1 +4"] == pytest.approx(2.0)
+    assert gains["one more machine of s t1:4"] == 0.0
+
+
+def test_limits_that_stop_the_plan_together():
+    """One machine in stock and a cap of one: neither alone brings anything, so neither binds alone."""
+    asked = problem([offer("t1", 4.0, 1, num_gpus=4, machine_gpus=4)], [demand(1.0)], budget=9.0, max_gpus={"t1": 4})
+    uses = uses_of(prepare_tiny(asked, {"t1*2": [1.0]}))
+    assert uses["stock of t1"] == (4, 4, "GPUs", False)
+    assert uses["max_gpus of t1"] == (4, 4, "GPUs", False)
 
 
 def test_best_single_type(worked, worked_plan):

@@ -3,12 +3,16 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from cuvee.errors import DoesNotFitError
-from cuvee.plan.planner import prepare
-from cuvee.plan.problem import Objective, SearchOptions
-from cuvee.plan.program import Termination
+from cuvee.plan.candidates import CandidateSet, generate_candidates
+from cuvee.plan.infeasible import explain_infeasible
+from cuvee.plan.planner import PreparedProblem, prepare
+from cuvee.plan.problem import Limits, Objective
+from cuvee.plan.program import Answer, Termination
+from cuvee.workload.records import Demand, WorkloadType
 from tests.plan.instances import (
     GPUS,
     MODEL,
@@ -19,10 +23,16 @@ from tests.plan.instances import (
     demand,
     gpu,
     offer,
+    prepare_tiny,
     problem,
     solve_tiny,
     worked_problem,
 )
+
+
+def whatever_fits(prepared: PreparedProblem) -> CandidateSet:
+    """The candidates whatever they cost."""
+    return generate_candidates(prepared.problem, prepared.provider, prepared.gpus)
 
 
 def named_budget(message: str) -> float:
@@ -81,10 +91,16 @@ def test_stock_too_small():
 @pytest.mark.parametrize(
     ("budget", "message"),
     [
-        (None, "1 more machines of s t1:4 are needed"),
-        (8.0, "1 more machines of s t1:4 are needed"),
-        (5.0, "the budget of 5 $/h is too small, 8.00 $/h is enough (--budget 8.00); 1 more machines"),
-        (3.0, "the budget of 3 $/h is too small, 8.00 $/h is enough (--budget 8.00); 1 more machines"),
+        (None, "1 more machine of s t1:4 is needed"),
+        (8.0, "1 more machine of s t1:4 is needed"),
+        (
+            5.0,
+            "the budget of 5 $/h is too small, 8.00 $/h is enough (--budget 8.00); 1 more machine of s t1:4 is needed",
+        ),
+        (
+            3.0,
+            "the budget of 3 $/h is too small, 8.00 $/h is enough (--budget 8.00); 1 more machine of s t1:4 is needed",
+        ),
     ],
 )
 def test_stock_of_machines(budget, message):
@@ -118,12 +134,92 @@ def test_caps(caps, message):
     assert message in solve_tiny(asked, {"t1": [1.0]}).message
 
 
+def test_one_gpu_more_is_singular():
+    """One GPU is a GPU, not GPUs: "1 more GPU is needed", "needs 1 GPU more"."""
+    asked = problem([offer("t1", 1.0, 2)], [demand(1.0, rate_req_per_s=3.0)], objective=Objective.COST)
+    assert "1 more GPU of s t1:1 is needed" in solve_tiny(asked, {"t1": [1.0]}).message
+    capped = replace(
+        asked, offers=replace(asked.offers, offers=(offer("t1", 1.0, 4),)), limits=Limits(max_gpus={"t1": 2})
+    )
+    assert "max_gpus of t1 needs 1 GPU more" in solve_tiny(capped, {"t1": [1.0]}).message
+
+
+def test_a_cap_on_money_is_rounded_up():
+    """0.001 $/h too little is 0.01 $/h more. Tempting: 0.00 $/h more, which is what it rounds to."""
+    asked = problem(
+        [offer("t1", 2.001, 4)], [demand(1.0, rate_req_per_s=1.0)],
+        objective=Objective.COST, max_usd_per_hour_per_gpu={"t1": 2.0},
+    )  # fmt: skip
+    assert "max_usd_per_hour_per_gpu of t1 needs 0.01 $/h more" in solve_tiny(asked, {"t1": [1.0]}).message
+
+
 def test_a_type_that_nothing_serves():
-    """A workload type without any replica is named."""
+    """A workload type without any replica is named. Tempting: "a larger budget could", which is not so."""
     asked = problem([offer("t1", 1.0)], [demand(1.0, 1.0)], budget=5.0)
     plan = solve_tiny(asked, {"t1": [1.0, 0.0]})
     assert plan.termination is Termination.INFEASIBLE
-    assert "tiny w2" in plan.message
+    assert "no replica in stock serves tiny w2" in plan.message
+    assert "budget" not in plan.message
+
+
+def test_requests_beyond_the_context():
+    """100 + 10 tokens against a context of 105: type, tokens, limit and remedy are named, and no GB."""
+    asked = problem([offer("t1", 1.0)], [demand(1.0, 1.0, 1.0)], budget=5.0)
+    short = replace(asked.models[0], model=replace(MODEL, max_context=105))
+    prepared = prepare(replace(asked, models=(short,)), provider=HandProvider({"t1": [0.0, 0.0, 1.0]}), gpus=GPUS)
+    message = explain_infeasible(prepared.problem, whatever_fits(prepared))
+    assert "tiny cannot serve w1 of 110 tokens per request, w2 of 110 tokens per request" in message
+    assert "its context limit is 105; choose a model with a longer context" in message
+    assert "w3" not in message
+    assert "GB" not in message
+
+
+@pytest.mark.parametrize(
+    ("memory_gb", "found"), [(80.0, "each stage needs the memory for 100000 tokens"), (2.0, "the largest has 7.2 GB")]
+)
+def test_requests_beyond_the_memory(memory_gb, found):
+    """Where the memory of the largest replica is too small, both figures are given; else what is known is said.
+
+    Four t1 of 2 GB keep 0.9 x 2 GB each for weights and cache: 7.2 GB, against 26.2 GB of cache for 100,000 tokens.
+    """
+    gpus = {name: gpu(name, memory_gb=memory_gb) for name in GPUS}
+    wide = replace(MODEL, max_context=200_000, head_dim=8192)
+    long = WorkloadType("long", 99_000.0, 1_000.0)
+    asked = problem([offer("t1", 1.0, 4)], [demand(1.0)], budget=5.0)
+    entry = replace(asked.models[0], model=wide, demand=Demand((*asked.models[0].demand.types, long), (1.0, 1.0)))
+    prepared = prepare(replace(asked, models=(entry,)), provider=HandProvider({"t1": [1.0, 0.0]}), gpus=gpus)
+    engine = replace(prepared.inputs.engine, reserved_gb=0.0, memory_utilization=0.9)
+    message = explain_infeasible(prepared.problem, whatever_fits(prepared), gpus=gpus, engine=engine)
+    assert "no replica in stock serves tiny long" in message
+    assert "100000 tokens" in message
+    assert found in message
+    assert "GB" not in explain_infeasible(prepared.problem, whatever_fits(prepared))
+
+
+def answer(termination: Termination, x=()) -> Answer:
+    empty = np.zeros(0)
+    return Answer(termination, np.array(x, dtype=float), objective=0.0, bound=0.0, row_dual=empty, seconds=0.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "found"),
+    [
+        (lambda _: answer(Termination.INFEASIBLE), "no change of the limits alone gives a plan"),
+        (lambda _: answer(Termination.NOTHING_FOUND), "--time-limit"),
+        (lambda size: answer(Termination.OPTIMAL, np.zeros(size)), "no limit rules one out"),
+        (lambda size: answer(Termination.FEASIBLE, np.ones(size)), "less may do"),
+        (lambda size: answer(Termination.OPTIMAL, np.ones(size)), "(--budget 2.00)"),
+    ],
+    ids=["proven", "stopped", "no slack", "slack that may be less", "least slack"],
+)
+def test_what_the_helper_programs_may_claim(monkeypatch, make, found):
+    """Only a proof says that no limit helps; a helper that was stopped says so."""
+    prepared = prepare_tiny(problem([offer("t1", 2.0)], [demand(1.0)], budget=1.0), {"t1": [1.0]})
+    monkeypatch.setattr("cuvee.plan.infeasible.solve", lambda program, _: make(len(program.cost)))
+    message = explain_infeasible(prepared.problem, whatever_fits(prepared))
+    assert found in message
+    assert ("no change" in message) == (found.startswith("no change"))
+    assert ("less may do" in message) == (found == "less may do")
 
 
 def test_no_message_where_none_is_asked():
@@ -144,8 +240,9 @@ def test_a_model_that_fits_nowhere():
     assert caught.value.needed_gb > caught.value.available_gb
 
 
-def test_stopped_solver_claims_nothing():
-    """A solver without time finds nothing: nothing_found, never infeasible."""
-    plan = solve_tiny(worked_problem(search=SearchOptions(time_limit_s=1e-9)), WORKED_RATES)
+def test_stopped_solver_claims_nothing(monkeypatch):
+    """A solver that finds nothing in its time: nothing_found, never infeasible."""
+    monkeypatch.setattr("cuvee.plan.search.solve", lambda *_, **__: answer(Termination.NOTHING_FOUND))
+    plan = solve_tiny(worked_problem(), WORKED_RATES)
     assert plan.termination is Termination.NOTHING_FOUND
     assert "--time-limit" in plan.message

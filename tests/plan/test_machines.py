@@ -2,7 +2,7 @@
 
 import pytest
 
-from cuvee.plan.formulation import usable_gpus
+from cuvee.plan.placement import usable_gpus
 from cuvee.plan.problem import Objective
 from tests.plan.instances import check_tiny, demand, fleet, offer, problem, solve_tiny
 

@@ -1,11 +1,12 @@
 """Validation of what is asked, and what the solver may claim when it is stopped."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from cuvee.catalog.offer import OfferSet
-from cuvee.errors import InputError
+from cuvee.errors import InputError, UnknownNameError
 from cuvee.plan.check import check
 from cuvee.plan.planner import plan_prepared
 from cuvee.plan.problem import Limits, ModelDemand, Objective, PlanProblem, SearchOptions
@@ -16,6 +17,8 @@ from tests.plan.instances import MODEL, WORKED_OFFERS, demand, problem
 
 OFFERS = OfferSet("tiny", WORKED_OFFERS, "", "")
 ENTRY = ModelDemand(MODEL, demand(1.0))
+ANYTHING: dict[str, Any] = {"8": "8", "1.5": 1.5}
+"""What the type checker would refuse and a caller may pass."""
 
 
 @pytest.mark.parametrize(
@@ -25,7 +28,10 @@ ENTRY = ModelDemand(MODEL, demand(1.0))
         (lambda: Limits(-1.0), "budget_usd_per_hour = -1.0"),
         (lambda: Limits(float("nan")), "budget_usd_per_hour = nan"),
         (lambda: Limits(float("inf")), "budget_usd_per_hour = inf"),
+        (lambda: Limits(budget_usd_per_hour=ANYTHING["8"]), "budget_usd_per_hour = '8'"),
         (lambda: Limits(1.0, max_gpus={"t1": -1}), "max_gpus['t1'] = -1"),
+        (lambda: Limits(1.0, max_gpus={"t1": ANYTHING["1.5"]}), "max_gpus['t1'] = 1.5"),
+        (lambda: Limits(1.0, max_gpus={"t1": ANYTHING["8"]}), "max_gpus['t1'] = '8'"),
         (lambda: Limits(1.0, max_gpus_per_seller={"s": -1}), "max_gpus_per_seller['s']"),
         (lambda: Limits(1.0, max_usd_per_hour_per_gpu={"t1": float("nan")}), "max_usd_per_hour_per_gpu['t1'] = nan"),
         (lambda: Limits(1.0, max_usd_per_hour_per_seller={"s": float("inf")}), "max_usd_per_hour_per_seller"),
@@ -55,6 +61,41 @@ def test_refused(build, found):
         build()
     assert found in str(caught.value)
     assert "expected: " in str(caught.value)
+
+
+def test_limits_cannot_be_changed():
+    """Caps are copied on construction and cannot be written: what was validated stays so."""
+    caps = {"t1": 4}
+    limits = Limits(1.0, max_gpus=caps)
+    caps["t1"] = -1
+    assert limits.max_gpus == {"t1": 4}
+    assert limits == Limits(1.0, max_gpus={"t1": 4})
+    for label in ("max_gpus", "max_gpus_per_seller", "max_usd_per_hour_per_gpu", "max_usd_per_hour_per_seller"):
+        with pytest.raises(TypeError):
+            getattr(limits, label)["t1"] = -1
+
+
+@pytest.mark.parametrize(
+    ("caps", "found"),
+    [
+        ({"max_gpus": {"t9": 1}}, "unknown GPU type in limits 't9'"),
+        ({"max_usd_per_hour_per_gpu": {"t9": 1.0}}, "unknown GPU type in limits 't9'"),
+        ({"max_gpus": {"H100": 1}}, "write it 'H100-SXM'"),
+        ({"max_gpus_per_seller": {"nobody": 1}}, "unknown seller in limits 'nobody'"),
+        ({"max_usd_per_hour_per_seller": {"nobody": 1.0}}, "unknown seller in limits 'nobody'"),
+    ],
+)
+def test_caps_on_names_nobody_has(caps, found):
+    """A cap that would silently do nothing is refused; an alias names what it stands for."""
+    with pytest.raises(UnknownNameError) as caught:
+        PlanProblem((ENTRY,), OFFERS, Limits(1.0, **caps))
+    assert found in str(caught.value)
+
+
+def test_caps_on_what_is_not_on_offer():
+    """A type of the catalogue without an offer may be capped: offers come and go, a house rule stays."""
+    limits = Limits(1.0, max_gpus={"H100-SXM": 0, "t1": 1})
+    assert PlanProblem((ENTRY,), OFFERS, limits).limits.max_gpus["H100-SXM"] == 0
 
 
 def test_rates_of_one_model():

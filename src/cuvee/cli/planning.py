@@ -110,7 +110,7 @@ def explain(
 
 
 def check(plan_file: PlanArgument, as_json: options.JsonOption = False) -> None:
-    """Recompute what a plan file claims, without the solver: money, stock, memory, assignment, load."""
+    """Recompute what a plan file claims, without the solver: money, stock, memory, rates, load."""
     from cuvee.plan.check import check as check_plan
     from cuvee.plan.files import load_plan
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.dominance import prune_dominated
-from cuvee.plan.formulation import Layout, build_program, usable_gpus
+from cuvee.plan.formulation import Layout, build_program
+from cuvee.plan.placement import usable_gpus
 from cuvee.plan.planner import PreparedProblem, plan_prepared, prepare, read_plan, settle
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Array, Program, Termination

@@ -114,7 +114,7 @@ def _check_names(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
             continue
         asked = (entries[group.model].precision, entries[group.model].kv_precision)
         if (group.precision, group.kv_precision) != asked:
-            yield f"{group.id} is in {group.precision} with a {group.kv_precision} cache, asked for are {asked}"
+            yield f"{group.id} is in {group.precision} with a {group.kv_precision} cache, not in {' with '.join(asked)}"
         yield from (f"{group.id} stands on unknown {gpu}" for gpu in group.config.gpu_counts if gpu not in gpus)
         yield from (f"{group.id} rents offer {part.offer}" for part in group.rented if part.offer not in indices)
     yield from (f"machines of offer {each.offer}" for each in plan.machines if each.offer not in indices)
@@ -218,7 +218,7 @@ def _check_placement(group: Group, offers: tuple[Offer, ...]) -> Iterator[str]:
         yield f"{group.id} spans {sorted(places)}: its GPUs cannot reach each other"
     if len({offer.spot for offer in standing}) > 1:
         yield f"{group.id} mixes spot and on-demand GPUs"
-    if group.rented and group.spans_machines is not spans_machines(
+    if group.rented and group.spans_machines != spans_machines(
         [(offers[part.offer], part.num_gpus) for part in group.rented]
     ):
         yield f"{group.id} {'spans' if group.spans_machines else 'does not span'} machines, its GPUs say otherwise"

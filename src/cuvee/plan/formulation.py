@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from cuvee.catalog.offer import Offer
 from cuvee.plan.candidates import CandidateSet
+from cuvee.plan.placement import usable_gpus
 from cuvee.plan.problem import Limits, Objective, PlanProblem
 from cuvee.plan.program import Array, Program
 
@@ -187,11 +188,6 @@ def define_stock(program: Program, layout: Layout, candidates: CandidateSet, off
         program.add_row(
             f"stock[{index}]", np.append(users, column), np.append(taken, -float(usable_gpus(offer))), upper=0.0
         )
-
-
-def usable_gpus(offer: Offer) -> int:
-    """GPUs of one unit that power-of-two groups can fill without gaps [-]."""
-    return 1 << (offer.num_gpus.bit_length() - 1)
 
 
 def weigh_columns(

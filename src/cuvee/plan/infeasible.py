@@ -1,7 +1,7 @@
 """Why there is no plan, and the smallest change that gives one."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -59,47 +59,57 @@ def _unserved_types(
     gpus: Mapping[str, GpuType] | None,
     engine: EngineSettings | None,
 ) -> Iterator[str]:
-    """One line for each workload type that no replica serves, whatever the money: why, and what to do."""
+    """For each model the workload types that no replica serves, whatever the money: why, and what to do."""
     for index, (entry, table) in enumerate(zip(problem.models, candidates.tables, strict=True)):
         present = bool((candidates.model_index == index).any())
-        for column, kind in enumerate(entry.demand.types):
-            if present and table.fits[:, column].any():
-                continue
-            tokens = kind.input_tokens + kind.output_tokens
-            if tokens > entry.model.max_context:
-                yield (
-                    f"{entry.model.name} {kind.name}: {tokens:.0f} tokens per request, its context limit is "
-                    f"{entry.model.max_context}; choose a model with a longer context, or cut or drop such requests"
-                )
-            else:
-                yield _no_replica(entry, kind, problem, gpus, engine)
+        unserved = [
+            kind for column, kind in enumerate(entry.demand.types) if not (present and table.fits[:, column].any())
+        ]
+        too_long = [kind for kind in unserved if _tokens(kind) > entry.model.max_context]
+        if too_long:
+            named = ", ".join(f"{kind.name} of {_tokens(kind):.0f} tokens per request" for kind in too_long)
+            yield (
+                f"{entry.model.name} cannot serve {named}: its context limit is {entry.model.max_context}; choose a "
+                "model with a longer context, or cut or drop such requests"
+            )
+        others = [kind for kind in unserved if kind not in too_long]
+        if others:
+            yield _no_replica(entry, others, problem, gpus, engine)
+
+
+def _tokens(kind: WorkloadType) -> float:
+    return kind.input_tokens + kind.output_tokens
 
 
 def _no_replica(
     entry: ModelDemand,
-    kind: WorkloadType,
+    kinds: Sequence[WorkloadType],
     problem: PlanProblem,
     gpus: Mapping[str, GpuType] | None,
     engine: EngineSettings | None,
 ) -> str:
-    """Why no replica serves `kind`, in GB where the memory of the largest one alone says it."""
-    tokens = kind.input_tokens + kind.output_tokens
-    lead = f"no replica in stock serves {entry.model.name} {kind.name}"
+    """Why no replica serves `kinds`, in GB where the memory of the largest one is too small for each of them."""
+    lead = f"no replica in stock serves {entry.model.name} {', '.join(kind.name for kind in kinds)}"
     remedy = "offer more or larger GPUs in one place, or take a smaller precision (--precision fp8)"
-    if gpus is not None and engine is not None:
-        needed = entry.model.weight_bytes(entry.precision) + entry.model.kv_bytes(tokens, entry.kv_precision)
-        largest = max(
-            (
-                sum(count * free_bytes_per_gpu(gpus[gpu], engine) for gpu, count in placement.config.gpu_counts.items())
-                for placement in list_placements(entry, problem, gpus)
-            ),
-            default=None,  # those below the weights are not listed
-        )
-        if largest is None or largest < needed:
-            has = "none holds the weights" if largest is None else f"the largest has {largest / BYTES_PER_GB:.1f} GB"
-            what = f"weights and one request of {tokens:.0f} tokens need {needed / BYTES_PER_GB:.1f} GB"
-            return f"{lead}: {what}, {has}; {remedy}"
-    return f"{lead} ({tokens:.0f} tokens per request): every stage needs the memory for it, and a known rate; {remedy}"
+    tokens = min(_tokens(kind) for kind in kinds)
+    needed = entry.model.weight_bytes(entry.precision) + entry.model.kv_bytes(tokens, entry.kv_precision)
+    largest = _largest_bytes(entry, problem, gpus, engine) if gpus is not None and engine is not None else needed
+    if largest >= needed:
+        return f"{lead}: each stage needs the memory for {tokens:.0f} tokens, and the replica a known rate; {remedy}"
+    has = f"the largest has {largest / BYTES_PER_GB:.1f} GB" if largest > 0 else "none even holds the weights"
+    what = f"weights and one request of {tokens:.0f} tokens need {needed / BYTES_PER_GB:.1f} GB"
+    return f"{lead}: {what}, {has}; {remedy}"
+
+
+def _largest_bytes(
+    entry: ModelDemand, problem: PlanProblem, gpus: Mapping[str, GpuType], engine: EngineSettings
+) -> float:
+    """Most memory that a replica in stock has for weights and cache [B]; 0 where none holds the weights."""
+    sizes = (
+        sum(count * free_bytes_per_gpu(gpus[gpu], engine) for gpu, count in placement.config.gpu_counts.items())
+        for placement in list_placements(entry, problem, gpus)
+    )
+    return max(sizes, default=0.0)
 
 
 def _demand_only(program: Program, layout: Layout, candidates: CandidateSet, problem: PlanProblem) -> None:

@@ -11,8 +11,9 @@ from cuvee.catalog.gpus import load_gpu_types
 from cuvee.errors import DoesNotFitError
 from cuvee.plan.candidates import CandidateSet, generate_candidates
 from cuvee.plan.dominance import prune_dominated
-from cuvee.plan.formulation import COST_TIE_BREAK, Layout, gpu_prices, usable_gpus
+from cuvee.plan.formulation import COST_TIE_BREAK, Layout, gpu_prices
 from cuvee.plan.infeasible import explain_infeasible
+from cuvee.plan.placement import usable_gpus
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Program, Termination, solve
 from cuvee.plan.result import (
@@ -81,7 +82,7 @@ def prepare(
     Raises                  DoesNotFitError: as `must_fit` says.
     """
     engine = engine or find_engine("vllm")
-    gpus = gpus or load_gpu_types()
+    gpus = load_gpu_types() if gpus is None else gpus
     models = {entry.model.name: entry.model for entry in problem.models}
     provider = provider or AnalyticProvider(models, gpus, engine, network_gb_per_s)
     fitting = generate_candidates(problem, provider, gpus, budget_usd_per_hour=problem.limits.budget_usd_per_hour)
@@ -323,7 +324,8 @@ def _without_plan(prepared: PreparedProblem, termination: Termination, seconds: 
     elif explain:
         # What more money could buy was left out so far.
         everything = generate_candidates(problem, prepared.provider, prepared.gpus)
-        message = explain_infeasible(problem, prune_dominated(everything))
+        gpus, engine = prepared.gpus, prepared.inputs.engine
+        message = explain_infeasible(problem, prune_dominated(everything), gpus=gpus, engine=engine)
     return Plan(
         termination=termination,
         objective_name=problem.objective,

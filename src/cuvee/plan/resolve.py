@@ -40,16 +40,14 @@ def resolve_problem(scenario: Scenario) -> PlanProblem:
     return PlanProblem(
         tuple(_model_demands(scenario)),
         offers,
-        _limits(scenario.limits, scenario.budget_usd_per_hour, {offer.seller for offer in offers.offers}),
+        _limits(scenario.limits, scenario.budget_usd_per_hour),
         scenario.objective,
         SearchOptions(**scenario.search.model_dump()),
     )
 
 
-def _limits(limits: ScenarioLimits, budget: float | None, sellers: set[str]) -> Limits:
-    """The caps under canonical GPU names; a name that nobody knows would be a cap that silently does nothing."""
-    for name in {*limits.max_gpus_per_seller, *limits.max_usd_per_hour_per_seller} - sellers:
-        raise UnknownNameError("seller in limits", name, sellers, remedy="list the offers with: cuvee offers")
+def _limits(limits: ScenarioLimits, budget: float | None) -> Limits:
+    """The caps, under canonical GPU names."""
     return Limits(
         budget,
         {find_gpu(name).name: cap for name, cap in limits.max_gpus.items()},

@@ -32,7 +32,7 @@ class ThroughputTable:
         tpot_s           Time per output token at that rate [s]; 0 where not known.
         num_sequences    Sequences running at once [-]; 0 where not known.
         provenance       Provenance of each value.
-        sources          Text that says where values come from, by provenance.
+        sources          Where values come from, a line for each provenance, which it begins with: "measured: ...".
     """
 
     configs: tuple[ReplicaConfig, ...]
