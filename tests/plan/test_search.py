@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from cuvee.catalog import load_model, load_offers
+from cuvee.plan import pricing as pricing_module
 from cuvee.plan import search as search_module
-from cuvee.plan.formulation import build_program
+from cuvee.plan.formulation import build_program, rough_load_factor
 from cuvee.plan.planner import plan_prepared, prepare
 from cuvee.plan.pricing import price
 from cuvee.plan.problem import Limits, ModelDemand, Objective, PlanProblem, SearchOptions
@@ -47,7 +48,8 @@ def paper():
 def test_search_agrees_with_the_whole_program(paper):
     """Over hundreds of candidates both ways reach the same value, and both bounds lie above both values."""
     outcome = search(paper.problem, paper.candidates)
-    whole, found = solve(outcome.program, SearchOptions()), outcome.answer
+    program, _ = build_program(paper.problem, paper.candidates)
+    whole, found = solve(program, SearchOptions()), outcome.answer
     assert found.termination is whole.termination is Termination.OPTIMAL
     assert found.objective == pytest.approx(whole.objective, rel=2e-4)
     assert min(found.bound, whole.bound) >= max(found.objective, whole.objective) * (1 - 1e-9)
@@ -57,7 +59,7 @@ def test_search_agrees_with_the_whole_program(paper):
 def test_loss_bounds_every_plan(paper):
     """Weak duality: forcing one copy of a candidate costs at least its loss against the relaxation."""
     program, layout = build_program(paper.problem, paper.candidates)
-    pricing = price(program, layout, SearchOptions())
+    pricing = price(paper.problem, paper.candidates, rough_load_factor(paper.problem, paper.candidates))
     assert pricing is not None
     for row in np.linspace(0, layout.num_candidates - 1, 12).astype(int):
         forced = program.relaxed()
@@ -70,8 +72,7 @@ def test_loss_bounds_every_plan(paper):
 
 def test_relaxation_rents_what_is_worth_its_price(paper):
     """Complementary slackness: whatever the relaxation rents earns what it is charged."""
-    program, layout = build_program(paper.problem, paper.candidates)
-    pricing = price(program, layout, SearchOptions())
+    pricing = price(paper.problem, paper.candidates, rough_load_factor(paper.problem, paper.candidates))
     assert pricing is not None
     assert pricing.worth[pricing.copies > 1e-6] == pytest.approx(1.0, abs=1e-5)
 
@@ -80,8 +81,40 @@ def test_stopped_search_claims_the_relaxation_only(paper):
     """Out of time after the core, the answer is `feasible` or nothing, never `optimal`, and its bound is honest."""
     stopped = replace(paper.problem, search=SearchOptions(time_limit_s=1e-3))
     outcome = search(stopped, paper.candidates)
-    program, found = outcome.program, outcome.answer
+    program, _ = build_program(paper.problem, paper.candidates)
+    found = outcome.answer
     whole = solve(program, SearchOptions())
     assert found.termination in (Termination.FEASIBLE, Termination.NOTHING_FOUND)
     if found.termination is Termination.FEASIBLE:
         assert found.bound >= whole.objective * (1 - 1e-9)
+
+
+def test_column_generation_gives_the_whole_relaxation(paper, monkeypatch):
+    """Prices found column by column: the value of the relaxation over all candidates, and nobody underpaid."""
+    unit = rough_load_factor(paper.problem, paper.candidates)
+    whole = price(paper.problem, paper.candidates, unit)
+    monkeypatch.setattr(pricing_module, "ALL_AT_ONCE", 0)
+    monkeypatch.setattr(pricing_module, "JOIN_AT_ONCE", 5)
+    by_columns = price(paper.problem, paper.candidates, unit)
+    assert whole is not None
+    assert by_columns is not None
+    assert by_columns.objective == pytest.approx(whole.objective, rel=1e-7)
+    assert (by_columns.earned <= by_columns.charged * (1 + 1e-6)).all()
+
+
+@pytest.mark.parametrize("seeds", [range(2000, 2040)], ids=["machines, caps, two models"])
+def test_column_generation_agrees_with_enumeration(seeds, monkeypatch):
+    """With candidates joining one at a time, plans are still those of enumeration, machines and caps among them."""
+    monkeypatch.setattr(search_module, "CORE_SIZE", 1)
+    monkeypatch.setattr(pricing_module, "ALL_AT_ONCE", 0)
+    monkeypatch.setattr(pricing_module, "JOIN_AT_ONCE", 1)
+    for seed in seeds:
+        asked, rates = generate(seed)
+        prepared = prepare_tiny(asked, rates)
+        plan = plan_prepared(prepared, explain=False)
+        best = best_value(asked, prepared.fitting)
+        if best is None:
+            assert plan.termination is Termination.INFEASIBLE, seed
+            continue
+        assert plan.objective == pytest.approx(best, rel=1e-6), seed
+        assert check_tiny(plan).ok, seed

@@ -37,7 +37,7 @@ class Layout:
     Attributes
         pair_candidate, pair_workload    c and w of each z column, shape (num_pairs,); w counts over all models.
         machine_offer                    o of each u column, shape (num_machines,).
-        demand_req_per_s                 lambda_w times `_demand_scale`: what theta = 1 stands for in the program,
+        demand_req_per_s                 lambda_w times the unit of theta: what theta = 1 stands for in the program,
                                          shape (num_workloads,).
         rate                             h_cw, 0 across models [req/s], shape (num_candidates, num_workloads).
     """
@@ -66,17 +66,18 @@ class Layout:
 
 
 def build_program(
-    problem: PlanProblem, candidates: CandidateSet, *, load_factor_unit: float = 1.0
+    problem: PlanProblem, candidates: CandidateSet, *, load_factor_unit: float | None = None
 ) -> tuple[Program, Layout]:
     """The program of `problem` over `candidates`, and where its columns are.
 
     Parameters
-        load_factor_unit    What theta counts in, on top of `_demand_scale` [-]: the theta of the relaxation brings it
-                            to 1, where the solver's absolute tolerances mean something.
+        load_factor_unit    What theta counts in [-]; `rough_load_factor` of these candidates where None.
     """
     offers = problem.offers.offers
     layout = _layout(problem, candidates)
-    layout.demand_req_per_s[:] *= load_factor_unit
+    layout.demand_req_per_s[:] *= (
+        rough_load_factor(problem, candidates) if load_factor_unit is None else load_factor_unit
+    )
     size = layout.load_factor + 1
     program = Program(np.zeros(size), np.zeros(size), np.full(size, np.inf), np.zeros(size, dtype=bool), maximize=False)
     program.whole[: len(candidates)] = True
@@ -106,20 +107,25 @@ def _layout(problem: PlanProblem, candidates: CandidateSet) -> Layout:
         dtype=np.int64,
     )
     demand = np.concatenate([np.array(rates) for rates in problem.rates_req_per_s])
-    demand *= _demand_scale(demand, rate, candidates, problem)
     return Layout(len(candidates), pair_candidate, pair_workload, machine_offer, demand, rate)
 
 
-def _demand_scale(demand_req_per_s: Array, rate: Array, candidates: CandidateSet, problem: PlanProblem) -> float:
-    """Scale that keeps theta near 1, where the solver's absolute tolerances mean something [-].
+def rough_load_factor(problem: PlanProblem, candidates: CandidateSet) -> float:
+    """What theta counts in, so that it is near 1, where the solver's absolute tolerances mean something [-].
 
     Cost: 1, since theta = 1 is the demand itself. Throughput: only the mix counts, so theta counts in units of what
     the money could buy with each type on its best candidate per dollar: above any plan's rate.
     """
-    per_dollar = (rate / candidates.price_usd_per_hour[:, None]).max(axis=0, initial=0.0)
-    if problem.objective is Objective.COST or not (per_dollar > 0).all():
+    if problem.objective is Objective.COST:
         return 1.0
-    return float(most_money(problem) / (demand_req_per_s / per_dollar).sum())
+    seconds = 0.0
+    for model, (table, demanded) in enumerate(zip(candidates.tables, problem.rates_req_per_s, strict=True)):
+        prices = candidates.price_usd_per_hour[candidates.model_index == model]
+        per_dollar = (table.rate_req_per_s / prices[:, None]).max(axis=0, initial=0.0)
+        if not (per_dollar > 0).all():
+            return 1.0
+        seconds += float((np.array(demanded) / per_dollar).sum())
+    return most_money(problem) / seconds
 
 
 def most_money(problem: PlanProblem) -> float:

@@ -123,6 +123,7 @@ def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
         return _without_plan(prepared, Termination.INFEASIBLE, 0.0, explain=explain)
     found = search(problem, candidates)
     program, layout, answer, pricing = found.program, found.layout, found.answer, found.pricing
+    searched = replace(prepared, candidates=candidates.select(np.isin(np.arange(len(candidates)), found.rows)))
     if not len(answer.x):
         return _without_plan(prepared, answer.termination, answer.seconds, explain=explain)
     copies = np.round(answer.x[: layout.num_candidates]).astype(np.int64)
@@ -131,10 +132,11 @@ def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
         proven = answer.termination is Termination.OPTIMAL
         nothing = Termination.INFEASIBLE if proven else Termination.NOTHING_FOUND
         return _without_plan(prepared, nothing, answer.seconds, explain=explain)
-    result = read_plan(prepared, layout, copies, settled, answer)
+    result = replace(read_plan(searched, layout, copies, settled, answer), num_candidates=len(candidates))
     if not explain or pricing is None:
         return result
-    return replace(result, runners_up=find_runners_up(candidates, layout, pricing, copies, problem))
+    rented = found.rows[copies > 0]
+    return replace(result, runners_up=find_runners_up(candidates, pricing, rented, problem))
 
 
 def settle(program: Program, layout: Layout, copies: NDArray[np.int64], prepared: PreparedProblem) -> Answer:

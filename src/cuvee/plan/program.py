@@ -108,7 +108,7 @@ def solve(program: Program, options: SearchOptions, *, start: Array | None = Non
 
     Parameters
         options    Gap, time limit, seed and threads.
-        start      Column values of a known plan to start from, shape (num_columns,).
+        start      Values of the first columns, the whole ones, of a known plan to start from.
     Raises         SolverError: the solver failed for a reason that is not the program's.
                    KeyboardInterrupt: Ctrl-C before there was a plan. With one it is returned, as `feasible`.
     """
@@ -118,10 +118,8 @@ def solve(program: Program, options: SearchOptions, *, start: Array | None = Non
     highs.silent()
     _set_options(highs, options)
     highs.passModel(_to_highs(highspy, program))
-    if start is not None and program.whole.any():
-        solution = highspy.HighsSolution()
-        solution.col_value = start.tolist()
-        highs.setSolution(solution)
+    if start is not None:
+        highs.setSolution(len(start), np.arange(len(start), dtype=np.int32), start)
     status, interrupted = _run_interruptibly(highs)
     if status == highspy.HighsStatus.kError:
         raise SolverError(

@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.plan.candidates import CandidateSet
-from cuvee.plan.formulation import Layout
 from cuvee.plan.pricing import Pricing
 from cuvee.plan.problem import PlanProblem
 from cuvee.plan.result import RunnerUp
@@ -13,26 +12,26 @@ MOST_SHOWN = 5
 
 
 def find_runners_up(
-    candidates: CandidateSet,
-    layout: Layout,
-    pricing: Pricing,
-    copies: NDArray[np.int64],
-    problem: PlanProblem,
+    candidates: CandidateSet, pricing: Pricing, rented: NDArray[np.int64], problem: PlanProblem
 ) -> tuple[RunnerUp, ...]:
-    """The best rejected replica of each set of GPU types, most worthy first."""
+    """The best replica of each set of GPU types that is not `rented`, most worthy first."""
     worth = pricing.worth
     kinds = [kind.name for entry in problem.models for kind in entry.demand.types]
+    first_of_model = np.cumsum([0, *(len(entry.demand.types) for entry in problem.models)])
+    taken = set(rented.tolist())
     found: dict[tuple[str, str], RunnerUp] = {}
     for row in np.argsort(-worth, kind="stable"):
         config = candidates.placements[row].config
         key = (config.model, " ".join(sorted(config.gpu_counts)))
-        if copies[row] or key in found or worth[row] <= 0:
+        if row in taken or key in found or worth[row] <= 0:
             continue
         price = float(candidates.price_usd_per_hour[row])
         best = pricing.best_workload[row]
-        found[key] = RunnerUp(
-            config.model, config.stages, price, float(worth[row]), kinds[best], float(layout.rate[row, best]) / price
-        )
+        model = int(candidates.model_index[row])
+        rate = candidates.tables[model].rate_req_per_s[
+            (candidates.model_index[:row] == model).sum(), best - first_of_model[model]
+        ]
+        found[key] = RunnerUp(config.model, config.stages, price, float(worth[row]), kinds[best], float(rate) / price)
         if len(found) == MOST_SHOWN:
             break
     return tuple(found.values())

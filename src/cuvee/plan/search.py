@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.plan.candidates import CandidateSet
-from cuvee.plan.formulation import Layout, build_program
+from cuvee.plan.formulation import Layout, build_program, rough_load_factor
 from cuvee.plan.pricing import Pricing, price
-from cuvee.plan.problem import Objective, PlanProblem, SearchOptions
+from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Program, Termination, solve
 
 CORE_SIZE = 30
@@ -39,9 +39,11 @@ class Found:
     """What `search` found, and the program it found it in.
 
     Attributes
-        pricing    Marginal values; None where even the relaxation has no answer.
+        rows       Candidates of the last program, as rows of those searched, shape (num_columns of y,).
+        pricing    Marginal values over all candidates searched; None where even the relaxation has no answer.
     """
 
+    rows: NDArray[np.int64]
     program: Program
     layout: Layout
     answer: Answer
@@ -55,74 +57,79 @@ def search(problem: PlanProblem, candidates: CandidateSet) -> Found:
                     plan so far and the bound of the relaxation.
     """
     started = perf_counter()
-    program, layout, pricing = _priced(problem, candidates)
-    if pricing is None or layout.num_candidates <= CORE_SIZE:
-        answer = solve(program, _remaining(problem.search, started))
+    unit, pricing = _priced(problem, candidates)
+    everything = np.arange(len(candidates))
+    if pricing is None or len(candidates) <= CORE_SIZE:
+        found = _solve_over(everything, problem, candidates, unit, started)
     else:
-        answer = _search_from_core(program, pricing, problem.search, started)
-    return Found(program, layout, replace(answer, seconds=perf_counter() - started), pricing)
+        found = _from_core(pricing, problem, candidates, unit, started)
+    return replace(found, pricing=pricing, answer=replace(found.answer, seconds=perf_counter() - started))
 
 
-def _priced(problem: PlanProblem, candidates: CandidateSet) -> tuple[Program, Layout, Pricing | None]:
-    """The program with its theta near 1, priced."""
-    program, layout = build_program(problem, candidates)
-    pricing = price(program, layout, problem.search)
+def _priced(problem: PlanProblem, candidates: CandidateSet) -> tuple[float, Pricing | None]:
+    """The unit in which theta is near 1, and the marginal values in it."""
+    unit = rough_load_factor(problem, candidates)
+    pricing = price(problem, candidates, unit)
     if problem.objective is Objective.COST or pricing is None or not 0 < pricing.objective < SMALL_LOAD_FACTOR:
-        return program, layout, pricing
-    program, layout = build_program(problem, candidates, load_factor_unit=pricing.objective)
-    return program, layout, price(program, layout, problem.search)
+        return unit, pricing
+    unit *= pricing.objective
+    return unit, price(problem, candidates, unit)
 
 
-def _search_from_core(program: Program, pricing: Pricing, options: SearchOptions, started: float) -> Answer:
-    core = _core(pricing)
-    found = solve(_restrict(program, core), replace(_remaining(options, started), relative_gap=CORE_GAP))
-    if not len(found.x):
-        # The core alone may be unable to serve the demand: then nothing is known, and nothing can be dropped.
-        return solve(program, _remaining(options, started))
-    if found.termination is not Termination.OPTIMAL:
-        return _stopped(found, pricing)
-    possible = _possible(pricing, found, program.maximize)
-    proven = solve(_restrict(program, possible), _remaining(options, started), start=found.x)
-    if not len(proven.x):
-        return _stopped(found, pricing)
-    return _bounded_by(proven, found, program.maximize)
-
-
-def _core(pricing: Pricing) -> NDArray[np.bool_]:
+def _from_core(pricing: Pricing, problem: PlanProblem, candidates: CandidateSet, unit: float, started: float) -> Found:
     core = pricing.copies > 1e-9
     core[np.argsort(pricing.loss, kind="stable")[:CORE_SIZE]] = True
-    return core
+    first = _solve_over(np.flatnonzero(core), problem, candidates, unit, started, relative_gap=CORE_GAP)
+    if not len(first.answer.x):
+        # The core alone may be unable to serve the demand: then nothing is known, and nothing can be dropped.
+        return _solve_over(np.arange(len(candidates)), problem, candidates, unit, started)
+    if first.answer.termination is not Termination.OPTIMAL:
+        return _stopped(first, pricing)
+    possible = _possible(pricing, first)
+    proven = _solve_over(possible, problem, candidates, unit, started, start=first)
+    if not len(proven.answer.x):
+        return _stopped(first, pricing)
+    # Plans with a dropped candidate are no better than the first one: the bound must cover those too.
+    worst = max if first.program.maximize else min
+    bound = worst(proven.answer.bound, first.answer.objective)
+    return replace(proven, answer=replace(proven.answer, bound=bound))
 
 
-def _possible(pricing: Pricing, found: Answer, maximize: bool) -> NDArray[np.bool_]:
-    """Candidates that a plan better than `found` may rent, and those of `found` itself."""
-    room = (pricing.objective - found.objective) * (1 if maximize else -1)
-    slack = SAFETY * max(abs(pricing.objective), abs(found.objective))
+def _solve_over(
+    rows: NDArray[np.int64],
+    problem: PlanProblem,
+    candidates: CandidateSet,
+    unit: float,
+    started: float,
+    *,
+    relative_gap: float | None = None,
+    start: Found | None = None,
+) -> Found:
+    """Solve over the candidates at `rows`, in what is left of the time, starting from the copies of `start`."""
+    allowed = np.zeros(len(candidates), dtype=bool)
+    allowed[rows] = True
+    program, layout = build_program(problem, candidates.select(allowed), load_factor_unit=unit)
+    options = problem.search if relative_gap is None else replace(problem.search, relative_gap=relative_gap)
+    if options.time_limit_s is not None:
+        options = replace(options, time_limit_s=max(options.time_limit_s - (perf_counter() - started), 1e-3))
+    copies = None
+    if start is not None:
+        known = np.zeros(len(candidates))
+        known[start.rows] = np.round(start.answer.x[: len(start.rows)])
+        copies = known[rows]
+    return Found(rows, program, layout, solve(program, options, start=copies), None)
+
+
+def _possible(pricing: Pricing, first: Found) -> NDArray[np.int64]:
+    """Candidates that a plan better than `first` may rent, and those of `first` itself."""
+    value = first.answer.objective
+    room = (pricing.objective - value) * (1 if first.program.maximize else -1)
+    slack = SAFETY * max(abs(pricing.objective), abs(value))
     possible = pricing.loss <= max(room, 0.0) + slack
-    possible |= found.x[: len(possible)] > 0.5
-    return np.asarray(possible)
+    possible[first.rows[first.answer.x[: len(first.rows)] > 0.5]] = True
+    return np.flatnonzero(possible)
 
 
-def _restrict(program: Program, allowed: NDArray[np.bool_]) -> Program:
-    """The program in which only the `allowed` candidates may be rented."""
-    restricted = Program(**vars(program))
-    restricted.upper = program.upper.copy()
-    restricted.upper[: len(allowed)][~allowed] = 0.0
-    return restricted
-
-
-def _remaining(options: SearchOptions, started: float) -> SearchOptions:
-    if options.time_limit_s is None:
-        return options
-    return replace(options, time_limit_s=max(options.time_limit_s - (perf_counter() - started), 1e-3))
-
-
-def _stopped(found: Answer, pricing: Pricing) -> Answer:
+def _stopped(found: Found, pricing: Pricing) -> Found:
     """A plan that nothing better than the relaxation proves."""
-    return replace(found, termination=Termination.FEASIBLE, bound=pricing.objective)
-
-
-def _bounded_by(proven: Answer, found: Answer, maximize: bool) -> Answer:
-    """`proven` with a bound that also covers plans with dropped candidates: those are no better than `found`."""
-    worst = max if maximize else min
-    return replace(proven, bound=worst(proven.bound, found.objective))
+    return replace(found, answer=replace(found.answer, termination=Termination.FEASIBLE, bound=pricing.objective))
