@@ -36,37 +36,68 @@ def undominated(usage: NDArray[np.int64], rate: NDArray[np.float64]) -> NDArray[
     Returns      shape (num_candidates,).
     """
     keep = np.zeros(len(usage), dtype=bool)
-    kept_by_offers: dict[tuple[int, ...], list[int]] = {}
-    # Among equal resources the fastest first, so that it is there to drop the others.
-    order = np.lexsort((-rate.sum(axis=1), usage.sum(axis=1)))
-    for row in order:
-        offers = tuple(np.flatnonzero(usage[row]).tolist())
-        rivals = list(kept_by_offers.get(offers, ()))
-        for offer in offers if len(offers) > 1 else ():
-            rivals.extend(kept_by_offers.get((offer,), ()))
-        if rivals and _is_dominated(row, np.array(rivals), usage, rate):
-            continue
-        keep[row] = True
-        kept_by_offers.setdefault(offers, []).append(int(row))
+    groups = _rows_by_offers(usage)
+    # Replicas on one offer first: pairs of those kept may replace pipelines over two.
+    for offers in sorted(groups, key=len):
+        rows = groups[offers]
+        counts = usage[rows][:, list(offers)]
+        if len(offers) == 2:
+            alone = [kept[keep[kept]] for kept in (groups.get((offer,), rows[:0]) for offer in offers)]
+            needed = [usage[kept, offer] for kept, offer in zip(alone, offers, strict=True)]
+            apart = _dominated_by_parts(counts, rate[rows], needed, [rate[kept] for kept in alone])
+            rows, counts = rows[~apart], counts[~apart]
+        keep[rows[_undominated_among(counts, rate[rows])]] = True
     return keep
 
 
-def _is_dominated(
-    row: np.int64, rivals: NDArray[np.int64], usage: NDArray[np.int64], rate: NDArray[np.float64]
-) -> bool:
-    offers = np.flatnonzero(usage[row])
-    needed = usage[np.ix_(rivals, offers)]
-    budget = usage[row, offers]
-    target = rate[row] * (1 - TOLERANCE)
-    copies = np.where(needed > 0, budget // np.maximum(needed, 1), np.iinfo(np.int64).max).min(axis=1)
-    offered = copies[:, None] * rate[rivals]
-    if bool((offered >= target).all(axis=1).any()):
-        return True
-    if len(offers) != 2:
-        return False
-    # A mixed pipeline against replicas of each of its types, standing apart.
-    alone = (needed > 0).sum(axis=1) == 1
-    on_first = offered[alone & (needed[:, 0] > 0)]
-    on_second = offered[alone & (needed[:, 1] > 0)]
-    together = on_first[:, None, :] + on_second[None, :, :]
-    return bool((together >= target).all(axis=2).any())
+def _rows_by_offers(usage: NDArray[np.int64]) -> dict[tuple[int, ...], NDArray[np.int64]]:
+    """Rows that take GPUs of the same offers, by those offers."""
+    row_of, offers = np.nonzero(usage)
+    first = np.searchsorted(row_of, np.arange(len(usage) + 1))
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for row in range(len(usage)):
+        groups.setdefault(tuple(offers[first[row] : first[row + 1]].tolist()), []).append(row)
+    return {key: np.array(rows) for key, rows in groups.items()}
+
+
+def _undominated_among(counts: NDArray[np.int64], rate: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Rows that no copies of another replace, all on the same offers; counts of shape (num_rows, num_offers)."""
+    kept_counts, kept_rate = np.ones_like(counts), np.zeros_like(rate)
+    kept: list[np.int64] = []
+    # Among equal resources the fastest first, so that it is there to drop the others.
+    for row in np.lexsort((-rate.sum(axis=1), counts.sum(axis=1))):
+        size = len(kept)
+        copies = (counts[row] // kept_counts[:size]).min(axis=1)
+        offered = copies[:, None] * kept_rate[:size]
+        if (offered >= rate[row] * (1 - TOLERANCE)).all(axis=1).any():
+            continue
+        kept_counts[size], kept_rate[size] = counts[row], rate[row]
+        kept.append(row)
+    return np.array(kept, dtype=np.int64)
+
+
+def _dominated_by_parts(
+    counts: NDArray[np.int64],
+    rate: NDArray[np.float64],
+    needed: list[NDArray[np.int64]],
+    offered: list[NDArray[np.float64]],
+) -> NDArray[np.bool_]:
+    """Which pipelines over two offers are replaced by replicas on each of them, standing apart.
+
+    Parameters
+        counts    GPUs of each offer that the pipelines take [-], shape (num_rows, 2).
+        needed    GPUs a replica on the first, on the second offer takes [-].
+        offered   Their rates [req/s].
+    """
+    dominated = np.zeros(len(counts), dtype=bool)
+    for pair in np.unique(counts, axis=0):
+        same = np.flatnonzero((counts == pair).all(axis=1))
+        parts = [
+            # None at all is a choice as well: replicas on the other offer may do it alone.
+            np.vstack([np.zeros(rate.shape[1]), (count // need)[:, None] * rates])
+            for count, need, rates in zip(pair, needed, offered, strict=True)
+        ]
+        together = (parts[0][:, None] + parts[1][None]).reshape(-1, rate.shape[1])
+        target = rate[same] * (1 - TOLERANCE)
+        dominated[same] = (together[None] >= target[:, None]).all(axis=2).any(axis=1)
+    return dominated

@@ -11,6 +11,9 @@ from cuvee.plan.layers import balanced_splits
 from cuvee.plan.problem import ModelDemand, PlanProblem
 from cuvee.profile.replica import ReplicaConfig, Stage, split_layers
 
+MixedKey = tuple[str, str, tuple[tuple[int, ...], ...]]
+"""What decides the pipelines over two GPU types: their names and the tensor-parallel sizes each allows."""
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -41,12 +44,7 @@ def list_placements(entry: ModelDemand, problem: PlanProblem, gpus: Mapping[str,
     offers = [(index, offer) for index, offer in enumerate(problem.offers.offers) if offer.max_units > 0]
     for index, offer in offers:
         yield from _single_type(entry, index, offer, gpus, problem.search.max_pipeline_stages)
-    for (first, offer), (second, other) in product(offers, offers):
-        reachable = offer.seller == other.seller and offer.region == other.region and offer.zone == other.zone
-        # One order per pair: the later stage, which also holds the head, goes to the faster memory.
-        ordered = (gpus[offer.gpu].bandwidth_gb_per_s, offer.gpu) < (gpus[other.gpu].bandwidth_gb_per_s, other.gpu)
-        if reachable and ordered and offer.spot == other.spot:
-            yield from _two_types(entry, (first, second), (offer, other), gpus, problem.search.max_mixed_stages)
+    yield from _on_pairs(entry, offers, gpus, problem.search.max_mixed_stages)
 
 
 def usable_gpus(offer: Offer) -> int:
@@ -100,29 +98,47 @@ def _single_type(
             )
 
 
-def _two_types(
-    entry: ModelDemand,
-    indices: tuple[int, int],
-    pair: tuple[Offer, Offer],
-    gpus: Mapping[str, GpuType],
-    max_stages: int,
+def _on_pairs(
+    entry: ModelDemand, offers: Sequence[tuple[int, Offer]], gpus: Mapping[str, GpuType], max_stages: int
 ) -> Iterator[Placement]:
+    """Pipelines over two offers in one place; each pair of GPU types is configured once, however many offer it."""
+    places: dict[tuple[str, str, str, bool], list[tuple[int, Offer]]] = {}
+    for index, offer in offers:
+        places.setdefault((offer.seller, offer.region, offer.zone, offer.spot), []).append((index, offer))
+    known: dict[MixedKey, list[tuple[ReplicaConfig, tuple[int, int]]]] = {}
+    for place in places.values():
+        for (first, offer), (second, other) in product(place, place):
+            slower, faster = gpus[offer.gpu], gpus[other.gpu]
+            # One order per pair: the later stage, which also holds the head, goes to the faster memory.
+            if (slower.bandwidth_gb_per_s, slower.name) >= (faster.bandwidth_gb_per_s, faster.name):
+                continue
+            sizes = tuple(tuple(tensor_parallel_sizes(entry.model, each)) for each in (offer, other))
+            key = (slower.name, faster.name, sizes)
+            if key not in known:
+                known[key] = list(_mixed_configs(entry, (slower, faster), sizes, max_stages))
+            room = [each.max_units * usable_gpus(each) for each in (offer, other)]
+            for config, counts in known[key]:
+                if counts[0] <= room[0] and counts[1] <= room[1]:
+                    yield Placement(config, tuple(sorted(zip((first, second), counts, strict=True))))
+
+
+def _mixed_configs(
+    entry: ModelDemand, pair: tuple[GpuType, GpuType], sizes: tuple[tuple[int, ...], ...], max_stages: int
+) -> Iterator[tuple[ReplicaConfig, tuple[int, int]]]:
+    """Pipelines over two GPU types whose memory holds the weights, and the GPUs of each they take."""
     model = entry.model
-    first, second = (gpus[offer.gpu] for offer in pair)
-    available = [offer.max_units * usable_gpus(offer) for offer in pair]
     needed_gb = model.weight_bytes(entry.precision) / 1e9
     depths = [(a, total - a) for total in range(2, max_stages + 1) for a in range(1, total)]
-    sizes = product(tensor_parallel_sizes(model, pair[0]), tensor_parallel_sizes(model, pair[1]))
-    for (size_a, size_b), (depth_a, depth_b) in product(sizes, depths):
+    for (size_a, size_b), (depth_a, depth_b) in product(product(*sizes), depths):
         counts = (size_a * depth_a, size_b * depth_b)
-        memory_gb = counts[0] * first.usable_memory_gb + counts[1] * second.usable_memory_gb
-        if counts[0] > available[0] or counts[1] > available[1] or memory_gb < needed_gb:
+        if sum(count * gpu.usable_memory_gb for count, gpu in zip(counts, pair, strict=True)) < needed_gb:
             continue
-        for layers in balanced_splits(model, (first, second), (size_a, size_b), (depth_a, depth_b), entry.precision):
+        for layers in balanced_splits(model, pair, (size_a, size_b), (depth_a, depth_b), entry.precision):
             stages = tuple(
-                Stage(first.name if column < depth_a else second.name, size_a if column < depth_a else size_b, count)
+                Stage(pair[column >= depth_a].name, size_a if column < depth_a else size_b, count)
                 for column, count in enumerate(layers)
             )
-            config = ReplicaConfig(model.name, stages, entry.precision, entry.kv_precision, spans_machines=True)
-            placed = sorted(zip(indices, counts, strict=True))
-            yield Placement(config, tuple(placed))
+            yield (
+                ReplicaConfig(model.name, stages, entry.precision, entry.kv_precision, spans_machines=True),
+                counts,
+            )
