@@ -74,7 +74,7 @@ def test_csv_errors_are_translated(tmp_path):
         list(csv.reader(stream))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(content=st.binary(max_size=200), packed=st.booleans())
 def test_arbitrary_bytes_read_or_raise_an_input_error(tmp_path, content, packed):
     """No content makes the reader fail otherwise."""

@@ -162,7 +162,7 @@ def test_a_file_that_is_no_config_is_an_input_error(tmp_path, content, message):
         load_model(path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(content=st.binary(max_size=300))
 def test_arbitrary_bytes_as_config_raise_nothing_else(tmp_path, content):
     """No file makes the model reader fail with anything but our own errors."""

@@ -355,7 +355,7 @@ def test_a_path_that_is_no_file_is_an_input_error(tmp_path, monkeypatch, path):
 HEADERS = st.sampled_from(["", "gpu,price_usd_per_hour\n", SKYPILOT_HEADER + "\n", GPUHUNT_HEADER + "\n", "[", "{"])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(header=HEADERS, content=st.binary(max_size=200), suffix=st.sampled_from([".csv", ".yaml", ".json"]))
 def test_arbitrary_bytes_as_offers_raise_nothing_else(tmp_path, header, content, suffix):
     """No file makes the offer reader fail with anything but our own errors."""
@@ -369,7 +369,7 @@ CELLS = st.sampled_from(["", "L4", "A100", "8", "0.5", "-1", "nan", "1e400", "x"
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(header=st.sampled_from([SKYPILOT_HEADER, GPUHUNT_HEADER]), data=st.data())
 def test_arbitrary_cells_give_offers_or_our_own_error(tmp_path, header, data):
     """Whatever stands in the cells of a foreign catalogue, the answer is a set of valid offers or a CuveeError."""

@@ -274,7 +274,7 @@ def test_a_missing_file_and_a_senseless_tolerance_are_refused(tmp_path):
         TableProvider((), length_tolerance=-1)
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=300) | st.text(max_size=200).map(lambda text: f"{OWN}\n{text}".encode()))
 def test_any_bytes_are_a_table_or_a_cuvee_error(tmp_path, content):
     """Nothing in a file raises another exception."""
