@@ -109,7 +109,7 @@ def test_the_verdict_says_rate_money_tokens_and_the_best_single_type():
     """One line for the plan; the single type within stock and the one beyond it follow."""
     text = printed(make_plan())
     assert "✓ 12.50 req/s · 24.00 $/h of 30.00 · $" in text
-    assert "per 1M tokens (input / output / blended)" in text
+    assert "per 1M tokens (in / out / blended)" in text
     assert "+25.0% throughput against the best of one GPU type (only A40: 10.00 req/s)" in text
     assert "a fleet of one type would win if it were in stock" in text
 

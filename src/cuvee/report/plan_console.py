@@ -164,7 +164,7 @@ def _verdict(plan: Plan, baselines: Sequence[Baseline], console: Console) -> Ite
     price_input, price_output, blended = plan.usd_per_million_tokens()
     budget = plan.inputs.problem.limits.budget_usd_per_hour
     money = f"{plan.cost_usd_per_hour:.2f} $/h" + (f" of {budget:.2f}" if budget is not None else "")
-    tokens = f"${price_input:.3f} / {price_output:.3f} / {blended:.3f} per 1M tokens (input / output / blended)"
+    tokens = f"${price_input:.3f} / {price_output:.3f} / {blended:.3f} per 1M tokens (in / out / blended)"
     line = rule(console).join([f"{plan.rate_req_per_s:.2f} req/s", money, tokens])
     yield Text(f"{tick(console)} {line}", style="bold green")
     within = best_of([each for each in baselines if each.same_stock and each.plan.has_plan])
@@ -199,6 +199,8 @@ def _against(plan: Plan, baseline: Baseline) -> str:
         else f"{other.cost_usd_per_hour:.2f} $/h"
     )
     better = _advantage(plan, other)
+    if abs(better) <= plan.inputs.problem.search.relative_gap:
+        return f"no better than the best of one GPU type ({baseline.name}: {reached})"
     unit = "throughput" if plan.objective_name is Objective.THROUGHPUT else "cost"
     sign = "+" if (better >= 0) == (plan.objective_name is Objective.THROUGHPUT) else "-"
     return f"{sign}{abs(better):.1%} {unit} against the best of one GPU type ({baseline.name}: {reached})"
