@@ -3,7 +3,9 @@
 A package and a function of one name would shadow each other, depending on what was imported first.
 """
 
+import inspect
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -14,10 +16,19 @@ class Verb(ModuleType):
 
     __verb__: str
 
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """The function's own signature, for help and editors."""
+        return inspect.signature(self._function())
+
+    def _function(self) -> Callable[..., Any]:
+        module, function = self.__verb__.split(":")
+        found: Callable[..., Any] = getattr(import_module(module), function)
+        return found
+
     def __call__(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 whatever the function takes and gives
         """Call the package's verb."""
-        module, function = self.__verb__.split(":")
-        return getattr(import_module(module), function)(*arguments, **options)
+        return self._function()(*arguments, **options)
 
 
 def make_verb(package: str, function: str) -> None:

@@ -50,7 +50,7 @@ ANYTHING: dict[str, Any] = {"8": "8", "1.5": 1.5}
         (lambda: ModelDemand(MODEL, demand(1.0), precision="fp3"), "precision 'fp3'"),
         (lambda: ModelDemand(MODEL, demand(1.0), kv_precision="int4"), "precision 'int4'"),
         (lambda: PlanProblem((), OFFERS, Limits(1.0)), "without models"),
-        (lambda: PlanProblem((ENTRY, ENTRY), OFFERS, Limits(1.0)), "['tiny', 'tiny']"),
+        (lambda: PlanProblem((ENTRY, ENTRY), OFFERS, Limits(1.0)), "model 'tiny' more than once"),
         (lambda: PlanProblem((ENTRY,), OFFERS), "without a budget"),
         (lambda: PlanProblem((ENTRY,), OFFERS, Limits(1.0), Objective.COST), "without an arrival rate"),
     ],

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from cuvee.errors import InputError
 from cuvee.units import BYTES_PER_GIB
 
+WEIGHT_ONLY_CAPABILITY = {"fp8": 8.0, "mxfp4": 8.0, "int8": 7.5, "int4": 7.5}
+"""Compute capability from which NVIDIA GPUs without that arithmetic run such weights all the same."""
+
 
 @dataclass(frozen=True)
 class GpuType:
@@ -73,6 +76,18 @@ class GpuType:
         if precision in ("bf16", "fp16", "int4", "fp32"):
             return half
         return max(self.tflops.get(precision, half), half)
+
+    def can_hold_weights(self, precision: str) -> bool:
+        """Whether engines run weights of `precision` on this GPU: in its own arithmetic, or dequantised by a kernel.
+
+        Source      vLLM 0.11.2 documentation, supported hardware of quantisation kernels, read 2026-11: weight-only
+                    fp8 and 4-bit formats need compute capability 8.0 (Ampere), AWQ and 8-bit integers 7.5 (Turing).
+        """
+        if precision in ("bf16", "fp16") or precision in self.tflops:
+            return True
+        least = WEIGHT_ONLY_CAPABILITY.get(precision)
+        numbered = self.vendor == "NVIDIA" and self.compute_capability.replace(".", "", 1).isdigit()
+        return least is not None and numbered and float(self.compute_capability) >= least
 
     @property
     def has_fast_link(self) -> bool:

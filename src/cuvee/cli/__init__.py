@@ -1,1 +1,12 @@
 """The command line: parse, call, render; no arithmetic."""
+
+import sys
+
+
+def run() -> None:
+    """Entry point; Ctrl-C while the command is still loading ends it as quietly as later."""
+    try:
+        from cuvee.cli.main import run as run_command
+    except KeyboardInterrupt:
+        sys.exit(130)
+    run_command()

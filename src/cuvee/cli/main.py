@@ -18,6 +18,7 @@ from cuvee.errors import CuveeError
 EXIT_NO_PLAN = 1
 EXIT_BAD_INPUT = 2
 EXIT_BUG = 70
+EXIT_BROKEN_PIPE = 141
 
 # Typer brings its own copy of click or uses the installed one, depending on its version.
 _UsageError = cast(type[Exception], typer.BadParameter.__bases__[0])
@@ -82,7 +83,7 @@ def run() -> None:
     except BrokenPipeError:
         # The reader of our output is gone; there is nobody to tell.
         _drop_output()
-        sys.exit(EXIT_NO_PLAN)
+        sys.exit(EXIT_BROKEN_PIPE)
     except OSError as error:
         if error.filename is None:
             _drop_output()

@@ -196,7 +196,8 @@ def _describe_slack(slack: _Slack, program: Program, problem: PlanProblem) -> st
         return "no plan was found, though no limit rules one out beyond the solver's tolerance; widen one a little"
     needed = "; ".join(_describe(program.row_names[row], amount, problem) for row, amount in slack.changes)
     less = "" if slack.termination is Termination.OPTIMAL else " (stopped early: less may do, see --time-limit)"
-    return f"the limits bind: {needed}{less}"
+    together = "all of these together are needed: " if "; " in needed else ""
+    return f"the limits bind: {together}{needed}{less}"
 
 
 def _describe(name: str, slack: float, problem: PlanProblem) -> str:

@@ -41,7 +41,11 @@ def list_placements(entry: ModelDemand, problem: PlanProblem, gpus: Mapping[str,
         so it only helps where the stock of both is too small for it; left out, it keeps the candidates few. The
         optimum is the best over the placements listed here.
     """
-    offers = [(index, offer) for index, offer in enumerate(problem.offers.offers) if offer.max_units > 0]
+    offers = [
+        (index, offer)
+        for index, offer in enumerate(problem.offers.offers)
+        if offer.max_units > 0 and gpus[offer.gpu].can_hold_weights(entry.precision)
+    ]
     for index, offer in offers:
         yield from _single_type(entry, index, offer, gpus, problem.search.max_pipeline_stages)
     yield from _on_pairs(entry, offers, gpus, problem.search.max_mixed_stages)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.gpus import load_gpu_types
-from cuvee.errors import DoesNotFitError
+from cuvee.errors import DoesNotFitError, InputError
 from cuvee.plan.candidates import CandidateSet, generate_candidates
 from cuvee.plan.dominance import prune_dominated
 from cuvee.plan.formulation import COST_TIE_BREAK, Layout, gpu_prices
@@ -106,11 +106,24 @@ def _require_fit(
             for offer in problem.offers.offers
         ]
         longest = max(kind.input_tokens + kind.output_tokens for kind in entry.demand.types)
+        shortest = min(kind.input_tokens + kind.output_tokens for kind in entry.demand.types)
+        if shortest > entry.model.max_context:
+            raise InputError(
+                f"{entry.model.name} has a context of {entry.model.max_context:,} tokens; requests take "
+                f"{shortest:,.0f} or more",
+                expected="requests that fit the context, prompt and answer together",
+                remedy="choose a model with a longer context, or a demand of shorter requests",
+            )
+        if not any(gpus[offer.gpu].can_hold_weights(entry.precision) for offer in problem.offers.offers):
+            raise InputError(
+                f"no GPU type on offer runs {entry.precision} weights of {entry.model.name}",
+                expected="a GPU type that supports the precision",
+                remedy="offer other GPUs, or choose another precision (--precision bf16)",
+            )
         needed = entry.model.weight_bytes(entry.precision) + entry.model.kv_bytes(longest, entry.kv_precision)
-        if longest > entry.model.max_context or needed > max(sizes):
+        if needed > max(sizes):
             raise DoesNotFitError(
-                f"{entry.model.name} in {entry.precision} with {longest:.0f} tokens per request "
-                f"(context limit {entry.model.max_context})",
+                f"{entry.model.name} in {entry.precision} with {longest:.0f} tokens per request",
                 needed_gb=needed / 1e9,
                 available_gb=max(sizes) / 1e9,
             )

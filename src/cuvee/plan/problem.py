@@ -37,7 +37,19 @@ class ModelDemand:
     kv_precision: str = "bf16"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.model, ModelSpec) or not isinstance(self.demand, Demand):
+            raise InputError(
+                f"ModelDemand of {self.model!r:.60} and {self.demand!r:.60}",
+                expected="a ModelSpec and a Demand",
+                remedy="make them with cuvee.load_model and cuvee.load_mix or cuvee.classify",
+            )
         check_precision(self.precision, WEIGHT_BYTES)
+        if self.precision == "mxfp4" and self.model.moe is None:
+            raise InputError(
+                f"precision 'mxfp4' for {self.model.name!r}, which has no experts",
+                expected="a model with experts: mxfp4 holds those alone",
+                remedy="choose fp8 or int4",
+            )
         check_precision(self.kv_precision, KV_BYTES)
 
 
@@ -145,11 +157,15 @@ class PlanProblem:
     search: SearchOptions = field(default_factory=SearchOptions)
 
     def __post_init__(self) -> None:
+        self._require_types()
         if not self.models:
             raise InputError("a problem without models", expected="at least one model", remedy="name one with --model")
         names = [entry.model.name for entry in self.models]
-        if len(set(names)) != len(names):
-            raise InputError(f"models {names}", expected="each model once")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise InputError(
+                f"model {repeated[0]!r} more than once", expected="each model once", remedy="leave one out"
+            )
         if self.objective is Objective.THROUGHPUT and self.limits.budget_usd_per_hour is None:
             raise InputError("objective 'throughput' without a budget", expected="a budget", remedy=SET_BUDGET)
         if self.objective is Objective.COST and any(entry.demand.rate_req_per_s is None for entry in self.models):
@@ -164,6 +180,31 @@ class PlanProblem:
         sellers = {offer.seller for offer in offers}
         for name in sorted({*self.limits.max_gpus_per_seller, *self.limits.max_usd_per_hour_per_seller} - sellers):
             raise UnknownNameError("seller in limits", name, sellers, remedy=LIST_OFFERS)
+
+    def _require_types(self) -> None:
+        """Records where records belong: a name in their place would fail far from here."""
+        try:
+            object.__setattr__(self, "objective", Objective(self.objective))
+        except ValueError:
+            raise InputError(
+                f"objective = {self.objective!r}",
+                expected=f"one of {', '.join(Objective)}",
+                remedy="choose one of them",
+            ) from None
+        if not isinstance(self.models, (list, tuple)):
+            raise InputError(
+                f"models = {self.models!r:.80}", expected="a tuple of ModelDemand", remedy="write (demand,)"
+            )
+        object.__setattr__(self, "models", tuple(self.models))
+        for name, kind, verb in (
+            ("offers", OfferSet, "load_offers"),
+            ("limits", Limits, "Limits"),
+            ("search", SearchOptions, "SearchOptions"),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                remedy = f"make it with cuvee.{verb}"
+                raise InputError(f"{name} = {value!r:.80}", expected=f"a record of {kind.__name__}", remedy=remedy)
 
     @property
     def rates_req_per_s(self) -> tuple[tuple[float, ...], ...]:

@@ -17,8 +17,8 @@ from cuvee.plan.problem import Objective, SearchOptions
 from cuvee.plan.scenario_paths import anchored
 from cuvee.units import GBIT_PER_GB
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 
 
 class Strict(BaseModel):

@@ -70,5 +70,7 @@ def _gain(plan: Plan, other: Plan) -> str:
     if not other.has_plan:
         return ""
     if plan.objective_name is Objective.THROUGHPUT:
-        return f"{plan.rate_req_per_s / other.rate_req_per_s - 1:+.1%}"
-    return f"{1 - plan.cost_usd_per_hour / other.cost_usd_per_hour:+.1%}"
+        gain = plan.rate_req_per_s / other.rate_req_per_s - 1
+    else:
+        gain = 1 - plan.cost_usd_per_hour / other.cost_usd_per_hour
+    return "none" if abs(gain) <= plan.inputs.problem.search.relative_gap else f"{gain:+.1%}"
