@@ -32,8 +32,8 @@ class InputError(CuveeError, ValueError):
         self.arrived = arrived
         self.expected = expected
         self.remedy = remedy
-        message = f"{arrived}\n  expected: {expected}"
-        super().__init__(f"{message}\n  to do: {remedy}" if remedy else message)
+        remedy = remedy or "give what was expected, and run it again"
+        super().__init__(f"{arrived}\n  expected: {expected}\n  to do: {remedy}")
 
 
 class UnknownNameError(InputError, LookupError):

@@ -194,3 +194,20 @@ def test_the_loaded_catalogue_cannot_be_changed_by_a_caller():
     """Removing a type from the answer leaves the catalogue whole."""
     load_gpu_types().clear()
     assert load_gpu_types()
+
+
+@pytest.mark.parametrize(
+    ("gpu", "able", "unable"),
+    [
+        ("V100-SXM2-16GB", ("bf16",), ("fp8", "int8", "int4", "mxfp4")),
+        ("T4", ("bf16", "int8", "int4"), ("fp8", "mxfp4")),
+        ("A100-80GB-SXM", ("bf16", "fp8", "int8", "int4", "mxfp4"), ()),
+        ("H100-SXM", ("bf16", "fp8", "int8", "int4", "mxfp4"), ()),
+        ("MI300X", ("bf16", "fp8"), ("mxfp4",)),
+    ],
+)
+def test_precisions_that_engines_run(gpu, able, unable):
+    """Weights need the GPU's own arithmetic or a kernel for its generation: no fp8 on a V100, however cheap it is."""
+    found = find_gpu(gpu)
+    assert all(found.can_hold_weights(precision) for precision in able)
+    assert not any(found.can_hold_weights(precision) for precision in unable)

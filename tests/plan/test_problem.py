@@ -147,3 +147,31 @@ def test_cost_stopped_early():
     plan = plan_prepared(prepare_scenario(scenario))
     assert plan.termination in (Termination.FEASIBLE, Termination.NOTHING_FOUND)
     assert check(plan).ok
+
+
+anything_goes: Any = PlanProblem
+any_demand: Any = ModelDemand
+
+
+@pytest.mark.parametrize(
+    ("build", "found"),
+    [
+        (lambda: anything_goes((ENTRY,), OFFERS, Limits(1.0), "nonsense"), "objective = 'nonsense'"),
+        (lambda: anything_goes(ENTRY, OFFERS, Limits(1.0)), "models = "),
+        (lambda: anything_goes((ENTRY,), "paper-avail-1", Limits(1.0)), "offers = 'paper-avail-1'"),
+        (lambda: anything_goes((ENTRY,), OFFERS, 30), "limits = 30"),
+        (lambda: any_demand("llama-3-70b", demand(1.0)), "'llama-3-70b'"),
+        (lambda: ModelDemand(MODEL, demand(1.0), precision="mxfp4"), "which has no experts"),
+    ],
+)
+def test_records_of_the_wrong_kind_are_refused(build, found):
+    """A name or a number where a record belongs is named at once, not by an AttributeError far from it."""
+    with pytest.raises(InputError) as caught:
+        build()
+    assert found in str(caught.value)
+
+
+def test_objective_by_name():
+    """The objective's name does for the objective. Tempting: a text that equals it but is not it."""
+    asked = anything_goes((ModelDemand(MODEL, demand(1.0, rate_req_per_s=1.0)),), OFFERS, Limits(), "cost")
+    assert asked.objective is Objective.COST

@@ -167,6 +167,11 @@ def _verdict(plan: Plan, baselines: Sequence[Baseline], console: Console) -> Ite
     tokens = f"${price_input:.3f} / {price_output:.3f} / {blended:.3f} per 1M tokens (in / out / blended)"
     line = rule(console).join([f"{plan.rate_req_per_s:.2f} req/s", money, tokens])
     yield Text(f"{tick(console)} {line}", style="bold green")
+    if all(entry.demand.rate_req_per_s is not None for entry in plan.inputs.problem.models):
+        demanded = sum(row.demand_req_per_s for row in plan.assignment)
+        yield indented(
+            f"the demand arrives at {rate(demanded)} req/s: {1 / plan.load_factor:.0%} of what the fleet sustains"
+        )
     within = best_of([each for each in baselines if each.same_stock and each.plan.has_plan])
     if within is not None:
         yield indented(_against(plan, within))
