@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from cuvee import load_mix, load_model, load_offers
 from cuvee.plan.formulation import build_program
-from cuvee.plan.planner import PreparedProblem, plan_prepared, prepare
+from cuvee.plan.planner import plan_prepared
+from cuvee.plan.preparation import PreparedProblem, prepare
 from cuvee.plan.problem import Limits, ModelDemand, PlanProblem
 from cuvee.plan.program import Program, solve
 from harness import Stopwatch, describe_machine, write_results

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cuvee.plan.files import plan_to_json as plan_to_json
     from cuvee.plan.planner import plan as plan
     from cuvee.plan.planner import plan_prepared as plan_prepared
-    from cuvee.plan.planner import prepare as prepare
+    from cuvee.plan.preparation import prepare as prepare
     from cuvee.plan.problem import Limits as Limits
     from cuvee.plan.problem import ModelDemand as ModelDemand
     from cuvee.plan.problem import Objective as Objective
@@ -74,7 +74,7 @@ _HOME = {
     "PlanProblem": "cuvee.plan.problem",
     "Scenario": "cuvee.plan.scenario",
     "load_scenario": "cuvee.plan.scenario",
-    "prepare": "cuvee.plan.planner",
+    "prepare": "cuvee.plan.preparation",
     "prepare_scenario": "cuvee.plan.resolve",
     "plan": "cuvee",
     "plan_prepared": "cuvee.plan.planner",

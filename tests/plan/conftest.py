@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cuvee.plan.planner import PreparedProblem, plan_prepared
+from cuvee.plan.planner import plan_prepared
+from cuvee.plan.preparation import PreparedProblem
 from cuvee.plan.resolve import prepare_scenario
 from cuvee.plan.result import Plan
 from cuvee.plan.scenario import parse_scenario

@@ -10,7 +10,8 @@ from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.model import ModelSpec
 from cuvee.catalog.offer import Offer, OfferSet
 from cuvee.plan.check import CheckReport, check
-from cuvee.plan.planner import PreparedProblem, plan_prepared, prepare
+from cuvee.plan.planner import plan_prepared
+from cuvee.plan.preparation import PreparedProblem, prepare
 from cuvee.plan.problem import Limits, ModelDemand, Objective, PlanProblem, SearchOptions
 from cuvee.plan.result import Plan
 from cuvee.profile.replica import ReplicaConfig

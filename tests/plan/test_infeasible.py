@@ -9,7 +9,7 @@ import pytest
 from cuvee.errors import DoesNotFitError
 from cuvee.plan.candidates import CandidateSet, generate_candidates
 from cuvee.plan.infeasible import explain_infeasible
-from cuvee.plan.planner import PreparedProblem, prepare
+from cuvee.plan.preparation import PreparedProblem, prepare
 from cuvee.plan.problem import Limits, Objective
 from cuvee.plan.program import Answer, Termination
 from cuvee.workload.records import Demand, WorkloadType

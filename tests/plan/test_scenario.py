@@ -9,7 +9,7 @@ import yaml
 from cuvee.catalog.models import load_model
 from cuvee.errors import InputError, UnknownNameError
 from cuvee.plan.files import plan_to_json
-from cuvee.plan.planner import NETWORK_GB_PER_S, plan_prepared
+from cuvee.plan.planner import plan_prepared
 from cuvee.plan.problem import Limits, Objective, SearchOptions
 from cuvee.plan.resolve import prepare_scenario, resolve_problem
 from cuvee.plan.scenario import (
@@ -20,6 +20,7 @@ from cuvee.plan.scenario import (
     scenario_to_yaml,
 )
 from cuvee.plan.scenario_paths import anchored
+from cuvee.profile.analytic import NETWORK_GB_PER_S
 
 EIGHT_AND_SEVENTY = [{"model": "llama-3-8b", "share": 0.8}, {"model": "llama-3-70b", "share": 0.2}]
 

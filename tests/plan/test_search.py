@@ -9,7 +9,8 @@ from cuvee.catalog import load_model, load_offers
 from cuvee.plan import pricing as pricing_module
 from cuvee.plan import search as search_module
 from cuvee.plan.formulation import build_program, rough_load_factor
-from cuvee.plan.planner import plan_prepared, prepare
+from cuvee.plan.planner import plan_prepared
+from cuvee.plan.preparation import prepare
 from cuvee.plan.pricing import price
 from cuvee.plan.problem import Limits, ModelDemand, Objective, PlanProblem, SearchOptions
 from cuvee.plan.program import Termination, solve

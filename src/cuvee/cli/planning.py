@@ -19,7 +19,7 @@ from cuvee.errors import InputError
 
 if TYPE_CHECKING:
     from cuvee.plan.baselines import Baseline
-    from cuvee.plan.planner import PreparedProblem
+    from cuvee.plan.preparation import PreparedProblem
     from cuvee.plan.result import Plan
     from cuvee.plan.scenario import Scenario
 

@@ -15,9 +15,11 @@ from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.dominance import prune_dominated
 from cuvee.plan.formulation import Layout, build_program
 from cuvee.plan.placement import usable_gpus
-from cuvee.plan.planner import PreparedProblem, plan_prepared, prepare, read_plan, settle
+from cuvee.plan.planner import plan_prepared, settle
+from cuvee.plan.preparation import PreparedProblem, prepare
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Array, Program, Termination
+from cuvee.plan.reading import read_plan
 from cuvee.plan.result import Plan
 from cuvee.profile.replica import ReplicaConfig
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from cuvee.catalog.offer import Offer
 from cuvee.plan.baselines import Baseline, gpu_types_on_offer, single_type
-from cuvee.plan.planner import PreparedProblem, plan_prepared, prepare
+from cuvee.plan.planner import plan_prepared
+from cuvee.plan.preparation import PreparedProblem, prepare
 from cuvee.plan.problem import Limits, Objective, PlanProblem
 from cuvee.plan.result import AssignmentRow, Plan
 from cuvee.units import SECONDS_PER_HOUR

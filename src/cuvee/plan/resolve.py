@@ -6,7 +6,7 @@ from dataclasses import replace
 from cuvee.catalog import find_gpu, load_gpu_types, load_model, load_offers
 from cuvee.catalog.offer import OfferSet
 from cuvee.errors import InputError, UnknownNameError
-from cuvee.plan.planner import PreparedProblem, prepare
+from cuvee.plan.preparation import PreparedProblem, prepare
 from cuvee.plan.problem import Limits, ModelDemand, PlanProblem, SearchOptions
 from cuvee.plan.scenario import DEFAULT_MIX, DemandSource, Scenario, ScenarioLimits, completed
 from cuvee.profile import AnalyticProvider, ChainProvider, ThroughputProvider, find_engine, load_throughput_table

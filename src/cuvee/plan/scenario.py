@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cuvee.errors import InputError
 from cuvee.files import read_text
-from cuvee.plan.planner import NETWORK_GB_PER_S
 from cuvee.plan.problem import Objective, SearchOptions
 from cuvee.plan.scenario_paths import anchored
+from cuvee.profile.analytic import NETWORK_GB_PER_S
 from cuvee.units import GBIT_PER_GB
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]

@@ -34,6 +34,9 @@ from cuvee.workload.records import WorkloadType
 
 Array = NDArray[np.float64]
 
+NETWORK_GB_PER_S = 0.625
+"""Link between machines where none is stated [GB/s]: the 5 Gb/s Ethernet of the reference setting."""
+
 FEW_SEQUENCES = 16
 """Below this many sequences a few GB decide the batch: the error band doubles [-]."""
 
@@ -52,7 +55,7 @@ class AnalyticProvider:
     models: Mapping[str, ModelSpec]
     gpus: Mapping[str, GpuType]
     engine: EngineSettings
-    network_gb_per_s: float = 0.625
+    network_gb_per_s: float = NETWORK_GB_PER_S
 
     def __post_init__(self) -> None:
         if not 0 < self.network_gb_per_s < np.inf:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.model import ModelSpec
-from cuvee.profile.analytic import AnalyticProvider
+from cuvee.profile.analytic import NETWORK_GB_PER_S, AnalyticProvider
 from cuvee.profile.engine import EngineSettings, find_engine
 from cuvee.profile.measured_files import load_throughput_table
 from cuvee.profile.replica import ReplicaConfig
@@ -33,7 +33,7 @@ def profile(
     models: Mapping[str, ModelSpec],
     gpus: Mapping[str, GpuType],
     engine: EngineSettings | str = "vllm",
-    network_gb_per_s: float = 0.625,
+    network_gb_per_s: float = NETWORK_GB_PER_S,
     table: ThroughputProvider | str | Path | None = None,
 ) -> ThroughputTable:
     """Requests per second one replica of each configuration sustains on each workload type.

@@ -1,0 +1,106 @@
+"""Preparation: a problem with its candidates, what plans and baselines on equal terms share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cuvee.catalog.gpu import GpuType
+from cuvee.catalog.gpus import load_gpu_types
+from cuvee.errors import DoesNotFitError, InputError
+from cuvee.plan.candidates import CandidateSet, generate_candidates
+from cuvee.plan.dominance import prune_dominated
+from cuvee.plan.problem import PlanProblem
+from cuvee.plan.result import (
+    PlanInputs,
+)
+from cuvee.profile.analytic import NETWORK_GB_PER_S, AnalyticProvider
+from cuvee.profile.engine import EngineSettings, find_engine
+from cuvee.profile.memory import free_bytes_per_gpu
+from cuvee.profile.table import ThroughputProvider
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedProblem:
+    """A problem with its candidates: what plans and baselines on equal terms share.
+
+    Attributes
+        candidates    Dominated ones dropped.
+        fitting       All that fit and the budget can buy.
+    """
+
+    problem: PlanProblem
+    candidates: CandidateSet
+    fitting: CandidateSet
+    inputs: PlanInputs
+    provider: ThroughputProvider
+    gpus: Mapping[str, GpuType]
+
+
+def prepare(
+    problem: PlanProblem,
+    *,
+    engine: EngineSettings | None = None,
+    network_gb_per_s: float = NETWORK_GB_PER_S,
+    provider: ThroughputProvider | None = None,
+    gpus: Mapping[str, GpuType] | None = None,
+    scenario: str = "",
+    must_fit: bool = True,
+) -> PreparedProblem:
+    """Generate and prune the candidates of `problem`.
+
+    Parameters
+        engine              Engine constants; the default engine where None.
+        network_gb_per_s    Link between machines, one direction [GB/s].
+        provider            Throughput of configurations; the analytic model of `engine` where None.
+        gpus                GPU types by name; the catalogue where None.
+        scenario            Where the problem comes from, kept in the plan.
+        must_fit            Whether a model that fits no replica of any offer is an error.
+    Raises                  DoesNotFitError: as `must_fit` says.
+    """
+    engine = engine or find_engine("vllm")
+    gpus = load_gpu_types() if gpus is None else gpus
+    models = {entry.model.name: entry.model for entry in problem.models}
+    provider = provider or AnalyticProvider(models, gpus, engine, network_gb_per_s)
+    fitting = generate_candidates(problem, provider, gpus, budget_usd_per_hour=problem.limits.budget_usd_per_hour)
+    if must_fit and len(np.unique(fitting.model_index)) < len(problem.models):
+        _require_fit(problem, generate_candidates(problem, provider, gpus), gpus, engine)
+    candidates = prune_dominated(fitting)
+    sources = tuple(dict.fromkeys(source for table in candidates.tables for source in table.sources))
+    inputs = PlanInputs(problem, engine, network_gb_per_s, sources, scenario)
+    return PreparedProblem(problem, candidates, fitting, inputs, provider, gpus)
+
+
+def _require_fit(
+    problem: PlanProblem, candidates: CandidateSet, gpus: Mapping[str, GpuType], engine: EngineSettings
+) -> None:
+    """Raise where a model fits no replica even if money were no matter."""
+    for index, entry in enumerate(problem.models):
+        if (candidates.model_index == index).any():
+            continue
+        sizes = [
+            offer.max_units * offer.num_gpus * free_bytes_per_gpu(gpus[offer.gpu], engine)
+            for offer in problem.offers.offers
+        ]
+        longest = max(kind.input_tokens + kind.output_tokens for kind in entry.demand.types)
+        shortest = min(kind.input_tokens + kind.output_tokens for kind in entry.demand.types)
+        if shortest > entry.model.max_context:
+            raise InputError(
+                f"{entry.model.name} has a context of {entry.model.max_context:,} tokens; requests take "
+                f"{shortest:,.0f} or more",
+                expected="requests that fit the context, prompt and answer together",
+                remedy="choose a model with a longer context, or a demand of shorter requests",
+            )
+        if not any(gpus[offer.gpu].can_hold_weights(entry.precision) for offer in problem.offers.offers):
+            raise InputError(
+                f"no GPU type on offer runs {entry.precision} weights of {entry.model.name}",
+                expected="a GPU type that supports the precision",
+                remedy="offer other GPUs, or choose another precision (--precision bf16)",
+            )
+        needed = entry.model.weight_bytes(entry.precision) + entry.model.kv_bytes(longest, entry.kv_precision)
+        if needed > max(sizes):
+            raise DoesNotFitError(
+                f"{entry.model.name} in {entry.precision} with {longest:.0f} tokens per request",
+                needed_gb=needed / 1e9,
+                available_gb=max(sizes) / 1e9,
+            )

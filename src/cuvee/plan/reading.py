@@ -1,0 +1,188 @@
+"""Reading: the plan that whole copies and a settled assignment stand for."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.plan.candidates import CandidateSet
+from cuvee.plan.formulation import COST_TIE_BREAK, Layout, gpu_prices
+from cuvee.plan.placement import usable_gpus
+from cuvee.plan.preparation import PreparedProblem
+from cuvee.plan.problem import Objective, PlanProblem
+from cuvee.plan.program import Answer
+from cuvee.plan.result import (
+    AssignmentRow,
+    Cell,
+    Group,
+    Plan,
+    RentedGpus,
+    RentedMachines,
+    makespan_s,
+)
+from cuvee.profile.table import Provenance
+
+SHARE_FLOOR = 1e-9
+"""Shares below this are the solver's rounding, not decisions [-]."""
+
+
+def read_plan(
+    prepared: PreparedProblem, layout: Layout, copies: NDArray[np.int64], settled: Answer, answer: Answer
+) -> Plan:
+    """The plan that `copies` and the settled assignment stand for, with the bound that `answer` proves."""
+    problem = prepared.problem
+    load_factor = float(settled.x[layout.load_factor])
+    demanded = float(layout.demand_req_per_s.sum())
+    demand_unit = demanded / sum(map(sum, problem.rates_req_per_s))  # the program counts theta in units of its own
+    busy = np.zeros_like(layout.rate)
+    busy[layout.pair_candidate, layout.pair_workload] = settled.x[layout.busy]
+    served = layout.rate * busy
+    shares = served / np.maximum(served.sum(axis=0), 1e-300)
+    shares[shares < SHARE_FLOOR] = 0.0
+    shares /= shares.sum(axis=0)
+
+    machines = _machines(problem, layout, prepared.candidates, copies)
+    chosen = _by_falling_cost(prepared.candidates, copies)
+    ids = {candidate: f"g{rank}" for rank, candidate in enumerate(chosen, start=1)}
+    # Rates follow from the shares alone, so that whoever reads the plan can recompute them.
+    rates = shares * (load_factor * layout.demand_req_per_s)
+    groups = tuple(_group(ids[row], row, copies[row], prepared, layout, rates[row]) for row in chosen)
+    cost = sum(group.cost_usd_per_hour for group in groups) + sum(rented.idle_cost_usd_per_hour for rented in machines)
+    rate = load_factor * demanded
+    throughput = problem.objective is Objective.THROUGHPUT
+    objective = rate if throughput else cost
+    bound = _bound(answer, layout, objective, problem)
+    return Plan(
+        termination=answer.termination,
+        objective_name=problem.objective,
+        objective=objective,
+        bound=bound,
+        gap=None if bound is None else abs(bound - objective) / abs(objective),
+        rate_req_per_s=rate,
+        num_requests=problem.num_requests,
+        makespan_s=makespan_s(problem, load_factor * demand_unit),
+        cost_usd_per_hour=cost,
+        groups=groups,
+        assignment=_assignment(problem, shares, ids),
+        machines=machines,
+        runners_up=(),
+        num_candidates_generated=prepared.candidates.num_generated,
+        num_candidates=len(prepared.candidates),
+        solve_seconds=answer.seconds,
+        inputs=prepared.inputs,
+    )
+
+
+def _bound(answer: Answer, layout: Layout, objective: float, problem: PlanProblem) -> float | None:
+    """Proven bound in the objective's unit; None where the solver has none.
+
+    The throughput objective carries a small price on money; adding back the most it can be keeps the bound valid.
+    """
+    if not np.isfinite(answer.bound):
+        return None
+    if problem.objective is Objective.COST:
+        return min(answer.bound, objective)
+    return max((answer.bound + COST_TIE_BREAK) * float(layout.demand_req_per_s.sum()), objective)
+
+
+def _by_falling_cost(candidates: CandidateSet, copies: NDArray[np.int64]) -> list[int]:
+    chosen = np.flatnonzero(copies)
+    cost = candidates.price_usd_per_hour[chosen] * copies[chosen]
+    return [int(row) for row in chosen[np.lexsort((chosen, -cost))]]
+
+
+def _group(
+    name: str, row: int, copies: np.int64, prepared: PreparedProblem, layout: Layout, rates: NDArray[np.float64]
+) -> Group:
+    candidates, problem = prepared.candidates, prepared.problem
+    placement = candidates.placements[row]
+    config = placement.config
+    price = float(candidates.price_usd_per_hour[row])
+    able = layout.rate[row] > 0
+    load = float((rates[able] / layout.rate[row][able]).sum()) / int(copies)
+    return Group(
+        id=name,
+        model=config.model,
+        stages=config.stages,
+        precision=config.precision,
+        kv_precision=config.kv_precision,
+        spans_machines=config.spans_machines,
+        copies=int(copies),
+        price_usd_per_hour=price,
+        cost_usd_per_hour=price * int(copies),
+        rate_req_per_s=float(rates.sum()),
+        utilization=load,
+        rented=tuple(_rented(problem, offer, count) for offer, count in placement.gpus_per_offer),
+        cells=_cells(candidates, row, problem),
+    )
+
+
+def _rented(problem: PlanProblem, index: int, count: int) -> RentedGpus:
+    offer = problem.offers.offers[index]
+    return RentedGpus(index, offer.label, offer.gpu, offer.seller, offer.region, count, offer.spot)
+
+
+def _cells(candidates: CandidateSet, row: int, problem: PlanProblem) -> tuple[Cell, ...]:
+    model = int(candidates.model_index[row])
+    table = candidates.tables[model]
+    line = int((candidates.model_index[:row] == model).sum())
+    return tuple(
+        Cell(
+            workload=kind.name,
+            rate_req_per_s=float(table.rate_req_per_s[line, column]),
+            provenance=Provenance(table.provenance[line, column]),
+            relative_error=_finite(table.relative_error[line, column]),
+            ttft_s=float(table.ttft_s[line, column]),
+            tpot_s=float(table.tpot_s[line, column]),
+        )
+        for column, kind in enumerate(problem.models[model].demand.types)
+        if table.fits[line, column]
+    )
+
+
+def _finite(value: np.float64) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _assignment(problem: PlanProblem, shares: NDArray[np.float64], ids: dict[int, str]) -> tuple[AssignmentRow, ...]:
+    kinds = [
+        (entry.model.name, kind, rate)
+        for entry, rates in zip(problem.models, problem.rates_req_per_s, strict=True)
+        for kind, rate in zip(entry.demand.types, rates, strict=True)
+    ]
+    return tuple(
+        AssignmentRow(
+            model,
+            kind.name,
+            kind.input_tokens,
+            kind.output_tokens,
+            rate,
+            {ids[row]: float(shares[row, column]) for row in sorted(ids) if shares[row, column] > 0},
+        )
+        for column, (model, kind, rate) in enumerate(kinds)
+    )
+
+
+def _machines(
+    problem: PlanProblem, layout: Layout, candidates: CandidateSet, copies: NDArray[np.int64]
+) -> tuple[RentedMachines, ...]:
+    """Whole machines that the copies need: the GPUs used, rounded up to machines."""
+    prices = gpu_prices(problem.offers.offers)
+    used = copies @ candidates.usage
+    machines = []
+    for index in layout.machine_offer:
+        offer = problem.offers.offers[index]
+        if not used[index]:
+            continue
+        units = -(-int(used[index]) // usable_gpus(offer))
+        idle = units * offer.num_gpus - int(used[index])
+        machines.append(
+            RentedMachines(
+                int(index),
+                offer.label,
+                units,
+                offer.num_gpus,
+                idle,
+                units * offer.price_usd_per_hour,
+                idle * float(prices[index]),
+            )
+        )
+    return tuple(machines)
