@@ -9,16 +9,13 @@ from cuvee.catalog import load_model, load_offers
 from cuvee.plan import pricing as pricing_module
 from cuvee.plan import search as search_module
 from cuvee.plan.formulation import build_program, rough_load_factor
-from cuvee.plan.planner import plan_prepared
 from cuvee.plan.preparation import prepare
 from cuvee.plan.pricing import price
-from cuvee.plan.problem import Limits, ModelDemand, Objective, PlanProblem, SearchOptions
+from cuvee.plan.problem import Limits, ModelDemand, PlanProblem, SearchOptions
 from cuvee.plan.program import Termination, solve
 from cuvee.plan.search import search
 from cuvee.workload import load_mix
-from tests.plan.brute_force import best_value
-from tests.plan.generated import generate
-from tests.plan.instances import check_tiny, prepare_tiny
+from tests.plan.agreement import assert_enumeration_agrees
 
 
 @pytest.mark.parametrize("seeds", [range(1000, 1040), range(1040, 1080)], ids=["first", "second"])
@@ -26,17 +23,7 @@ def test_core_of_one_candidate_agrees_with_enumeration(seeds, monkeypatch):
     """With a core so small that almost every plan needs the second step, the optimum is still that of enumeration."""
     monkeypatch.setattr(search_module, "CORE_SIZE", 1)
     for seed in seeds:
-        asked, rates = generate(seed)
-        prepared = prepare_tiny(asked, rates)
-        plan = plan_prepared(prepared, explain=False)
-        best = best_value(asked, prepared.fitting)
-        if best is None:
-            assert plan.termination is Termination.INFEASIBLE, seed
-            continue
-        assert plan.objective == pytest.approx(best, rel=1e-6), seed
-        assert plan.bound is not None
-        assert (plan.bound - best) * (1 if asked.objective is Objective.THROUGHPUT else -1) > -1e-6 * best, seed
-        assert check_tiny(plan).ok, seed
+        assert_enumeration_agrees(seed)
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +97,4 @@ def test_column_generation_agrees_with_enumeration(seeds, monkeypatch):
     monkeypatch.setattr(pricing_module, "ALL_AT_ONCE", 0)
     monkeypatch.setattr(pricing_module, "JOIN_AT_ONCE", 1)
     for seed in seeds:
-        asked, rates = generate(seed)
-        prepared = prepare_tiny(asked, rates)
-        plan = plan_prepared(prepared, explain=False)
-        best = best_value(asked, prepared.fitting)
-        if best is None:
-            assert plan.termination is Termination.INFEASIBLE, seed
-            continue
-        assert plan.objective == pytest.approx(best, rel=1e-6), seed
-        assert check_tiny(plan).ok, seed
+        assert_enumeration_agrees(seed)
