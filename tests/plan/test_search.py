@@ -16,6 +16,7 @@ from cuvee.plan.program import Termination, solve
 from cuvee.plan.search import search
 from cuvee.workload import load_mix
 from tests.plan.agreement import assert_enumeration_agrees
+from tests.plan.instances import demand, offer, prepare_tiny, problem
 
 
 @pytest.mark.parametrize("seeds", [range(1000, 1040), range(1040, 1080)], ids=["first", "second"])
@@ -98,3 +99,16 @@ def test_column_generation_agrees_with_enumeration(seeds, monkeypatch):
     monkeypatch.setattr(pricing_module, "JOIN_AT_ONCE", 1)
     for seed in seeds:
         assert_enumeration_agrees(seed)
+
+
+def test_a_dear_machine_is_not_as_good():
+    """A machine at ten times the price of one just as fast is worth a tenth. Tempting: the solver's price of its
+    empty stock row, which is just low enough to make it look even.
+    """
+    offers = [offer("t1", 2.0, 8, num_gpus=2, machine_gpus=2), offer("t2", 20.0, 8, num_gpus=2, machine_gpus=2)]
+    asked = problem(offers, [demand(1.0)], budget=10.0)
+    prepared = prepare_tiny(asked, {"t1*2": [1.0], "t2*2": [1.0]})
+    prices = price(asked, prepared.candidates, rough_load_factor(asked, prepared.candidates))
+    assert prices is not None
+    on_second = prepared.candidates.usage[:, 1] > 0
+    assert prices.worth[on_second] == pytest.approx(0.1, rel=1e-3)

@@ -159,8 +159,9 @@ def _charge_per_gpu(program: Program, layout: Layout, relaxed: Answer, offers: t
     """What a replica is charged for one GPU of each offer, shape (num_offers,).
 
     Notes           Single GPUs: shadow price of the stock, plus what renting one costs at those of budget and caps. Of
-                    whole machines, whose unit column rents, the stock row's price is the charge; where no active
-                    candidate uses the offer, the most that keeps its unit column unprofitable.
+                    whole machines, whose unit column rents, the stock row's price, or the most that keeps the unit
+                    column from being profitable: the solver's own price of an offer nobody rents may be anything
+                    below it, just enough to keep replicas away.
     """
     dual = dict(zip(program.row_names, np.abs(relaxed.row_dual), strict=True))
     charges = np.zeros(len(offers))
@@ -180,7 +181,7 @@ def _charge_per_gpu(program: Program, layout: Layout, relaxed: Answer, offers: t
             charges[index] = renting + (stock or 0.0)
         else:
             unused = renting * offer.num_gpus / usable_gpus(offer)
-            charges[index] = stock if stock else unused
+            charges[index] = max(stock or 0.0, unused)
     return charges
 
 
