@@ -1,8 +1,5 @@
 """The worked example solved once, and the shared traces."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from cuvee.plan.planner import plan_prepared
@@ -11,8 +8,6 @@ from cuvee.plan.resolve import prepare_scenario
 from cuvee.plan.result import Plan
 from cuvee.plan.scenario import parse_scenario
 from tests.plan.instances import WORKED_RATES, prepare_tiny, worked_problem
-
-SHARED_TRACES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "traces"
 
 
 @pytest.fixture(scope="session")
@@ -23,19 +18,6 @@ def worked() -> PreparedProblem:
 @pytest.fixture(scope="session")
 def worked_plan(worked: PreparedProblem) -> Plan:
     return plan_prepared(worked)
-
-
-@pytest.fixture(scope="session")
-def shared_trace() -> Callable[[str], Path]:
-    """Path of a shared trace; skips the test where the shared data are absent."""
-
-    def find(name: str) -> Path:
-        path = SHARED_TRACES / name
-        if not path.is_file():
-            pytest.skip(f"{name} is not in ../shared/data/traces")
-        return path
-
-    return find
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-SHARED_TRACES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "traces"
-
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
@@ -20,16 +18,3 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write_file
-
-
-@pytest.fixture(scope="session")
-def shared_trace() -> Callable[[str], Path]:
-    """Path of a shared trace; skips the test where the shared data are absent."""
-
-    def find(name: str) -> Path:
-        path = SHARED_TRACES / name
-        if not path.is_file():
-            pytest.skip(f"{name} is not in ../shared/data/traces")
-        return path
-
-    return find

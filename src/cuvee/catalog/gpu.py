@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 from cuvee.errors import InputError
-from cuvee.units import BYTES_PER_GIB
 
 WEIGHT_ONLY_CAPABILITY = {"fp8": 8.0, "mxfp4": 8.0, "int8": 7.5, "int4": 7.5}
 """Compute capability from which NVIDIA GPUs without that arithmetic run such weights all the same."""
@@ -93,8 +92,3 @@ class GpuType:
     def has_fast_link(self) -> bool:
         """Whether GPUs of one machine talk over a dedicated fabric instead of PCIe."""
         return self.link_kind != "pcie"
-
-
-def nominal_gib(memory_gb: float) -> float:
-    """Size of a memory sold as `memory_gb` [10^9 bytes]: makers count in powers of two."""
-    return memory_gb * BYTES_PER_GIB / 1e9

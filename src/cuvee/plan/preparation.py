@@ -56,7 +56,7 @@ def prepare(
         gpus                GPU types by name; the catalogue where None.
         scenario            Where the problem comes from, kept in the plan.
         must_fit            Whether a model that fits no replica of any offer is an error.
-    Raises                  DoesNotFitError: as `must_fit` says.
+    Raises                  DoesNotFitError, or InputError where context or precision rule it out: as `must_fit` says.
     """
     engine = engine or find_engine("vllm")
     gpus = load_gpu_types() if gpus is None else gpus

@@ -46,11 +46,6 @@ class ReplicaConfig:
             raise InputError(f"replica of {self.model!r} without stages", expected="at least one stage")
 
     @property
-    def pipeline_parallel_size(self) -> int:
-        """Number of pipeline stages [-]."""
-        return len(self.stages)
-
-    @property
     def num_layers(self) -> int:
         """Layers over all stages [-]."""
         return sum(stage.layers for stage in self.stages)
