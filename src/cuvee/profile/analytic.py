@@ -14,7 +14,7 @@ Assumptions
 Source          Formulas as in the roofline literature; constants as `cuvee.profile.engine` says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +25,9 @@ from cuvee.catalog.model import ModelSpec
 from cuvee.errors import InputError, UnknownNameError
 from cuvee.profile.batch import Batch, steady_batch
 from cuvee.profile.engine import EngineSettings
-from cuvee.profile.memory import kv_capacity_tokens
+from cuvee.profile.memory import kv_capacities
 from cuvee.profile.replica import ReplicaConfig
+from cuvee.profile.replica_arrays import ReplicaArrays
 from cuvee.profile.stages import StageArrays, stage_arrays
 from cuvee.profile.step_time import step_time_s, transfer_time_s
 from cuvee.profile.table import Provenance, ThroughputTable
@@ -36,6 +37,9 @@ Array = NDArray[np.float64]
 
 NETWORK_GB_PER_S = 0.625
 """Link between machines where none is stated [GB/s]: the 5 Gb/s Ethernet of the reference setting."""
+
+CELLS_AT_ONCE = 100_000
+"""Configurations times stages times workloads computed together [-]: what a core's cache holds."""
 
 FEW_SEQUENCES = 16
 """Below this many sequences a few GB decide the batch: the error band doubles [-]."""
@@ -66,20 +70,24 @@ class AnalyticProvider:
 
         Raises      UnknownNameError: a model or GPU type not given; InputError: layers that are not the model's.
         """
-        for config in configs:
-            self._check(config)
         shape = (len(configs), len(workloads))
         merged = {name: np.zeros(shape) for name in ("rate", "ttft", "tpot", "sequences")}
-        for name, rows in _rows_by_model(configs).items():
-            block = self._block(self.models[name], [configs[row] for row in rows], workloads)
-            for key, values in merged.items():
-                values[rows] = block[key]
+        error = np.zeros(shape)
+        for rows, arrays in _alike(configs):
+            model = self._checked(arrays)
+            step = max(1, CELLS_AT_ONCE // (arrays.gpu.shape[1] * len(workloads)))
+            for start in range(0, len(rows), step):
+                some = slice(start, start + step)
+                block = self._block(model, arrays[some], workloads)
+                for key, values in merged.items():
+                    values[rows[some]] = block[key]
+            error[rows] = self._relative_error(model, arrays, merged["sequences"][rows])
         return ThroughputTable(
-            tuple(configs),
+            configs if isinstance(configs, ReplicaArrays) else tuple(configs),
             tuple(workloads),
             merged["rate"],
             merged["rate"] > 0,
-            self._relative_error(configs, merged["sequences"]),
+            error,
             merged["ttft"],
             merged["tpot"],
             merged["sequences"],
@@ -87,51 +95,59 @@ class AnalyticProvider:
             (f"estimated: roofline with the derates of {self.engine.name} ({self.engine.source})",),
         )
 
-    def _check(self, config: ReplicaConfig) -> None:
-        if config.model not in self.models:
-            raise UnknownNameError("model", config.model, self.models)
-        expected = self.models[config.model].num_layers
-        if config.num_layers != expected:
+    def _checked(self, configs: ReplicaArrays) -> ModelSpec:
+        """The model of `configs`, whose names and layers are known to be right."""
+        if configs.model not in self.models:
+            raise UnknownNameError("model", configs.model, self.models)
+        model = self.models[configs.model]
+        wrong = np.flatnonzero(configs.layers.sum(axis=1) != model.num_layers)
+        if len(wrong):
+            config = configs[int(wrong[0])]
             raise InputError(
                 f"replica of {config.model!r} on {config.gpu_label}: {config.num_layers} layers",
-                expected=f"{expected} layers over all stages",
+                expected=f"{model.num_layers} layers over all stages",
                 remedy="split the model's layers over the stages, each once",
             )
-        for name in config.gpu_counts:
+        for name in configs.gpu_names:
             if name not in self.gpus:
                 raise UnknownNameError("GPU type", name, self.gpus, remedy="list them with: cuvee gpus")
             if not self.gpus[name].compute_tflops("bf16") > 0:
                 raise InputError(f"GPU type {name!r} without a 16-bit rate", expected="tflops of bf16 or fp16")
+        return model
 
-    def _relative_error(self, configs: Sequence[ReplicaConfig], sequences: Array) -> Array:
+    def _relative_error(self, model: ModelSpec, configs: ReplicaArrays, sequences: Array) -> Array:
         """The engine's band where sound public figures exist, inf elsewhere: pipelines, experts, latent attention and
         sliding windows were never compared with any.
         """
-        known = np.array([self._is_measured(config) for config in configs], dtype=bool)
+        plain = model.moe is None and model.mla is None and model.sliding_window is None
+        measured = np.array([name in self.engine.measured_gpus for name in configs.gpu_names])
+        known = plain & (configs.num_stages == 1) & measured[configs.gpu[:, 0]]
         tight = np.where((sequences > 0) & (sequences < FEW_SEQUENCES), 2.0, 1.0)
         return np.where(known[:, None], self.engine.relative_error * tight, np.inf)
 
-    def _is_measured(self, config: ReplicaConfig) -> bool:
-        model = self.models[config.model]
-        plain = model.moe is None and model.mla is None and model.sliding_window is None
-        return plain and len(config.stages) == 1 and set(config.gpu_counts) <= set(self.engine.measured_gpus)
-
-    def _block(
-        self, model: ModelSpec, configs: Sequence[ReplicaConfig], workloads: Sequence[WorkloadType]
-    ) -> dict[str, Array]:
+    def _block(self, model: ModelSpec, configs: ReplicaArrays, workloads: Sequence[WorkloadType]) -> dict[str, Array]:
         """Rates of configurations of one model, shape (len(configs), num_workloads)."""
-        capacity = np.array([kv_capacity_tokens(model, config, self.gpus, self.engine) for config in configs])
-        limits = [min(self.engine.limits_on(self.gpus[gpu]) for gpu in config.gpu_counts) for config in configs]
+        capacity = kv_capacities(model, configs, self.gpus, self.engine)
+        limits = np.array([self.engine.limits_on(self.gpus[name]) for name in configs.gpu_names], dtype=float)
+        least = np.where(configs.present[:, :, None], limits[configs.gpu], np.inf).min(axis=1)
         stages = stage_arrays(model, configs, self.gpus, self.engine, self.network_gb_per_s)
-        batch = steady_batch(model, capacity, stages.num_stages, workloads, np.array(limits, dtype=float), self.engine)
+        batch = steady_batch(model, capacity, stages.num_stages, workloads, least, self.engine)
         return _steady_state(model, stages, batch, self.engine)
 
 
-def _rows_by_model(configs: Sequence[ReplicaConfig]) -> dict[str, list[int]]:
-    rows: dict[str, list[int]] = {}
+def _alike(configs: Sequence[ReplicaConfig]) -> Iterator[tuple[NDArray[np.int64], ReplicaArrays]]:
+    """Rows of configurations of one model, cache precision and depth, and their arrays: none is padded."""
+    if isinstance(configs, ReplicaArrays):
+        depth = configs.num_stages
+        for stages in np.unique(depth):
+            rows = np.flatnonzero(depth == stages)
+            yield rows, configs.select(rows)
+        return
+    groups: dict[tuple[str, str, int], list[int]] = {}
     for row, config in enumerate(configs):
-        rows.setdefault(config.model, []).append(row)
-    return rows
+        groups.setdefault((config.model, config.kv_precision, len(config.stages)), []).append(row)
+    for group in groups.values():
+        yield np.array(group), ReplicaArrays.of([configs[row] for row in group])
 
 
 def _steady_state(model: ModelSpec, stages: StageArrays, batch: Batch, engine: EngineSettings) -> dict[str, Array]:

@@ -11,6 +11,7 @@ from cuvee.catalog.model import normalize_model_name
 from cuvee.catalog.models import load_models
 from cuvee.errors import InputError
 from cuvee.profile.replica import ReplicaConfig, split_layers
+from cuvee.profile.replica_arrays import ReplicaArrays
 from cuvee.profile.table import Provenance, ThroughputTable
 from cuvee.workload.records import WorkloadType
 
@@ -144,7 +145,7 @@ def _unknown(configs: Sequence[ReplicaConfig], workloads: Sequence[WorkloadType]
     """Table in which no cell is known."""
     shape = (len(configs), len(workloads))
     return ThroughputTable(
-        tuple(configs),
+        configs if isinstance(configs, ReplicaArrays) else tuple(configs),
         tuple(workloads),
         rate_req_per_s=np.zeros(shape),
         fits=np.zeros(shape, dtype=bool),

@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.model import KV_BYTES, UNQUANTIZED_BYTES, ModelSpec, check_precision
 from cuvee.errors import DoesNotFitError
 from cuvee.profile.engine import EngineSettings
 from cuvee.profile.replica import ReplicaConfig
+from cuvee.profile.replica_arrays import ReplicaArrays
 from cuvee.units import BYTES_PER_GB
 
 
@@ -24,18 +28,32 @@ def stage_weight_bytes(model: ModelSpec, config: ReplicaConfig) -> list[float]:
 def kv_capacity_tokens(
     model: ModelSpec, config: ReplicaConfig, gpus: Mapping[str, GpuType], engine: EngineSettings
 ) -> float:
-    """Tokens of cache a replica can hold [tokens]: the smallest over its stages; negative when weights do not fit.
+    """Tokens of cache a replica can hold [tokens]; see `kv_capacities`."""
+    return float(kv_capacities(model, ReplicaArrays.of([config]), gpus, engine)[0])
+
+
+def kv_capacities(
+    model: ModelSpec, configs: ReplicaArrays, gpus: Mapping[str, GpuType], engine: EngineSettings
+) -> NDArray[np.float64]:
+    """Tokens of cache each replica can hold [tokens], shape (num_configs,); negative where weights do not fit.
 
     Notes           tokens = min_s (memory * utilization - weights_s / t - reserved) * shards_s / (layers_s * bytes)
                     shards_s = min(t, KV heads): beyond that heads are copied; 1 for latent attention.
     """
-    entry_bytes = model.kv_values_per_token_layer * KV_BYTES[check_precision(config.kv_precision, KV_BYTES)]
-    capacities = []
-    for stage, weight_bytes in zip(config.stages, stage_weight_bytes(model, config), strict=True):
-        size = stage.tensor_parallel_size
-        free = free_bytes_per_gpu(gpus[stage.gpu], engine) - weight_bytes / size
-        capacities.append(free * model.kv_shards(size) / (stage.layers * entry_bytes))
-    return min(capacities)
+    entry_bytes = model.kv_values_per_token_layer * KV_BYTES[check_precision(configs.kv_precision, KV_BYTES)]
+    free = np.array([free_bytes_per_gpu(gpus[name], engine) for name in configs.gpu_names])[configs.gpu]
+    layer_bytes = np.array([model.layer_weight_bytes(name) for name in configs.precisions]) / model.num_layers
+    size, layers = np.maximum(configs.size, 1), np.maximum(configs.layers, 1)
+    weights = layers * layer_bytes[configs.precision][:, None]
+    vocabulary = model.embedding_params * UNQUANTIZED_BYTES
+    last = configs.num_stages - 1
+    weights[:, 0] += vocabulary
+    holds_head = np.flatnonzero((last > 0) | (not model.tied_embeddings))
+    weights[holds_head, last[holds_head]] += vocabulary
+    shards = np.ones_like(size) if model.mla is not None else np.minimum(size, model.num_kv_heads)
+    capacity = (free - weights / size) * shards / (layers * entry_bytes)
+    smallest: NDArray[np.float64] = np.where(configs.present, capacity, np.inf).min(axis=1)
+    return smallest
 
 
 def free_bytes_per_gpu(gpu: GpuType, engine: EngineSettings) -> float:

@@ -1,6 +1,6 @@
 """Pipeline stages as arrays: what each holds, and how fast its GPUs are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.model import KV_BYTES, UNQUANTIZED_BYTES, WEIGHT_BYTES, ModelSpec
 from cuvee.profile.engine import EngineSettings
 from cuvee.profile.hardware import link_bytes_per_s, sustained_efficiency
-from cuvee.profile.replica import ReplicaConfig, Stage
+from cuvee.profile.replica_arrays import ReplicaArrays
 from cuvee.units import BYTES_PER_GB, FLOPS_PER_TFLOPS
 
 Array = NDArray[np.float64]
@@ -56,55 +56,60 @@ class StageArrays:
 
 def stage_arrays(
     model: ModelSpec,
-    configs: Sequence[ReplicaConfig],
+    configs: ReplicaArrays,
     gpus: Mapping[str, GpuType],
     engine: EngineSettings,
     network_gb_per_s: float,
 ) -> StageArrays:
     """Stages of `configs`, all of `model`; stages of one that spans machines talk over `network_gb_per_s` [GB/s]."""
-    depth = max(len(config.stages) for config in configs)
-    # Padding must not divide by zero; it is masked afterwards.
-    fields = np.ones((12, len(configs), depth, 1))
-    for row, config in enumerate(configs):
-        for column, stage in enumerate(config.stages):
-            gpu = gpus[stage.gpu]
-            inside = link_bytes_per_s(gpu, engine)
-            onward = network_gb_per_s * BYTES_PER_GB if config.spans_machines else inside
-            last = column == len(config.stages) - 1
-            fields[:, row, column, 0] = (
-                stage.tensor_parallel_size,
-                stage.layers,
-                *_rates(model, config, stage, gpu, engine),
-                inside,
-                np.inf if last else onward,
-                *_bytes(model, config, stage),
-                model.embedding_params * UNQUANTIZED_BYTES if last else 0.0,
-                model.kv_values_per_token_layer * KV_BYTES[config.kv_precision],
-            )
-    num_stages = np.array([[len(config.stages)] for config in configs], dtype=float)
-    position = np.arange(depth)[None, :, None]
-    depths = num_stages[:, :, None]
-    return StageArrays(num_stages, position < depths, position == depths - 1, *fields)
-
-
-def _rates(
-    model: ModelSpec, config: ReplicaConfig, stage: Stage, gpu: GpuType, engine: EngineSettings
-) -> tuple[float, ...]:
-    """Matrix rate, 16-bit matrix rate [FLOP/s], bandwidth and cache bandwidth [B/s] of a stage."""
-    size = stage.tensor_parallel_size
-    bandwidth = gpu.bandwidth_gb_per_s * BYTES_PER_GB
-    matrix_flops = gpu.compute_tflops(config.precision) * FLOPS_PER_TFLOPS
-    return (
-        size * matrix_flops * sustained_efficiency(gpu, config.precision, engine),
-        size * gpu.compute_tflops("bf16") * FLOPS_PER_TFLOPS,
+    kinds = [gpus[name] for name in configs.gpu_names]
+    bandwidth = _of_stages(configs, [kind.bandwidth_gb_per_s * BYTES_PER_GB for kind in kinds])
+    inside = _of_stages(configs, [link_bytes_per_s(kind, engine) for kind in kinds])
+    half_flops = _of_stages(configs, [kind.compute_tflops("bf16") * FLOPS_PER_TFLOPS for kind in kinds])
+    size, layers = np.where(configs.present, configs.size, 1), np.where(configs.present, configs.layers, 1)
+    shards = np.ones_like(size) if model.mla is not None else np.minimum(size, model.num_kv_heads)
+    last = np.arange(size.shape[1]) == configs.num_stages[:, None] - 1
+    onward = np.where(configs.spans_machines[:, None], network_gb_per_s * BYTES_PER_GB, inside)
+    fixed_bytes, expert_bytes = _weight_bytes(model, configs, layers)
+    entry_bytes = model.kv_values_per_token_layer * KV_BYTES[configs.kv_precision]
+    fields = (
+        size,
+        layers,
+        size * _matrix_flops(configs, kinds, engine),
+        size * half_flops,
         size * bandwidth,
-        model.kv_shards(size) * bandwidth,
+        shards * bandwidth,
+        inside,
+        np.where(last, np.inf, onward),
+        fixed_bytes,
+        expert_bytes,
+        np.where(last, model.embedding_params * UNQUANTIZED_BYTES, 0.0),
+        np.full(size.shape, entry_bytes),
     )
+    num_stages = configs.num_stages[:, None].astype(float)
+    # Padding must not divide by zero; it is masked afterwards.
+    padded = (np.where(configs.present, field, 1.0)[:, :, None] for field in fields)
+    return StageArrays(num_stages, configs.present[:, :, None], last[:, :, None], *padded)
 
 
-def _bytes(model: ModelSpec, config: ReplicaConfig, stage: Stage) -> tuple[float, float]:
-    """Bytes of a stage's weights outside routed experts, and of its routed experts [B]."""
-    experts = model.expert_params * WEIGHT_BYTES[config.precision]
-    others = model.layer_weight_bytes(config.precision) - experts
-    share = stage.layers / model.num_layers
-    return others * share, experts * share
+def _of_stages(configs: ReplicaArrays, of_gpu: list[float]) -> Array:
+    """Values by GPU type, taken for each stage, shape (num_configs, max_stages)."""
+    return np.array(of_gpu)[configs.gpu]
+
+
+def _matrix_flops(configs: ReplicaArrays, kinds: list[GpuType], engine: EngineSettings) -> Array:
+    """Derated matrix rate of one GPU of each stage [FLOP/s]."""
+    by_precision = [
+        [kind.compute_tflops(name) * FLOPS_PER_TFLOPS * sustained_efficiency(kind, name, engine) for kind in kinds]
+        for name in configs.precisions
+    ]
+    flops: Array = np.array(by_precision)[configs.precision[:, None], configs.gpu]
+    return flops
+
+
+def _weight_bytes(model: ModelSpec, configs: ReplicaArrays, layers: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Bytes of each stage's weights outside routed experts, and of its routed experts [B]."""
+    experts = np.array([model.expert_params * WEIGHT_BYTES[name] for name in configs.precisions])
+    others = np.array([model.layer_weight_bytes(name) for name in configs.precisions]) - experts
+    share = layers / model.num_layers
+    return others[configs.precision, None] * share, experts[configs.precision, None] * share

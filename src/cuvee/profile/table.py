@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.profile.replica import ReplicaConfig
+from cuvee.profile.replica_arrays import ReplicaArrays
 from cuvee.workload.records import WorkloadType
 
 
@@ -35,7 +36,7 @@ class ThroughputTable:
         sources          Where values come from, a line for each provenance, which it begins with: "measured: ...".
     """
 
-    configs: tuple[ReplicaConfig, ...]
+    configs: Sequence[ReplicaConfig]
     workloads: tuple[WorkloadType, ...]
     rate_req_per_s: NDArray[np.float64]
     fits: NDArray[np.bool_]
@@ -49,8 +50,10 @@ class ThroughputTable:
     def select(self, rows: Sequence[int] | NDArray[np.int64]) -> "ThroughputTable":
         """The table of the configurations at `rows`, in that order."""
         index = np.asarray(rows, dtype=np.int64)
+        arrays = self.configs if isinstance(self.configs, ReplicaArrays) else None
+        configs = arrays.select(index) if arrays is not None else tuple(self.configs[row] for row in index)
         return ThroughputTable(
-            tuple(self.configs[row] for row in index),
+            configs,
             self.workloads,
             self.rate_req_per_s[index],
             self.fits[index],
