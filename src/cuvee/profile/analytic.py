@@ -73,8 +73,8 @@ class AnalyticProvider:
         shape = (len(configs), len(workloads))
         merged = {name: np.zeros(shape) for name in ("rate", "ttft", "tpot", "sequences")}
         error = np.zeros(shape)
-        for rows, arrays in _alike(configs):
-            model = self._checked(arrays)
+        for rows, arrays in alike(configs):
+            model = self.checked(arrays)
             step = max(1, CELLS_AT_ONCE // (arrays.gpu.shape[1] * len(workloads)))
             for start in range(0, len(rows), step):
                 some = slice(start, start + step)
@@ -95,7 +95,7 @@ class AnalyticProvider:
             (f"estimated: roofline with the derates of {self.engine.name} ({self.engine.source})",),
         )
 
-    def _checked(self, configs: ReplicaArrays) -> ModelSpec:
+    def checked(self, configs: ReplicaArrays) -> ModelSpec:
         """The model of `configs`, whose names and layers are known to be right."""
         if configs.model not in self.models:
             raise UnknownNameError("model", configs.model, self.models)
@@ -128,14 +128,20 @@ class AnalyticProvider:
     def _block(self, model: ModelSpec, configs: ReplicaArrays, workloads: Sequence[WorkloadType]) -> dict[str, Array]:
         """Rates of configurations of one model, shape (len(configs), num_workloads)."""
         capacity = kv_capacities(model, configs, self.gpus, self.engine)
-        limits = np.array([self.engine.limits_on(self.gpus[name]) for name in configs.gpu_names], dtype=float)
-        least = np.where(configs.present[:, :, None], limits[configs.gpu], np.inf).min(axis=1)
+        limits = step_limits(configs, self.gpus, self.engine)
         stages = stage_arrays(model, configs, self.gpus, self.engine, self.network_gb_per_s)
-        batch = steady_batch(model, capacity, stages.num_stages, workloads, least, self.engine)
+        batch = steady_batch(model, capacity, stages.num_stages, workloads, limits, self.engine)
         return _steady_state(model, stages, batch, self.engine)
 
 
-def _alike(configs: Sequence[ReplicaConfig]) -> Iterator[tuple[NDArray[np.int64], ReplicaArrays]]:
+def step_limits(configs: ReplicaArrays, gpus: Mapping[str, GpuType], engine: EngineSettings) -> Array:
+    """Most sequences [-] and tokens per step [tokens] of each replica, by its weakest GPU; (num_configs, 2)."""
+    limits = np.array([engine.limits_on(gpus[name]) for name in configs.gpu_names], dtype=float)
+    least: Array = np.where(configs.present[:, :, None], limits[configs.gpu], np.inf).min(axis=1)
+    return least
+
+
+def alike(configs: Sequence[ReplicaConfig]) -> Iterator[tuple[NDArray[np.int64], ReplicaArrays]]:
     """Rows of configurations of one model, cache precision and depth, and their arrays: none is padded."""
     if isinstance(configs, ReplicaArrays):
         depth = configs.num_stages
@@ -173,8 +179,12 @@ def _stage_cycle_s(
     # Micro-batches cannot overtake: one that carries prefill holds up all others, on every stage it passes.
     held_up = 1 - (1 - batch.mixed_share) ** batch.in_flight
     stage_s = decode + held_up * (mixed - decode) + transfer
+    return pipeline_cycle_s(stages, stage_s, batch, engine)
+
+
+def pipeline_cycle_s(stages: StageArrays, stage_s: Array, batch: Batch, engine: EngineSettings) -> Array:
+    """Time between micro-batches that take `stage_s` on each stage [s], bubbles included, the host's time not."""
     # With fewer micro-batches than stages, a round takes one trip through all stages.
     cycle: Array = np.maximum(stage_s.max(axis=1), stage_s.sum(axis=1) / batch.in_flight[:, 0])
-    bubble = 1 + engine.bubble_per_stage * (stages.num_stages - 1)
-    cycle *= bubble
+    cycle *= 1 + engine.bubble_per_stage * (stages.num_stages - 1)
     return cycle

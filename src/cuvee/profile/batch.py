@@ -51,7 +51,7 @@ def steady_batch(
         num_stages    Shape (num_configs, 1) [-].
         limits        Most sequences [-] and tokens per step [tokens], shape (num_configs, 2).
     """
-    inputs, outputs = _lengths(workloads)
+    inputs, outputs = mean_lengths(workloads)
     longest = inputs + outputs
     kept_share = np.array([model.attended_share(length) for length in longest])
     tokens = capacity[:, None]
@@ -64,7 +64,7 @@ def steady_batch(
     return Batch(inputs, outputs, fits[:, None, :], *shaped)
 
 
-def _lengths(workloads: Sequence[WorkloadType]) -> tuple[Array, Array]:
+def mean_lengths(workloads: Sequence[WorkloadType]) -> tuple[Array, Array]:
     """Mean prompt and answer lengths [tokens]; a request has at least one token of each."""
     inputs = np.array([max(workload.input_tokens, 1.0) for workload in workloads])
     outputs = np.array([max(workload.output_tokens, 1.0) for workload in workloads])
