@@ -195,3 +195,23 @@ def test_a_scenario_is_saved_with_every_default(cuvee, small):
     assert "relative_gap" in text
     assert "engine: vllm" in text
     assert load_scenario(small / "out" / "scenario.yaml").budget_usd_per_hour == 3
+
+
+def test_pessimism_alone_is_the_whole_band(cuvee, small):
+    """`--pessimism` is `--pessimism 1`, also before the scenario's name; both promise less than half of the band."""
+
+    def rate(*arguments: str) -> float:
+        result = cuvee("plan", *arguments, "--json")
+        assert result.code == 0, result.err
+        return float(json.loads(result.out)["rate_req_per_s"])
+
+    whole = rate("scenario.yaml", "--pessimism", "1")
+    assert whole == rate("--pessimism", "scenario.yaml") == rate("scenario.yaml", "--pessimism")
+    assert whole < rate("scenario.yaml", "--pessimism", "0.5") < rate("scenario.yaml")
+
+
+def test_the_printed_plan_says_that_rates_are_lowered(cuvee, small):
+    """By how much, and how many by a stand-in: no public figure covers an A40."""
+    assert "pessimism" not in cuvee("plan", "scenario.yaml").out
+    printed = cuvee("plan", "scenario.yaml", "--pessimism", "0.5").out
+    assert "pessimism: each rate is lowered by 50% of its error band" in printed

@@ -1,7 +1,7 @@
 """Tiny problems: hand-written rates, GPUs and offers, small enough to solve by hand or by enumeration."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,21 +38,24 @@ LENGTHS = ((100.0, 10.0), (10.0, 100.0), (50.0, 50.0))
 class HandProvider:
     """Rates by label: stages joined by "+", tensor parallelism after "*": "t1", "t2*2", "t1+t2*2", "tiny:t1".
 
-    The label with the model before it comes first; what has no label does not fit.
+    The label with the model before it comes first; what has no label does not fit. Bands by label too, 0 without one.
     """
 
     rates: Rates
+    bands: Mapping[str, float] = field(default_factory=dict)
 
     def table(self, configs: Sequence[ReplicaConfig], workloads: Sequence[WorkloadType]) -> ThroughputTable:
         """The written rates."""
         rate = np.zeros((len(configs), len(workloads)))
+        band = np.zeros_like(rate)
         for row, config in enumerate(configs):
             name = label(config)
             rate[row] = self.rates.get(f"{config.model}:{name}", self.rates.get(name, [0.0] * len(workloads)))
+            band[row] = self.bands.get(name, 0.0)
         zero = np.zeros_like(rate)
         measured = np.full(rate.shape, Provenance.MEASURED, dtype=object)
         return ThroughputTable(
-            tuple(configs), tuple(workloads), rate, rate > 0, zero, zero, zero, zero, measured, ("measured: by hand",)
+            tuple(configs), tuple(workloads), rate, rate > 0, band, zero, zero, zero, measured, ("measured: by hand",)
         )
 
 

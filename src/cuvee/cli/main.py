@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 from cuvee._version import __version__
-from cuvee.cli import catalog, planning, traces
+from cuvee.cli import catalog, options, planning, traces
 from cuvee.cli.terminal import EXIT_INTERRUPTED, printable
 from cuvee.errors import CuveeError
 
@@ -68,7 +68,7 @@ def run() -> None:
     """Entry point: every error a user can cause ends as a message and exit code 2, never as a traceback."""
     _write_what_it_can()
     try:
-        code = app(standalone_mode=False)
+        code = app(options.spelled_out(sys.argv[1:]), standalone_mode=False)
         if sys.stdout:
             sys.stdout.flush()
         if code == EXIT_INTERRUPTED:

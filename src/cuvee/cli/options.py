@@ -45,6 +45,10 @@ class Question:
     throughput: Annotated[
         str | None, typer.Option(metavar="FILE", help="Measured throughput (CSV, JSON); comes first where it can.")
     ] = None
+    pessimism: Annotated[
+        float | None,
+        typer.Option(metavar="[SHARE]", help="Lower each rate by this share of its error band; alone: all of it."),
+    ] = None
     gap: Annotated[float | None, typer.Option(help="Proven gap at which to stop; default: 1e-4.")] = None
     time_limit: Annotated[float | None, typer.Option(help="Solver time at which to stop [s]; default: 120.")] = None
     settings: Annotated[
@@ -68,7 +72,7 @@ class Question:
         record.update({name: value for name, value in self._changes().items() if value is not None})
         if self.precision and not self.model:
             record["models"] = [{**entry, "precision": self.precision} for entry in _models_of(record)]
-        for setting in [*self._search_settings(), *(self.settings or [])]:
+        for setting in [*self._nested_settings(), *(self.settings or [])]:
             _set(record, setting)
         name = str(self.scenario) if self.scenario is not None else "embedded scenario"
         scenario = parse_scenario(record, where=str(self.scenario or "command line"))
@@ -109,9 +113,31 @@ class Question:
             "throughput_table": self.throughput,
         }
 
-    def _search_settings(self) -> list[str]:
-        search = {"relative_gap": self.gap, "time_limit_s": self.time_limit}
-        return [f"search.{name}={value}" for name, value in search.items() if value is not None]
+    def _nested_settings(self) -> list[str]:
+        settings = {
+            "search.relative_gap": self.gap,
+            "search.time_limit_s": self.time_limit,
+            "caution.pessimism": self.pessimism,
+        }
+        return [f"{name}={value}" for name, value in settings.items() if value is not None]
+
+
+def spelled_out(arguments: list[str]) -> list[str]:
+    """The arguments with `--pessimism` alone as `--pessimism 1`, which typer cannot read by itself."""
+    spelled = []
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        spelled.append(argument)
+        if argument == "--pessimism" and not _is_number(following):
+            spelled.append("1")
+    return spelled
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def asks(command: Callable[..., None]) -> Callable[..., None]:

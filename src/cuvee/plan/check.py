@@ -17,7 +17,8 @@ from cuvee.plan.program import Termination
 from cuvee.plan.result import Cell, Group, Plan, RentedGpus, makespan_s
 from cuvee.profile.analytic import AnalyticProvider
 from cuvee.profile.memory import require_fit
-from cuvee.profile.table import Provenance
+from cuvee.profile.pessimism import lowered
+from cuvee.profile.table import Provenance, ThroughputProvider
 
 TOLERANCE = 1e-6
 """Relative slack of every comparison [-]: the solver's own feasibility tolerance."""
@@ -244,7 +245,8 @@ def _check_memory(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
 def _check_rates(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
     """Estimated cells are what the analytic model says; of any other kind, a source is named."""
     models = {name: entry.model for name, entry in _entries(plan).items()}
-    provider = AnalyticProvider(models, gpus, plan.inputs.engine, plan.inputs.network_gb_per_s)
+    analytic = AnalyticProvider(models, gpus, plan.inputs.engine, plan.inputs.network_gb_per_s)
+    provider = lowered(analytic, plan.inputs.problem.caution.pessimism, plan.inputs.engine)
     kinds = {cell.provenance for group in plan.groups for cell in group.cells}
     for kind in sorted(kinds):
         if not any(source.startswith(f"{kind}: ") for source in plan.inputs.throughput_sources):
@@ -260,7 +262,9 @@ def _check_rates(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
             yield from _check_estimates(group, estimated, _entries(plan)[group.model], provider)
 
 
-def _check_estimates(group: Group, cells: list[Cell], entry: ModelDemand, provider: AnalyticProvider) -> Iterator[str]:
+def _check_estimates(
+    group: Group, cells: list[Cell], entry: ModelDemand, provider: ThroughputProvider
+) -> Iterator[str]:
     """Cells of one group against the analytic model, which is deterministic."""
     try:
         table = provider.table([group.config], entry.demand.types)

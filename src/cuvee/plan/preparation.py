@@ -17,6 +17,7 @@ from cuvee.plan.result import (
 from cuvee.profile.analytic import NETWORK_GB_PER_S, AnalyticProvider
 from cuvee.profile.engine import EngineSettings, find_engine
 from cuvee.profile.memory import free_bytes_per_gpu
+from cuvee.profile.pessimism import lowered
 from cuvee.profile.table import ThroughputProvider
 
 
@@ -62,6 +63,7 @@ def prepare(
     gpus = load_gpu_types() if gpus is None else gpus
     models = {entry.model.name: entry.model for entry in problem.models}
     provider = provider or AnalyticProvider(models, gpus, engine, network_gb_per_s)
+    provider = lowered(provider, problem.caution.pessimism, engine)
     fitting = generate_candidates(problem, provider, gpus, budget_usd_per_hour=problem.limits.budget_usd_per_hour)
     if must_fit and len(np.unique(fitting.model_index)) < len(problem.models):
         _require_fit(problem, generate_candidates(problem, provider, gpus), gpus, engine)

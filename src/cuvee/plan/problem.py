@@ -12,6 +12,7 @@ from cuvee.catalog.gpus import find_gpu, load_gpu_types
 from cuvee.catalog.model import KV_BYTES, WEIGHT_BYTES, ModelSpec, check_precision
 from cuvee.catalog.offer import OfferSet
 from cuvee.errors import InputError, UnknownNameError
+from cuvee.plan.caution import Caution
 from cuvee.workload.records import Demand
 
 SET_BUDGET = "give a budget in $/h, e.g. --budget 30"
@@ -148,6 +149,7 @@ class PlanProblem:
     Attributes
         models     One entry per model.
         offers     What can be rented.
+        caution    What the plan is to withstand beyond its own estimates.
     """
 
     models: tuple[ModelDemand, ...]
@@ -155,6 +157,7 @@ class PlanProblem:
     limits: Limits = field(default_factory=Limits)
     objective: Objective = Objective.THROUGHPUT
     search: SearchOptions = field(default_factory=SearchOptions)
+    caution: Caution = field(default_factory=Caution)
 
     def __post_init__(self) -> None:
         self._require_types()
@@ -197,13 +200,14 @@ class PlanProblem:
             )
         object.__setattr__(self, "models", tuple(self.models))
         for name, kind, verb in (
-            ("offers", OfferSet, "load_offers"),
-            ("limits", Limits, "Limits"),
-            ("search", SearchOptions, "SearchOptions"),
+            ("offers", OfferSet, "cuvee.load_offers"),
+            ("limits", Limits, "cuvee.Limits"),
+            ("search", SearchOptions, "cuvee.SearchOptions"),
+            ("caution", Caution, "cuvee.plan.caution.Caution"),
         ):
             value = getattr(self, name)
             if not isinstance(value, kind):
-                remedy = f"make it with cuvee.{verb}"
+                remedy = f"make it with {verb}"
                 raise InputError(f"{name} = {value!r:.80}", expected=f"a record of {kind.__name__}", remedy=remedy)
 
     @property

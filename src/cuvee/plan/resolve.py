@@ -6,6 +6,7 @@ from dataclasses import replace
 from cuvee.catalog import find_gpu, load_gpu_types, load_model, load_offers
 from cuvee.catalog.offer import OfferSet
 from cuvee.errors import InputError, UnknownNameError
+from cuvee.plan.caution import Caution
 from cuvee.plan.preparation import PreparedProblem, prepare
 from cuvee.plan.problem import Limits, ModelDemand, PlanProblem, SearchOptions
 from cuvee.plan.scenario import DEFAULT_MIX, DemandSource, Scenario, ScenarioLimits, completed
@@ -43,6 +44,7 @@ def resolve_problem(scenario: Scenario) -> PlanProblem:
         _limits(scenario.limits, scenario.budget_usd_per_hour),
         scenario.objective,
         SearchOptions(**scenario.search.model_dump()),
+        Caution(scenario.caution.pessimism),
     )
 
 

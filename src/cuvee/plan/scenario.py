@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cuvee.errors import InputError
 from cuvee.files import read_text
+from cuvee.plan.caution import Caution
 from cuvee.plan.problem import Objective, SearchOptions
 from cuvee.plan.scenario_paths import anchored
 from cuvee.profile.analytic import NETWORK_GB_PER_S
@@ -96,6 +97,12 @@ class ScenarioSearch(Strict):
     threads: int = SearchOptions.threads
 
 
+class ScenarioCaution(Strict):
+    """What the plan is to withstand beyond its own estimates; see `Caution`."""
+
+    pessimism: Annotated[float, Field(ge=0, le=1)] = Caution.pessimism
+
+
 class Scenario(DemandSource):
     """A planning question. Without any field: Llama-3 70B, the mix of trace 2, stock "Avail 1", 30 $/h.
 
@@ -119,6 +126,7 @@ class Scenario(DemandSource):
     network_gbit_per_s: Positive = NETWORK_GB_PER_S * GBIT_PER_GB
     throughput_table: str | None = None
     search: ScenarioSearch = ScenarioSearch()
+    caution: ScenarioCaution = ScenarioCaution()
 
     @model_validator(mode="before")
     @classmethod

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -10,7 +11,8 @@ from rich.text import Text
 from cuvee.plan.baselines import Baseline
 from cuvee.plan.problem import Objective
 from cuvee.plan.program import Termination
-from cuvee.plan.result import OUTPUT_TO_INPUT_PRICE, Group, Plan
+from cuvee.plan.result import OUTPUT_TO_INPUT_PRICE, Cell, Group, Plan
+from cuvee.profile.pessimism import assumed_band
 from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.table import Provenance
 from cuvee.report.style import (
@@ -241,6 +243,7 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
         f"rates: {', '.join(f'{count} {kind}' for kind, count in counts.items() if count)} "
         f"({plan.inputs.engine.name}{f', {band}' if band else ''})",
     ]
+    lines.extend(_lowered(plan, cells))
     if unknown:
         lines.append(f"error not known for {', '.join(unknown)}: no sound public measurement covers such replicas")
     if plan.runners_up:
@@ -250,6 +253,17 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     yield Text("")
     for line in dict.fromkeys(lines):
         yield indented(literal(line), style="dim")
+
+
+def _lowered(plan: Plan, cells: Sequence[Cell]) -> Iterator[str]:
+    """How far pessimism lowered the rates, and how many of them by a stand-in."""
+    pessimism = plan.inputs.problem.caution.pessimism
+    if not pessimism:
+        return
+    unknown = sum(cell.relative_error is None for cell in cells)
+    stand_in = float(assumed_band(np.array(np.inf), plan.inputs.engine))
+    line = f"pessimism: each rate is lowered by {pessimism:.0%} of its error band"
+    yield line + (f", {unknown} without a known band by {pessimism * stand_in:.0%}" if unknown else "")
 
 
 def _unknown_error(group: Group) -> bool:
