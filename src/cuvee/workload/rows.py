@@ -54,11 +54,28 @@ def read_batches(stream: TextIO, file: str, asked: ColumnNames | None) -> Iterat
         lines = chain([(number, first)], _filled_lines(stream, start=number + 1))
         yield from _batches(_json_rows(lines, file, columns), range(len(columns.used)), columns, file)
     else:
-        # strict: without it a stray quote silently swallows rows.
-        header = [name.strip() for name in next(csv.reader([first], strict=True))]
+        header = _csv_header(first)
         columns = find_columns(header, f"{file}:{number}", asked)
         rows = _csv_rows(stream, file, num_cells=len(header), num_lines_before=number)
         yield from _batches(rows, [header.index(name) for name in columns.used], columns, file)
+
+
+def csv_table(stream: TextIO, file: str, expected: str) -> tuple[int, list[str], Iterator[_Row]]:
+    """Line of the header, its columns, and the rows after it with their lines; raises as `read_batches` does.
+
+    Parameters
+        expected    What the file should be, for the message about one without content.
+    """
+    number, first = next(_filled_lines(stream, start=1), (0, ""))
+    if not first:
+        raise InputError(f"{file}: no content", expected=expected, remedy="check the path")
+    header = _csv_header(first)
+    return number, header, _csv_rows(stream, file, num_cells=len(header), num_lines_before=number)
+
+
+def _csv_header(line: str) -> list[str]:
+    # strict: without it a stray quote silently swallows rows.
+    return [name.strip() for name in next(csv.reader([line], strict=True))]
 
 
 def _filled_lines(stream: TextIO, *, start: int) -> Iterator[tuple[int, str]]:
