@@ -110,3 +110,25 @@ def test_the_version_is_printed(cuvee):
     from cuvee import __version__
 
     assert cuvee("--version").out == f"cuvee {__version__}\n"
+
+
+def test_what_if_is_one_command(cuvee, small):
+    """Two changes together, as tables and as data; the fleet moves."""
+    changes = ("--what-if", "stock.A40*2", "--what-if", "budget+5")
+    result = cuvee("explain", "scenario.yaml", *changes)
+    answer = json.loads(cuvee("explain", "scenario.yaml", *changes, "--json").out)["what_if"]
+    assert (result.code, result.err) == (0, "")
+    assert "What if stock.A40*2, budget+5" in result.out
+    assert max(map(len, result.out.splitlines())) <= 100
+    assert [effect["after"] for effect in answer["effects"]] == [6, 8.0]
+    assert answer["difference"]["loss"] < 0
+    assert answer["plan"]["gpus"]["A40"] == 6
+
+
+def test_what_if_of_what_is_not_there(cuvee, small):
+    """Refused with exit code 2 before anything is solved; without a plan on either side the exit code is 1."""
+    result = cuvee("explain", "scenario.yaml", "--what-if", "stock.L4*2")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: unknown GPU type on offer 'L4'\n  expected: one of A40, H100-SXM\n")
+    assert cuvee("explain", "scenario.yaml", "--what-if", "stock.*=0").code == 1
+    assert cuvee("explain", "scenario.yaml", "--budget", "0.1", "--what-if", "budget=3").code == 0

@@ -1,4 +1,4 @@
-"""Commands that plan: plan, compare, explain, check, schema."""
+"""Commands that plan: plan, compare, check, schema."""
 
 import os
 from pathlib import Path
@@ -46,13 +46,14 @@ def plan(
     if save_dir is not None:
         _require_folder(save_dir)
     with working("reading") as progress:
-        prepared, result = _solve(*asked, progress)
+        prepared = prepare(*asked, progress)
+        result = solve(prepared, progress)
         if progress.interrupted and not result.has_plan:
             raise KeyboardInterrupt
         baselines = _single_types(prepared, progress) if result.has_plan else []
     if save_dir is not None:  # first: whoever reads the output may stop reading, as `head` does
         _save(save_dir, result, baselines, asked[0])
-    _show(result, baselines, as_json=as_json)
+    show(result, baselines, as_json=as_json)
     if progress.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if not result.has_plan:
@@ -71,7 +72,8 @@ def compare(
 
     asked = question.read()
     with working("reading") as progress:
-        prepared, result = _solve(*asked, progress)
+        prepared = prepare(*asked, progress)
+        result = solve(prepared, progress)
         rows = []
         for baseline in ways.compare(prepared, result):
             progress(f"baselines: {baseline.name}")
@@ -83,30 +85,6 @@ def compare(
         print_comparison(result, rows, stdout())
     if not result.has_plan:
         raise typer.Exit(NO_PLAN)
-
-
-@options.asks
-def explain(
-    question: options.Question,
-    *,
-    as_json: options.JsonOption = False,
-) -> None:
-    """Say which limits bind, what a little more of each brings, and why one GPU type alone loses."""
-    from cuvee.plan.explain import explain as explain_plan
-    from cuvee.report.explain_console import explanation_record, print_explanation
-
-    asked = question.read()
-    with working("reading") as progress:
-        prepared, result = _solve(*asked, progress)
-        explanation = explain_plan(prepared, result, progress=progress) if result.has_plan else None
-        progress("printing")
-    if explanation is None:
-        _show(result, [], as_json=as_json)
-        raise typer.Exit(NO_PLAN)
-    if as_json:
-        print_json(explanation_record(explanation))
-    else:
-        print_explanation(result, explanation, stdout())
 
 
 def check(plan_file: PlanArgument, as_json: options.JsonOption = False) -> None:
@@ -136,14 +114,20 @@ def schema(name: Annotated[str, typer.Argument(help="plan or scenario")]) -> Non
     print_json(known[name]())
 
 
-def _solve(scenario: "Scenario", name: str, progress: Progress) -> "tuple[PreparedProblem, Plan]":
-    from cuvee.plan.planner import plan_prepared
+def prepare(scenario: "Scenario", name: str, progress: Progress) -> "PreparedProblem":
+    """The question with its candidates, progress told."""
     from cuvee.plan.resolve import prepare_scenario
 
     progress("reading, and generating candidates")
-    prepared = prepare_scenario(scenario, name=name)
+    return prepare_scenario(scenario, name=name)
+
+
+def solve(prepared: "PreparedProblem", progress: Progress) -> "Plan":
+    """The plan of a prepared question, progress told."""
+    from cuvee.plan.planner import plan_prepared
+
     progress(f"solving over {len(prepared.candidates):,} candidates (Ctrl-C stops with the best plan so far)")
-    return prepared, plan_prepared(prepared)
+    return plan_prepared(prepared)
 
 
 def _single_types(prepared: "PreparedProblem", progress: Progress) -> "list[Baseline]":
@@ -161,7 +145,8 @@ def _single_types(prepared: "PreparedProblem", progress: Progress) -> "list[Base
     return found
 
 
-def _show(result: "Plan", baselines: "list[Baseline]", *, as_json: bool) -> None:
+def show(result: "Plan", baselines: "list[Baseline]", *, as_json: bool) -> None:
+    """Print a plan beside single-type `baselines`, or write it as data."""
     from cuvee.plan.files import plan_to_json
     from cuvee.report.plan_console import print_plan
 

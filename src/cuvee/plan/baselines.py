@@ -16,7 +16,7 @@ from cuvee.plan.dominance import prune_dominated
 from cuvee.plan.formulation import Layout, build_program
 from cuvee.plan.placement import usable_gpus
 from cuvee.plan.planner import plan_prepared, settle
-from cuvee.plan.preparation import PreparedProblem, prepare
+from cuvee.plan.preparation import PreparedProblem, prepare_again
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Array, Program, Termination
 from cuvee.plan.reading import read_plan
@@ -58,15 +58,7 @@ def single_type_unlimited(prepared: PreparedProblem, gpu: str) -> Baseline:
         for offer in problem.offers.offers
     )
     unlimited = replace(problem, offers=replace(problem.offers, offers=offers))
-    inputs = prepared.inputs
-    again = prepare(
-        unlimited,
-        engine=inputs.engine,
-        network_gb_per_s=inputs.network_gb_per_s,
-        provider=prepared.provider,
-        gpus=prepared.gpus,
-        must_fit=False,
-    )
+    again = prepare_again(prepared, unlimited, must_fit=False)
     return Baseline(f"only {gpu}, unlimited stock", same_stock=False, plan=plan_prepared(again, explain=False))
 
 

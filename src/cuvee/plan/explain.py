@@ -6,8 +6,9 @@ from typing import Any
 
 from cuvee.catalog.offer import Offer
 from cuvee.plan.baselines import Baseline, gpu_types_on_offer, single_type
+from cuvee.plan.differences import rented_gpus
 from cuvee.plan.planner import plan_prepared
-from cuvee.plan.preparation import PreparedProblem, prepare
+from cuvee.plan.preparation import PreparedProblem, prepare_again
 from cuvee.plan.problem import Limits, Objective, PlanProblem
 from cuvee.plan.result import AssignmentRow, Plan
 from cuvee.units import SECONDS_PER_HOUR
@@ -118,7 +119,7 @@ class _Limit:
 
 def _limits(plan: Plan) -> Iterator[_Limit]:
     problem = plan.inputs.problem
-    limits, rented = problem.limits, _rented_gpus(plan)
+    limits, rented = problem.limits, rented_gpus(plan)
     budget = limits.budget_usd_per_hour
     if budget is not None:
         wider = replace(problem, limits=replace(limits, budget_usd_per_hour=budget + 1))
@@ -163,28 +164,9 @@ def _in_stock(problem: PlanProblem) -> dict[int, Offer]:
     return {index: offer for index, offer in enumerate(problem.offers.offers) if offer.max_units > 0}
 
 
-def _rented_gpus(plan: Plan) -> dict[int, int]:
-    """GPUs paid of each offer, idle ones of whole machines included [-]."""
-    rented = dict.fromkeys(range(len(plan.inputs.problem.offers.offers)), 0)
-    for group in plan.groups:
-        for part in group.rented:
-            rented[part.offer] += part.num_gpus * group.copies
-    return rented | {machine.offer: machine.units * machine.num_gpus for machine in plan.machines}
-
-
 def _gain(prepared: PreparedProblem, plan: Plan, limit: _Limit, report: Callable[[str], None]) -> MarginalGain:
     report(limit.change)
-    inputs = prepared.inputs
-    again = plan_prepared(
-        prepare(
-            limit.wider,
-            engine=inputs.engine,
-            network_gb_per_s=inputs.network_gb_per_s,
-            provider=prepared.provider,
-            gpus=prepared.gpus,
-        ),
-        explain=False,
-    )
+    again = plan_prepared(prepare_again(prepared, limit.wider), explain=False)
     throughput = limit.wider.objective is Objective.THROUGHPUT
     gain = again.objective - plan.objective if throughput else plan.objective - again.objective
     # Both plans are within the asked gap of their optimum: a smaller difference says nothing. Nor does no plan.

@@ -73,6 +73,18 @@ def prepare(
     return PreparedProblem(problem, candidates, fitting, inputs, provider, gpus)
 
 
+def prepare_again(prepared: PreparedProblem, problem: PlanProblem, *, must_fit: bool = True) -> PreparedProblem:
+    """`problem` prepared with the engine, the network, the throughput and the GPU types of `prepared`."""
+    return prepare(
+        problem,
+        engine=prepared.inputs.engine,
+        network_gb_per_s=prepared.inputs.network_gb_per_s,
+        provider=prepared.provider,
+        gpus=prepared.gpus,
+        must_fit=must_fit,
+    )
+
+
 def _require_fit(
     problem: PlanProblem, candidates: CandidateSet, gpus: Mapping[str, GpuType], engine: EngineSettings
 ) -> None:

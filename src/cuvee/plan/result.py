@@ -215,6 +215,11 @@ class Plan:
         demanded = sum(row.demand_req_per_s for row in self.assignment)
         return self.rate_req_per_s / demanded if demanded else 0.0
 
+    @property
+    def usd_per_1000_requests(self) -> float:
+        """Money per thousand requests served [$]."""
+        return self.cost_usd_per_hour / SECONDS_PER_HOUR / self.served_req_per_s * 1000
+
     def tokens_per_request(self) -> tuple[float, float]:
         """Mean prompt and answer length over the demand [tokens]."""
         total = sum(row.demand_req_per_s for row in self.assignment) or 1.0

@@ -1,0 +1,102 @@
+"""The command `explain`: why this plan, what else there is, and what would change it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cuvee.cli import options
+from cuvee.cli.planning import NO_PLAN, prepare, show, solve
+from cuvee.cli.terminal import Progress, print_json, stdout, working
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cuvee.plan.preparation import PreparedProblem
+    from cuvee.plan.result import Plan
+
+WhatIfOption = Annotated[
+    list[str] | None,
+    typer.Option("--what-if", metavar="CHANGE", help='Plan again after a change, e.g. "stock.A40*2"; repeatable.'),
+]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to one question: as data, and as a way to print it; `found` is False where there is no plan."""
+
+    record: dict[str, Any]
+    show: "Callable[[Console], None]"
+    found: bool = True
+
+
+@options.asks
+def explain(
+    question: options.Question,
+    *,
+    what_if: WhatIfOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Say which limits bind, what a little more of each brings, and why one GPU type alone loses.
+
+    A question of its own, such as --what-if, is answered instead. Changes are made together, in their order: budget+5,
+    rate*1.5, stock.A40*2, price.H100-SXM@SELLER=1.99, max_gpus.A40=4; "*" in a name stands for any characters.
+    """
+    asked = question.read()
+    with working("reading") as progress:
+        prepared = prepare(*asked, progress)
+        _refuse_bad_questions(prepared, what_if)
+        result = solve(prepared, progress)
+        answers = _answers(prepared, result, what_if, progress)
+        progress("printing")
+    if not answers:
+        show(result, [], as_json=as_json)
+        raise typer.Exit(NO_PLAN)
+    if as_json:
+        print_json({name: value for answer in answers for name, value in answer.record.items()})
+    else:
+        console = stdout()
+        for answer in answers:
+            answer.show(console)
+    if not any(answer.found for answer in answers):
+        raise typer.Exit(NO_PLAN)
+
+
+def _refuse_bad_questions(prepared: "PreparedProblem", what_if: list[str] | None) -> None:
+    """Before minutes are spent on the plan that the questions are about."""
+    from cuvee.plan.changes import apply_changes, parse_change
+
+    apply_changes(prepared.problem, [parse_change(text) for text in what_if or ()])
+
+
+def _answers(
+    prepared: "PreparedProblem", result: "Plan", what_if: list[str] | None, progress: Progress
+) -> list[Answer]:
+    answers = []
+    if what_if:
+        answers.append(_what_if(prepared, result, what_if, progress))
+    if not answers and result.has_plan:
+        answers.append(_overview(prepared, result, progress))
+    return answers
+
+
+def _overview(prepared: "PreparedProblem", result: "Plan", progress: Progress) -> Answer:
+    from cuvee.plan.explain import explain as explain_plan
+    from cuvee.report.explain_console import explanation_record, print_explanation
+
+    explanation = explain_plan(prepared, result, progress=progress)
+    return Answer(explanation_record(explanation), lambda console: print_explanation(result, explanation, console))
+
+
+def _what_if(prepared: "PreparedProblem", result: "Plan", changes: list[str], progress: Progress) -> Answer:
+    from cuvee.plan.what_if import what_if
+    from cuvee.report.questions_console import print_what_if, what_if_record
+
+    progress(f"what if {', '.join(changes)}")
+    answer = what_if(prepared, result, changes)
+    return Answer(
+        {"what_if": what_if_record(answer)},
+        lambda console: print_what_if(result, answer, console),
+        found=answer.plan.has_plan,
+    )
