@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -125,7 +126,7 @@ class Question:
 def spelled_out(arguments: list[str]) -> list[str]:
     """The arguments with `--pessimism` alone as `--pessimism 1`, which typer cannot read by itself."""
     spelled = []
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in pairwise([*arguments, ""]):
         spelled.append(argument)
         if argument == "--pessimism" and not _is_number(following):
             spelled.append("1")
