@@ -19,7 +19,7 @@ Fleet = tuple[int, ...]
 
 def best_value(problem: PlanProblem, candidates: CandidateSet) -> float | None:
     """Optimum over all fleets of `candidates` [req/s or $/h]; None where no fleet serves the demand."""
-    world = _World(problem, candidates)
+    world = World(problem, candidates)
     if problem.objective is Objective.COST:
         for money, fleet in sorted((world.money(fleet), fleet) for fleet in world.fleets()):
             if world.load_factor(fleet) >= 1 - 1e-9:
@@ -29,7 +29,9 @@ def best_value(problem: PlanProblem, candidates: CandidateSet) -> float | None:
     return best * float(world.demand.sum()) if best > 1e-12 else None
 
 
-class _World:
+class World:
+    """Fleets of a problem, what each costs and how much it serves."""
+
     def __init__(self, problem: PlanProblem, candidates: CandidateSet) -> None:
         self.problem, self.offers = problem, problem.offers.offers
         self.placements = candidates.placements
@@ -67,6 +69,7 @@ class _World:
         return [_pack(sizes, offer.num_gpus) for sizes, offer in zip(groups, self.offers, strict=True)]
 
     def money(self, fleet: Fleet) -> float:
+        """Whole units at their prices [$/h]."""
         return sum(n * offer.price_usd_per_hour for n, offer in zip(self.units(fleet), self.offers, strict=True))
 
     def _allowed(self, fleet: Fleet) -> bool:
