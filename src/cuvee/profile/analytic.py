@@ -29,7 +29,7 @@ from cuvee.profile.memory import kv_capacities
 from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.replica_arrays import ReplicaArrays
 from cuvee.profile.stages import StageArrays, stage_arrays
-from cuvee.profile.step_time import step_time_s, transfer_time_s
+from cuvee.profile.step_time import step_terms, transfer_time_s
 from cuvee.profile.table import Provenance, ThroughputTable
 from cuvee.workload.records import WorkloadType
 
@@ -158,11 +158,16 @@ def alike(configs: Sequence[ReplicaConfig]) -> Iterator[tuple[NDArray[np.int64],
 
 def _steady_state(model: ModelSpec, stages: StageArrays, batch: Batch, engine: EngineSettings) -> dict[str, Array]:
     """Rate, latencies and batch once arrivals balance completions, each of shape (num_configs, num_workloads)."""
-    mixed = step_time_s(model, stages, batch, batch.chunk, engine)
+    terms = step_terms(model, stages, batch.input_tokens, batch.output_tokens, engine)
+    mixed = terms.time_s(batch.sequences, batch.chunk)
+    decode = terms.time_s(batch.sequences, np.zeros_like(batch.chunk))
     transfer = transfer_time_s(model, stages, batch)
     in_flight, sequences = batch.in_flight[:, 0], batch.sequences[:, 0]
     host_s = engine.step_overhead_s + engine.sequence_overhead_s * sequences
-    cycle = _stage_cycle_s(model, stages, batch, mixed, transfer, engine) + host_s
+    # Micro-batches cannot overtake: one that carries prefill holds up all others, on every stage it passes.
+    held_up = 1 - (1 - batch.mixed_share) ** batch.in_flight
+    stage_s = decode + held_up * (mixed - decode) + transfer
+    cycle = pipeline_cycle_s(stages.num_stages, stage_s, batch.in_flight, engine) + host_s
 
     rate = np.minimum(sequences / (batch.output_tokens * cycle), engine.max_req_per_s)
     chunks = np.ceil(batch.input_tokens / batch.chunk[:, 0])
@@ -171,20 +176,14 @@ def _steady_state(model: ModelSpec, stages: StageArrays, batch: Batch, engine: E
     return {name: np.where(batch.fits[:, 0], value, 0.0) for name, value in values.items()}
 
 
-def _stage_cycle_s(
-    model: ModelSpec, stages: StageArrays, batch: Batch, mixed: Array, transfer: Array, engine: EngineSettings
-) -> NDArray[np.float64]:
-    """Time from one micro-batch leaving the pipeline to the next, without the host [s]."""
-    decode = step_time_s(model, stages, batch, np.zeros_like(batch.chunk), engine)
-    # Micro-batches cannot overtake: one that carries prefill holds up all others, on every stage it passes.
-    held_up = 1 - (1 - batch.mixed_share) ** batch.in_flight
-    stage_s = decode + held_up * (mixed - decode) + transfer
-    return pipeline_cycle_s(stages, stage_s, batch, engine)
+def pipeline_cycle_s(num_stages: Array, stage_s: Array, in_flight: Array, engine: EngineSettings) -> Array:
+    """Time between micro-batches that take `stage_s` on each stage [s], bubbles included, the host's time not.
 
-
-def pipeline_cycle_s(stages: StageArrays, stage_s: Array, batch: Batch, engine: EngineSettings) -> Array:
-    """Time between micro-batches that take `stage_s` on each stage [s], bubbles included, the host's time not."""
+    Parameters
+        num_stages    Shape (num_configs, 1) [-].
+        in_flight     Micro-batches under way [-], shape (num_configs, 1, num_workloads).
+    """
     # With fewer micro-batches than stages, a round takes one trip through all stages.
-    cycle: Array = np.maximum(stage_s.max(axis=1), stage_s.sum(axis=1) / batch.in_flight[:, 0])
-    cycle *= 1 + engine.bubble_per_stage * (stages.num_stages - 1)
+    cycle: Array = np.maximum(stage_s.max(axis=1), stage_s.sum(axis=1) / in_flight[:, 0])
+    cycle *= 1 + engine.bubble_per_stage * (num_stages - 1)
     return cycle

@@ -1,5 +1,7 @@
 """Time of one engine step on each pipeline stage, term by term; see docs/throughput-model.md."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,39 +16,93 @@ ACTIVATION_BYTES = 2.0
 """Activations travel in 16 bit, between tensor-parallel GPUs and between stages [B]."""
 
 
-def step_time_s(model: ModelSpec, stages: StageArrays, batch: Batch, prefill: Array, engine: EngineSettings) -> Array:
-    """Time of a step with `prefill` prefill tokens on each stage [s].
+@dataclass(frozen=True)
+class StepTerms:
+    """What a step costs on each stage, by the tokens it carries; all 0 where there is no such stage.
 
-    Returns         shape (num_configs, max_stages, num_workloads), 0 where there is no such stage.
+    Arrays have shape (num_configs, max_stages, 1), decode_s and prefill_s (num_configs, max_stages, num_workloads).
+
+    Attributes
+        matrix_s           Arithmetic of projections and feed-forwards, per token [s].
+        read_s             Reads of the weights outside routed experts, per step [s].
+        expert_read_s      Reads of all routed experts [s].
+        expert_share       Share of the routed experts that one token uses [-]; None where there are none.
+        token_s            Element-wise traffic and the data of all-reduces, per token [s].
+        start_s            Starts of all-reduces, per step [s].
+        decode_s           Attention, per decode token [s].
+        prefill_s          Attention, per prefill token [s].
+        head_s             Arithmetic of the head, per decode token [s].
+        head_read_s        Reads of the head, per step [s].
     """
-    tokens = batch.sequences + prefill
-    time_s = (
-        _matrices_s(model, stages, tokens, engine)
-        + _decode_attention_s(model, stages, batch, engine)
-        + _prefill_attention_s(model, stages, batch, prefill, engine)
-        + _elements_s(model, stages, tokens, engine)
-        + _head_s(model, stages, batch, engine)
-        + _collectives_s(model, stages, tokens, engine)
+
+    matrix_s: Array
+    read_s: Array
+    expert_read_s: Array
+    expert_share: float | None
+    token_s: Array
+    start_s: Array
+    decode_s: Array
+    prefill_s: Array
+    head_s: Array
+    head_read_s: Array
+
+    def time_s(self, sequences: Array, prefill: Array) -> Array:
+        """Time of a step with `sequences` decode and `prefill` prefill tokens on each stage [s].
+
+        Parameters      of shape (num_configs, 1, num_workloads).
+        Returns         shape (num_configs, max_stages, num_workloads).
+        """
+        tokens = sequences + prefill
+        reads_s = self.read_s
+        if self.expert_share is not None:  # only experts that some token of the step uses are read
+            reads_s = reads_s + self.expert_read_s * (1 - (1 - self.expert_share) ** tokens)
+        time_s: Array = np.maximum(self.matrix_s * tokens, reads_s)
+        time_s += self.token_s * tokens
+        time_s += self.start_s
+        time_s += self.decode_s * sequences
+        time_s += self.prefill_s * prefill
+        time_s += np.maximum(self.head_s * sequences, self.head_read_s)
+        return time_s
+
+
+def step_terms(
+    model: ModelSpec, stages: StageArrays, input_tokens: Array, output_tokens: Array, engine: EngineSettings
+) -> StepTerms:
+    """Terms of a step on `stages` for requests of mean prompts and answers [tokens] of shape (num_workloads,)."""
+    token_s, start_s = _collectives_s(model, stages, engine)
+    here = stages.present.astype(float)
+    return StepTerms(
+        _arithmetic_s(model, stages) * here,
+        stages.fixed_weight_bytes / (stages.bandwidth * engine.memory_efficiency) * here,
+        stages.expert_weight_bytes / (stages.bandwidth * engine.memory_efficiency) * here,
+        model.expert_share_per_token if model.moe is not None else None,
+        (_elements_s(model, stages, engine) + token_s) * here,
+        start_s * here,
+        _decode_attention_s(model, stages, input_tokens, output_tokens, engine) * here,
+        _prefill_attention_s(model, stages, input_tokens, engine) * here,
+        2 * model.embedding_params / (stages.half_flops * engine.compute_efficiency) * stages.last * here,
+        stages.head_bytes / (stages.bandwidth * engine.memory_efficiency) * stages.last * here,
     )
-    return np.where(stages.present, time_s, 0.0)
 
 
-def _matrices_s(model: ModelSpec, stages: StageArrays, tokens: Array, engine: EngineSettings) -> Array:
-    """Projections and feed-forwards [s]: the larger of arithmetic and weight reads."""
+def step_time_s(model: ModelSpec, stages: StageArrays, batch: Batch, prefill: Array, engine: EngineSettings) -> Array:
+    """Time of a step with `prefill` prefill tokens on each stage [s]; see `StepTerms.time_s`."""
+    return step_terms(model, stages, batch.input_tokens, batch.output_tokens, engine).time_s(batch.sequences, prefill)
+
+
+def _arithmetic_s(model: ModelSpec, stages: StageArrays) -> Array:
+    """Projections and feed-forwards of one token [s]."""
     active = (model.layer_params - model.expert_params * (1 - model.expert_share_per_token)) / model.num_layers
-    touched = 1 - (1 - model.expert_share_per_token) ** tokens  # share of experts that some token of the step uses
-    weight_bytes = stages.fixed_weight_bytes + stages.expert_weight_bytes * touched
-    arithmetic_s = 2 * active * stages.layers * tokens / stages.matrix_flops
-    reads_s = weight_bytes / (stages.bandwidth * engine.memory_efficiency)
-    time_s: Array = np.maximum(arithmetic_s, reads_s)
-    return time_s
+    return 2 * active * stages.layers / stages.matrix_flops
 
 
-def _decode_attention_s(model: ModelSpec, stages: StageArrays, batch: Batch, engine: EngineSettings) -> Array:
-    """Attention of decode tokens [s]: the larger of cache reads and arithmetic, which only latent attention meets."""
-    context = batch.input_tokens + batch.output_tokens / 2
+def _decode_attention_s(
+    model: ModelSpec, stages: StageArrays, input_tokens: Array, output_tokens: Array, engine: EngineSettings
+) -> Array:
+    """Attention of one decode token [s]: the larger of cache reads and arithmetic; only latent attention meets that."""
+    context = input_tokens + output_tokens / 2
     attended = context * np.array([model.attended_share(length) for length in context])
-    pairs = stages.layers * batch.sequences * attended
+    pairs = stages.layers * attended
     reads_s = pairs * stages.entry_bytes / (stages.cache_bandwidth * engine.cache_efficiency)
     arithmetic_s = 2 * decode_attention_width(model) * pairs / (stages.half_flops * engine.attention_efficiency)
     time_s: Array = np.maximum(reads_s, arithmetic_s)
@@ -63,12 +119,10 @@ def decode_attention_width(model: ModelSpec) -> float:
     return float(model.num_heads * (2 * model.mla.kv_lora_rank + model.mla.qk_rope_head_dim))
 
 
-def _prefill_attention_s(
-    model: ModelSpec, stages: StageArrays, batch: Batch, prefill: Array, engine: EngineSettings
-) -> Array:
-    """Attention of prefill tokens [s]: each sees half of its prompt on average, less in a sliding window."""
-    seen = np.array([mean_tokens_seen(model, length) for length in batch.input_tokens])
-    score_flops = 2 * stages.layers * model.attention_width * prefill * seen
+def _prefill_attention_s(model: ModelSpec, stages: StageArrays, input_tokens: Array, engine: EngineSettings) -> Array:
+    """Attention of one prefill token [s]: it sees half of its prompt on average, less in a sliding window."""
+    seen = np.array([mean_tokens_seen(model, length) for length in input_tokens])
+    score_flops = 2 * stages.layers * model.attention_width * seen
     time_s: Array = score_flops / (stages.half_flops * engine.attention_efficiency)
     return time_s
 
@@ -87,24 +141,18 @@ def mean_tokens_seen(model: ModelSpec, prompt_tokens: float) -> float:
     return (kinds.full_layers * full + kinds.sliding_layers * sliding) / (kinds.full_layers + kinds.sliding_layers)
 
 
-def _elements_s(model: ModelSpec, stages: StageArrays, tokens: Array, engine: EngineSettings) -> Array:
-    """Traffic of norms, activations and cache writes [s]."""
-    moved_bytes = stages.layers * model.hidden_size * engine.element_bytes * tokens
+def _elements_s(model: ModelSpec, stages: StageArrays, engine: EngineSettings) -> Array:
+    """Traffic of norms, activations and cache writes of one token [s]."""
+    moved_bytes = stages.layers * model.hidden_size * engine.element_bytes
     return moved_bytes / (stages.bandwidth * engine.memory_efficiency)
 
 
-def _head_s(model: ModelSpec, stages: StageArrays, batch: Batch, engine: EngineSettings) -> Array:
-    """Head on the last stage [s], for decode tokens only."""
-    arithmetic_s = 2 * model.embedding_params * batch.sequences / (stages.half_flops * engine.compute_efficiency)
-    reads_s = stages.head_bytes / (stages.bandwidth * engine.memory_efficiency)
-    return np.maximum(arithmetic_s, reads_s) * np.where(stages.last, 1.0, 0.0)
-
-
-def _collectives_s(model: ModelSpec, stages: StageArrays, tokens: Array, engine: EngineSettings) -> Array:
-    """Two ring all-reduces per layer [s]; none on one GPU."""
-    activation_bytes = tokens * model.hidden_size * ACTIVATION_BYTES
-    ring_s = 2 * (stages.size - 1) / stages.size * activation_bytes / stages.link
-    return np.where(stages.size > 1, 2 * stages.layers * (engine.collective_latency_s + ring_s), 0.0)
+def _collectives_s(model: ModelSpec, stages: StageArrays, engine: EngineSettings) -> tuple[Array, Array]:
+    """Two ring all-reduces per layer: their time per token and to start [s]; none on one GPU."""
+    ring_s = 2 * (stages.size - 1) / stages.size * model.hidden_size * ACTIVATION_BYTES / stages.link
+    several = stages.size > 1
+    per_token = np.where(several, 2 * stages.layers * ring_s, 0.0)
+    return per_token, np.where(several, 2 * stages.layers * engine.collective_latency_s, 0.0)
 
 
 def transfer_time_s(model: ModelSpec, stages: StageArrays, batch: Batch) -> Array:
