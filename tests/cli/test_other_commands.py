@@ -132,3 +132,19 @@ def test_what_if_of_what_is_not_there(cuvee, small):
     assert result.err.startswith("error: unknown GPU type on offer 'L4'\n  expected: one of A40, H100-SXM\n")
     assert cuvee("explain", "scenario.yaml", "--what-if", "stock.*=0").code == 1
     assert cuvee("explain", "scenario.yaml", "--budget", "0.1", "--what-if", "budget=3").code == 0
+
+
+def test_alternatives_are_one_command(cuvee, small):
+    """Each with its loss and gap, as a table and as data; an unknown kind of difference is refused."""
+    result = cuvee("explain", "scenario.yaml", "--alternatives", "2")
+    record = json.loads(cuvee("explain", "scenario.yaml", "--alternatives", "2", "--json").out)["alternatives"]
+    assert (result.code, result.err) == (0, "")
+    assert "against the plan" in result.out
+    assert max(map(len, result.out.splitlines())) <= 100
+    assert record["differ_by"] == "gpus"
+    losses = [each["difference"]["loss"] for each in record["plans"]]
+    assert losses == sorted(losses)
+    assert len(losses) == 2
+    assert all(each["plan"]["gap"] <= 1e-4 for each in record["plans"])
+    refused = cuvee("explain", "scenario.yaml", "--alternatives", "2", "--differ-by", "price")
+    assert (refused.code, "one of gpus, types, offers" in refused.err) == (2, True)

@@ -4,7 +4,7 @@ Nothing here comes from `cuvee.plan.formulation` or `cuvee.plan.dominance`: limi
 machines are packed group by group, and the linear program is the makespan form for fixed copies.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -17,9 +17,15 @@ from cuvee.plan.problem import Objective, PlanProblem
 Fleet = tuple[int, ...]
 
 
-def best_value(problem: PlanProblem, candidates: CandidateSet) -> float | None:
-    """Optimum over all fleets of `candidates` [req/s or $/h]; None where no fleet serves the demand."""
-    world = World(problem, candidates)
+def best_value(
+    problem: PlanProblem, candidates: CandidateSet, *, permits: Callable[[list[int]], bool] = lambda _: True
+) -> float | None:
+    """Optimum over all fleets of `candidates` [req/s or $/h]; None where no fleet serves the demand.
+
+    Parameters
+        permits    Whether units of each offer may be rented together; what is permitted stays so with fewer units.
+    """
+    world = World(problem, candidates, permits)
     if problem.objective is Objective.COST:
         for money, fleet in sorted((world.money(fleet), fleet) for fleet in world.fleets()):
             if world.load_factor(fleet) >= 1 - 1e-9:
@@ -32,7 +38,13 @@ def best_value(problem: PlanProblem, candidates: CandidateSet) -> float | None:
 class World:
     """Fleets of a problem, what each costs and how much it serves."""
 
-    def __init__(self, problem: PlanProblem, candidates: CandidateSet) -> None:
+    def __init__(
+        self,
+        problem: PlanProblem,
+        candidates: CandidateSet,
+        permits: Callable[[list[int]], bool] = lambda _: True,
+    ) -> None:
+        self.permits = permits
         self.problem, self.offers = problem, problem.offers.offers
         self.placements = candidates.placements
         self.demand = np.array([rate for rates in problem.rates_req_per_s for rate in rates])
@@ -74,6 +86,8 @@ class World:
 
     def _allowed(self, fleet: Fleet) -> bool:
         limits, units = self.problem.limits, self.units(fleet)
+        if not self.permits(units):
+            return False
         if any(count > (offer.stock or 0) for count, offer in zip(units, self.offers, strict=True)):
             return False
         budget = limits.budget_usd_per_hour

@@ -5,12 +5,19 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
+from cuvee.plan.alternatives import Alternative, DifferBy
 from cuvee.plan.changes import Effect
 from cuvee.plan.differences import CountChange, Difference, difference
 from cuvee.plan.problem import Objective
 from cuvee.plan.program import Termination
 from cuvee.plan.what_if import WhatIf
-from cuvee.report.questions_console import print_what_if, verdict, what_if_record
+from cuvee.report.questions_console import (
+    alternatives_record,
+    print_alternatives,
+    print_what_if,
+    verdict,
+    what_if_record,
+)
 from tests.report.plans import MARKUP, console_of, make_plan, text_of
 
 PLAN = make_plan()
@@ -35,6 +42,30 @@ def test_what_if_fits_and_prints_names_as_they_are(encoding, width, objective):
     assert "none" in text
     assert "and 11 more" in text
     assert "gaps 0.0e+00 and 1.0e-05" in text
+
+
+@pytest.mark.parametrize(("encoding", "width"), [("utf-8", 100), ("utf-8", 60), ("ascii", 100), ("ascii", 60)])
+@pytest.mark.parametrize("objective", list(Objective))
+def test_alternatives_fit_and_say_what_they_lose(encoding, width, objective):
+    """A row for the plan and one for each alternative; what has no proven gap says so."""
+    plan = make_plan(objective=objective)
+    after = replace(AFTER, objective_name=objective, gap=None)
+    found = [Alternative(after, difference(plan, after))]
+    console = console_of(encoding, width)
+    print_alternatives(plan, found, DifferBy.GPUS, console)
+    text = text_of(console)
+    assert max(map(cell_len, text.splitlines())) <= width
+    assert "…" not in text
+    assert ("+12.00%" if objective is Objective.THROUGHPUT else "-41.67%") in text
+    assert "none" in text or width < 100
+    assert alternatives_record(found, DifferBy.GPUS)["plans"][0]["difference"]["loss"] != 0
+
+
+def test_no_alternative_is_an_answer():
+    """Where every plan rents at least as much."""
+    console = console_of()
+    print_alternatives(PLAN, [], DifferBy.TYPES, console)
+    assert "none: every plan that serves the demand rents at least what this one does" in text_of(console)
 
 
 def test_what_if_nothing_is_left():

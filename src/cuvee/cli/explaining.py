@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from cuvee.cli import options
 from cuvee.cli.planning import NO_PLAN, prepare, show, solve
 from cuvee.cli.terminal import Progress, print_json, stdout, working
+from cuvee.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +22,23 @@ WhatIfOption = Annotated[
     list[str] | None,
     typer.Option("--what-if", metavar="CHANGE", help='Plan again after a change, e.g. "stock.A40*2"; repeatable.'),
 ]
+AlternativesOption = Annotated[
+    int | None,
+    typer.Option("--alternatives", metavar="N", min=1, max=20, help="The N best different plans, and what they cost."),
+]
+DifferByOption = Annotated[
+    str,
+    typer.Option(help="With --alternatives: gpus (fewer of a type), types (none of a type), offers (fewer units)."),
+]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What is asked about a plan; nothing of these: the overview."""
+
+    what_if: list[str] | None = None
+    alternatives: int | None = None
+    differ_by: str = "gpus"
 
 
 @dataclass(frozen=True)
@@ -35,20 +54,24 @@ class Answer:
 def explain(
     question: options.Question,
     *,
+    alternatives: AlternativesOption = None,
+    differ_by: DifferByOption = "gpus",
     what_if: WhatIfOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Say which limits bind, what a little more of each brings, and why one GPU type alone loses.
 
-    A question of its own, such as --what-if, is answered instead. Changes are made together, in their order: budget+5,
-    rate*1.5, stock.A40*2, price.H100-SXM@SELLER=1.99, max_gpus.A40=4; "*" in a name stands for any characters.
+    --alternatives and --what-if are questions of their own, answered instead. Changes of --what-if are made together,
+    in their order: budget+5, rate*1.5, stock.A40*2, price.H100-SXM@SELLER=1.99, max_gpus.A40=4; "*" in a name stands
+    for any characters.
     """
     asked = question.read()
+    questions = Questions(what_if, alternatives, differ_by)
     with working("reading") as progress:
         prepared = prepare(*asked, progress)
-        _refuse_bad_questions(prepared, what_if)
+        _refuse_bad_questions(prepared, questions)
         result = solve(prepared, progress)
-        answers = _answers(prepared, result, what_if, progress)
+        answers = _answers(prepared, result, questions, progress)
         progress("printing")
     if not answers:
         show(result, [], as_json=as_json)
@@ -63,20 +86,24 @@ def explain(
         raise typer.Exit(NO_PLAN)
 
 
-def _refuse_bad_questions(prepared: "PreparedProblem", what_if: list[str] | None) -> None:
+def _refuse_bad_questions(prepared: "PreparedProblem", questions: Questions) -> None:
     """Before minutes are spent on the plan that the questions are about."""
+    from cuvee.plan.alternatives import DifferBy
     from cuvee.plan.changes import apply_changes, parse_change
 
-    apply_changes(prepared.problem, [parse_change(text) for text in what_if or ()])
+    apply_changes(prepared.problem, [parse_change(text) for text in questions.what_if or ()])
+    if questions.differ_by not in list(DifferBy):
+        expected = f"one of {', '.join(DifferBy)}"
+        raise InputError(f"--differ-by {questions.differ_by!r}", expected=expected, remedy="choose one of them")
 
 
-def _answers(
-    prepared: "PreparedProblem", result: "Plan", what_if: list[str] | None, progress: Progress
-) -> list[Answer]:
+def _answers(prepared: "PreparedProblem", result: "Plan", questions: Questions, progress: Progress) -> list[Answer]:
     answers = []
-    if what_if:
-        answers.append(_what_if(prepared, result, what_if, progress))
-    if not answers and result.has_plan:
+    if questions.alternatives and result.has_plan:
+        answers.append(_alternatives(prepared, result, questions, progress))
+    if questions.what_if:
+        answers.append(_what_if(prepared, result, questions.what_if, progress))
+    if not (questions.alternatives or questions.what_if) and result.has_plan:
         answers.append(_overview(prepared, result, progress))
     return answers
 
@@ -87,6 +114,19 @@ def _overview(prepared: "PreparedProblem", result: "Plan", progress: Progress) -
 
     explanation = explain_plan(prepared, result, progress=progress)
     return Answer(explanation_record(explanation), lambda console: print_explanation(result, explanation, console))
+
+
+def _alternatives(prepared: "PreparedProblem", result: "Plan", questions: Questions, progress: Progress) -> Answer:
+    from cuvee.plan.alternatives import DifferBy, find_alternatives
+    from cuvee.report.questions_console import alternatives_record, print_alternatives
+
+    differ_by = DifferBy(questions.differ_by)
+    every = find_alternatives(prepared, result, differ_by=differ_by, progress=progress)
+    found = list(islice(every, questions.alternatives))
+    return Answer(
+        {"alternatives": alternatives_record(found, differ_by)},
+        lambda console: print_alternatives(result, found, differ_by, console),
+    )
 
 
 def _what_if(prepared: "PreparedProblem", result: "Plan", changes: list[str], progress: Progress) -> Answer:

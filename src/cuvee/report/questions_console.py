@@ -1,13 +1,15 @@
-"""The printed answers of `explain` to single questions: what if."""
+"""The printed answers of `explain` to single questions: alternatives, what if."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from cuvee.plan.alternatives import Alternative, DifferBy
 from cuvee.plan.changes import Effect
-from cuvee.plan.differences import Difference
+from cuvee.plan.differences import CountChange, Difference, rented_gpus_by_type
 from cuvee.plan.problem import Objective
 from cuvee.plan.result import Plan
 from cuvee.plan.what_if import WhatIf
@@ -17,6 +19,55 @@ MOST_EFFECTS = 10
 """Numbers replaced by changes that are listed; a price of the whole market may replace hundreds."""
 
 DIGITS = {"$/h": ".2f", "req/s": ".4g", "units": ".0f", "GPUs": ".0f"}
+
+
+MEANING = {
+    DifferBy.GPUS: "different: fewer GPUs of some type than the plan and than each alternative above",
+    DifferBy.TYPES: "different: without some GPU type of the plan and of each alternative above",
+    DifferBy.OFFERS: "different: fewer units of some offer than the plan and than each alternative above",
+}
+
+
+def print_alternatives(plan: Plan, found: Sequence[Alternative], differ_by: DifferBy, console: Console) -> None:
+    """Print the plan and its alternatives, best first: fleet, objective, money, what each loses, and its proof."""
+    throughput = plan.objective_name is Objective.THROUGHPUT
+    table = new_table(console, title="Alternatives")
+    for header in ("", "GPUs", "against the plan"):
+        table.add_column(header)
+    for header in ("req/s", "$/h", "serves" if throughput else "costs", "$/request", "gap"):
+        table.add_column(header, justify="right")
+    rows: list[tuple[str, Plan, Difference | None]] = [("plan", plan, None)]
+    rows += [(str(number), each.plan, each.difference) for number, each in enumerate(found, start=1)]
+    for label, each, change in rows:
+        table.add_row(
+            label,
+            ", ".join(f"{count}x {gpu}" for gpu, count in rented_gpus_by_type(each).items()),
+            "" if change is None else _moves(change),
+            f"{each.rate_req_per_s:.3f}",
+            f"{each.cost_usd_per_hour:.2f}",
+            "" if change is None else f"{change.loss_share * (-1 if throughput else 1):+.2%}",
+            "" if change is None else f"{change.usd_per_request_share:+.2%}",
+            "none" if each.gap is None else f"{each.gap:.0e}",
+        )
+    console.print(fitted(table, console, fold=("GPUs", "against the plan"), drop=("gap",)))
+    if not found:
+        console.print(indented("none: every plan that serves the demand rents at least what this one does"))
+    lines = [MEANING[differ_by], "gap: no other plan that is different in this sense is better by more"]
+    console.print(indented("\n".join(lines), style="dim"))
+
+
+def _moves(change: Difference) -> str:
+    """What an alternative rents more and less of, by offer where the GPUs stay."""
+    moves: tuple[CountChange, ...] = change.gpus or change.offers
+    return ", ".join(f"{move.after - move.before:+d} {move.name}" for move in moves)
+
+
+def alternatives_record(found: Sequence[Alternative], differ_by: DifferBy) -> dict[str, Any]:
+    """The same as plain data."""
+    return {
+        "differ_by": differ_by.value,
+        "plans": [{"plan": plan_record(each.plan), "difference": asdict(each.difference)} for each in found],
+    }
 
 
 def print_what_if(plan: Plan, answer: WhatIf, console: Console) -> None:
