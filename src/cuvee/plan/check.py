@@ -5,23 +5,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf, isclose
 
-import numpy as np
-
 from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.gpus import load_gpu_types
 from cuvee.catalog.offer import Offer
-from cuvee.errors import DoesNotFitError, InputError
+from cuvee.errors import DoesNotFitError
+from cuvee.plan.check_rates import TOLERANCE, check_rates, same
 from cuvee.plan.placement import host_gpus, spans_machines, usable_gpus
 from cuvee.plan.problem import ModelDemand, Objective
 from cuvee.plan.program import Termination
-from cuvee.plan.result import Cell, Group, Plan, RentedGpus, makespan_s
-from cuvee.profile.analytic import AnalyticProvider
+from cuvee.plan.result import Group, Plan, RentedGpus, makespan_s
 from cuvee.profile.memory import require_fit
-from cuvee.profile.pessimism import lowered
-from cuvee.profile.table import Provenance, ThroughputProvider
-
-TOLERANCE = 1e-6
-"""Relative slack of every comparison [-]: the solver's own feasibility tolerance."""
 
 TIE_BREAK_GAP = 5e-5
 """What the price on money that breaks ties may leave unproven [-]."""
@@ -55,11 +48,12 @@ def check(plan: Plan, *, gpus: Mapping[str, GpuType] | None = None) -> CheckRepo
     """Recompute budget, stock, caps, shape, memory, rates, assignment, load and proof of `plan`.
 
     Parameters
-        gpus    GPU types by name; the catalogue where None.
-    Notes       What needs no other source is recomputed. Measured and calibrated rates stand on tables that the plan
-                names but does not hold, so for them only the naming is checked; the bound stands on the solver's word.
+        gpus    GPU types by name; the catalogue and those that the plan holds where None.
+    Notes       Rates are recomputed from the analytic model and the lines of throughput tables that the plan holds. Of
+                a provider of one's own it holds none, so for its rates only the naming is checked; the bound stands on
+                the solver's word.
     """
-    catalogue = load_gpu_types() if gpus is None else gpus
+    catalogue = {**load_gpu_types(), **{gpu.name: gpu for gpu in plan.inputs.gpus}} if gpus is None else gpus
     unknown = tuple(f"names: {line}" for line in _check_names(plan, catalogue))
     if unknown:  # nothing else can be recomputed
         return CheckReport((), unknown)
@@ -69,7 +63,7 @@ def check(plan: Plan, *, gpus: Mapping[str, GpuType] | None = None) -> CheckRepo
         "caps": lambda: _check_caps(plan),
         "replicas": lambda: _check_replicas(plan),
         "memory": lambda: _check_memory(plan, catalogue),
-        "rates": lambda: _check_rates(plan, catalogue),
+        "rates": lambda: check_rates(plan, catalogue),
         "assignment": lambda: _check_assignment(plan),
         "load": lambda: _check_load(plan),
         "proof": lambda: _check_proof(plan),
@@ -81,10 +75,6 @@ def check(plan: Plan, *, gpus: Mapping[str, GpuType] | None = None) -> CheckRepo
         if not found:
             passed.append(name)
     return CheckReport(("names", *passed), tuple(violations))
-
-
-def _same(first: float, second: float) -> bool:
-    return isclose(first, second, rel_tol=TOLERANCE, abs_tol=1e-9)
 
 
 def _offers(plan: Plan) -> tuple[Offer, ...]:
@@ -130,18 +120,18 @@ def _check_money(plan: Plan) -> Iterator[str]:
         idle_cost = idle * offer.price_usd_per_gpu_hour
         stated = (machine.cost_usd_per_hour, machine.idle_cost_usd_per_hour)
         if machine.idle_gpus != idle or not all(
-            _same(*pair) for pair in zip(stated, (machine.units * offer.price_usd_per_hour, idle_cost), strict=True)
+            same(*pair) for pair in zip(stated, (machine.units * offer.price_usd_per_hour, idle_cost), strict=True)
         ):
             yield f"{machine.units} machines of {offer.label} leave {idle} GPUs idle at {idle_cost:.4f} $/h"
         total += idle_cost
     for group in plan.groups:
         price = sum(part.num_gpus * offers[part.offer].price_usd_per_gpu_hour for part in group.rented)
-        if not _same(price, group.price_usd_per_hour):
+        if not same(price, group.price_usd_per_hour):
             yield f"{group.id} costs {price:.4f} $/h a replica, not {group.price_usd_per_hour:.4f}"
-        if not _same(price * group.copies, group.cost_usd_per_hour):
+        if not same(price * group.copies, group.cost_usd_per_hour):
             yield f"{group.id} costs {price * group.copies:.4f} $/h, not {group.cost_usd_per_hour:.4f}"
         total += price * group.copies
-    if not _same(total, plan.cost_usd_per_hour):
+    if not same(total, plan.cost_usd_per_hour):
         yield f"the fleet costs {total:.4f} $/h, not {plan.cost_usd_per_hour:.4f}"
     budget = plan.inputs.problem.limits.budget_usd_per_hour
     if budget is not None and total > budget * (1 + TOLERANCE):
@@ -242,52 +232,6 @@ def _check_memory(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
             yield f"{group.id} gets {longest:.0f} tokens per request, above {models[group.model].max_context}"
 
 
-def _check_rates(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
-    """Estimated cells are what the analytic model says; of any other kind, a source is named."""
-    models = {name: entry.model for name, entry in _entries(plan).items()}
-    analytic = AnalyticProvider(models, gpus, plan.inputs.engine, plan.inputs.network_gb_per_s)
-    provider = lowered(analytic, plan.inputs.problem.caution.pessimism, plan.inputs.engine)
-    kinds = {cell.provenance for group in plan.groups for cell in group.cells}
-    for kind in sorted(kinds):
-        if not any(source.startswith(f"{kind}: ") for source in plan.inputs.throughput_sources):
-            yield f"{kind} rates, and no source of the inputs says {kind!r}"
-    for group in plan.groups:
-        for cell in group.cells:
-            if not 0 < cell.rate_req_per_s < inf:
-                yield f"{group.id} {cell.workload}: a rate of {cell.rate_req_per_s} req/s"
-        repeated = [name for name, count in Counter(cell.workload for cell in group.cells).items() if count > 1]
-        yield from (f"{group.id} has several rates for {name}" for name in repeated)
-        estimated = [cell for cell in group.cells if cell.provenance is Provenance.ESTIMATED]
-        if estimated:
-            yield from _check_estimates(group, estimated, _entries(plan)[group.model], provider)
-
-
-def _check_estimates(
-    group: Group, cells: list[Cell], entry: ModelDemand, provider: ThroughputProvider
-) -> Iterator[str]:
-    """Cells of one group against the analytic model, which is deterministic."""
-    try:
-        table = provider.table([group.config], entry.demand.types)
-    except InputError as error:  # a shape that is not the model's, or a GPU that computes nothing in 16 bit
-        yield f"{group.id}: {error.arrived}"
-        return
-    columns = {kind.name: column for column, kind in enumerate(entry.demand.types)}
-    for cell in cells:
-        column = columns.get(cell.workload)
-        if column is None:
-            yield f"{group.id} has a rate for {cell.workload}, which is not asked for"
-            continue
-        for label, stated in (
-            ("rate_req_per_s", cell.rate_req_per_s),
-            ("ttft_s", cell.ttft_s),
-            ("tpot_s", cell.tpot_s),
-            ("relative_error", np.inf if cell.relative_error is None else cell.relative_error),
-        ):
-            estimate = float(getattr(table, label)[0, column])
-            if not _same(estimate, stated):
-                yield f"{group.id} {cell.workload}: {label} {stated:.6g}, the analytic model gives {estimate:.6g}"
-
-
 def _check_assignment(plan: Plan) -> Iterator[str]:
     model_of = {group.id: group.model for group in plan.groups}
     for row in plan.assignment:
@@ -310,7 +254,7 @@ def _check_assignment(plan: Plan) -> Iterator[str]:
         return
     for row, (model, name, figures) in zip(plan.assignment, asked, strict=True):
         stated = (row.input_tokens, row.output_tokens, row.demand_req_per_s)
-        if not all(_same(*pair) for pair in zip(stated, figures, strict=True)):
+        if not all(same(*pair) for pair in zip(stated, figures, strict=True)):
             yield f"{model} {name}: {stated} prompt and answer tokens and req/s, asked for are {figures}"
 
 
@@ -328,9 +272,9 @@ def _check_load(plan: Plan) -> Iterator[str]:
             elif share > 0:
                 served += share * plan.load_factor * row.demand_req_per_s
                 busy += share * plan.load_factor * row.demand_req_per_s / rate_of[row.workload]
-        if not _same(served, group.rate_req_per_s):
+        if not same(served, group.rate_req_per_s):
             yield f"{group.id} serves {served:.6g} req/s, not {group.rate_req_per_s:.6g}"
-        if not _same(busy, group.utilization * group.copies):
+        if not same(busy, group.utilization * group.copies):
             yield f"{group.id} is busy {busy / (group.copies or 1):.6f} of the time, not {group.utilization:.6f}"
         if busy > group.copies * (1 + TOLERANCE):
             yield f"{group.id} would be busy {busy:.4f} of {group.copies} replicas"
@@ -342,16 +286,16 @@ def _check_proof(plan: Plan) -> Iterator[str]:
     if not plan.has_plan:
         return
     asked = plan.inputs.problem
-    if plan.objective_name is not asked.objective or not _same(plan.num_requests, asked.num_requests):
+    if plan.objective_name is not asked.objective or not same(plan.num_requests, asked.num_requests):
         yield f"{plan.objective_name} for {plan.num_requests:g} requests, which is not what was asked"
     if not (0 < plan.rate_req_per_s < inf and 0 < plan.objective < inf):
         yield f"objective {plan.objective:.6g} at {plan.rate_req_per_s:.6g} req/s: both must be above 0"
         return
     makespan = makespan_s(asked, plan.load_factor)
-    if plan.makespan_s is None or not _same(plan.makespan_s, makespan):
+    if plan.makespan_s is None or not same(plan.makespan_s, makespan):
         yield f"makespan {plan.makespan_s} s at {plan.rate_req_per_s:.6g} req/s, where it is {makespan:.6g} s"
     value = plan.rate_req_per_s if plan.objective_name is Objective.THROUGHPUT else plan.cost_usd_per_hour
-    if not _same(value, plan.objective):
+    if not same(value, plan.objective):
         yield f"objective {plan.objective:.6g} where the plan gives {value:.6g}"
     if plan.bound is None:
         if plan.termination is Termination.OPTIMAL or plan.gap is not None:

@@ -69,8 +69,15 @@ def prepare(
         _require_fit(problem, generate_candidates(problem, provider, gpus), gpus, engine)
     candidates = prune_dominated(fitting)
     sources = tuple(dict.fromkeys(source for table in candidates.tables for source in table.sources))
-    inputs = PlanInputs(problem, engine, network_gb_per_s, sources, scenario)
+    inputs = PlanInputs(problem, engine, network_gb_per_s, sources, scenario, gpus=_own_gpus(problem, gpus))
     return PreparedProblem(problem, candidates, fitting, inputs, provider, gpus)
+
+
+def _own_gpus(problem: PlanProblem, gpus: Mapping[str, GpuType]) -> tuple[GpuType, ...]:
+    """GPU types on offer that are not those of the catalogue."""
+    offered = dict.fromkeys(offer.gpu for offer in problem.offers.offers)
+    catalogue = load_gpu_types()
+    return tuple(gpus[name] for name in offered if name in gpus and gpus[name] != catalogue.get(name))
 
 
 def prepare_again(prepared: PreparedProblem, problem: PlanProblem, *, must_fit: bool = True) -> PreparedProblem:

@@ -1,5 +1,8 @@
 """Reading: the plan that whole copies and a settled assignment stand for."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,10 +17,12 @@ from cuvee.plan.result import (
     Cell,
     Group,
     Plan,
+    PlanInputs,
     RentedGpus,
     RentedMachines,
     makespan_s,
 )
+from cuvee.profile.providers import measured_table
 from cuvee.profile.table import Provenance
 
 SHARE_FLOOR = 1e-9
@@ -67,8 +72,17 @@ def read_plan(
         num_candidates_generated=prepared.candidates.num_generated,
         num_candidates=len(prepared.candidates),
         solve_seconds=answer.seconds,
-        inputs=prepared.inputs,
+        inputs=_inputs_of(prepared, groups),
     )
+
+
+def _inputs_of(prepared: PreparedProblem, groups: Sequence[Group]) -> PlanInputs:
+    """The inputs, with the lines of throughput tables that `groups` stand on."""
+    table = measured_table(prepared.provider)
+    if table is None:
+        return prepared.inputs
+    rates = table.rates_of(dict.fromkeys(group.config for group in groups))
+    return replace(prepared.inputs, measured_rates=rates, length_tolerance=table.length_tolerance)
 
 
 def _bound(answer: Answer, layout: Layout, objective: float, problem: PlanProblem) -> float | None:

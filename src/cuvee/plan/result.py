@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 
 from cuvee._version import __version__
+from cuvee.catalog.gpu import GpuType
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Termination
 from cuvee.profile.engine import EngineSettings
+from cuvee.profile.measured import LENGTH_TOLERANCE, MeasuredRate
 from cuvee.profile.replica import ReplicaConfig, Stage
 from cuvee.profile.table import Provenance
 from cuvee.units import SECONDS_PER_HOUR, TOKENS_PER_PRICE_UNIT
@@ -134,13 +136,22 @@ class RunnerUp:
 
 @dataclass(frozen=True)
 class PlanInputs:
-    """Everything the plan was made from; `check` needs nothing else but the GPU catalogue."""
+    """Everything the plan was made from; `check` needs nothing else but the GPU catalogue.
+
+    Attributes
+        measured_rates      Lines of throughput tables that speak of the plan's replicas.
+        length_tolerance    Widest gap to their mean lengths at which a workload is the same one [-].
+        gpus                GPU types on offer that are not those of the catalogue.
+    """
 
     problem: PlanProblem
     engine: EngineSettings
     network_gb_per_s: float
     throughput_sources: tuple[str, ...] = ()
     scenario: str = ""
+    measured_rates: tuple[MeasuredRate, ...] = ()
+    length_tolerance: float = LENGTH_TOLERANCE
+    gpus: tuple[GpuType, ...] = ()
 
 
 def makespan_s(problem: PlanProblem, load_factor: float) -> float:

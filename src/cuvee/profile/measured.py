@@ -1,7 +1,7 @@
 """The measured provider: rates read from a table, for the cells that the table has."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -18,6 +18,9 @@ from cuvee.workload.records import WorkloadType
 NEAR_TIE = 0.01
 """Lengths as near as the nearest within this [-] count as equally near, and the best rate among them is taken:
 repeated runs draw slightly different lengths, and those at low concurrency did not fill the replica."""
+
+LENGTH_TOLERANCE = 0.05
+"""Widest gap to the measured lengths at which a workload is the same one, where none is stated [-]."""
 
 StageKey = tuple[str, int]
 CellKey = tuple[str, tuple[StageKey, ...], str]
@@ -82,7 +85,7 @@ class TableProvider:
     """
 
     rates: tuple[MeasuredRate, ...]
-    length_tolerance: float = 0.05
+    length_tolerance: float = LENGTH_TOLERANCE
     name: str = ""
     notes: tuple[str, ...] = ()
     _by_cell: dict[CellKey, list[MeasuredRate]] = field(init=False, repr=False, compare=False)
@@ -109,6 +112,12 @@ class TableProvider:
                     _fill(table, (row, column), found)
                     sources[f"{found.provenance}: {found.source or self.name}"] = None
         return replace(table, sources=tuple(sources))
+
+    def rates_of(self, configs: Iterable[ReplicaConfig]) -> tuple[MeasuredRate, ...]:
+        """The lines that speak of `configs`, whatever the lengths."""
+        return tuple(
+            rate for config in configs for rate in self._by_cell.get(_cell_key(config), ()) if rate.serves(config)
+        )
 
     def _nearest(self, known: Sequence[MeasuredRate], workload: WorkloadType) -> MeasuredRate | None:
         gaps = [rate.distance(workload) for rate in known]

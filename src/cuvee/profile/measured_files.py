@@ -13,7 +13,7 @@ from cuvee.catalog.records import Record
 from cuvee.catalog.tables import parse_csv
 from cuvee.errors import InputError, UnknownNameError
 from cuvee.files import read_text
-from cuvee.profile.measured import MeasuredRate, StageKey, TableProvider, model_key, same_precision
+from cuvee.profile.measured import LENGTH_TOLERANCE, MeasuredRate, StageKey, TableProvider, model_key, same_precision
 from cuvee.profile.table import Provenance
 
 MAX_FILE_MB = 64.0
@@ -46,7 +46,7 @@ class _Reading:
 
 
 def load_throughput_table(
-    path: str | Path, *, engine: str | None = None, length_tolerance: float = 0.05
+    path: str | Path, *, engine: str | None = None, length_tolerance: float = LENGTH_TOLERANCE
 ) -> TableProvider:
     """Throughput table of a CSV or JSON file, plain or gzip.
 

@@ -8,7 +8,9 @@ from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.model import ModelSpec
 from cuvee.profile.analytic import NETWORK_GB_PER_S, AnalyticProvider
 from cuvee.profile.engine import EngineSettings, find_engine
+from cuvee.profile.measured import TableProvider
 from cuvee.profile.measured_files import load_throughput_table
+from cuvee.profile.pessimism import PessimisticProvider
 from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.table import ThroughputProvider, ThroughputTable, overlay
 from cuvee.workload.records import WorkloadType
@@ -24,6 +26,15 @@ class ChainProvider:
     def table(self, configs: Sequence[ReplicaConfig], workloads: Sequence[WorkloadType]) -> ThroughputTable:
         """Rates of `configs` on `workloads`."""
         return overlay(self.first.table(configs, workloads), self.second.table(configs, workloads))
+
+
+def measured_table(provider: ThroughputProvider) -> TableProvider | None:
+    """The table of rates that `provider` looks into first, whatever stands around it; None where there is none."""
+    if isinstance(provider, PessimisticProvider):
+        return measured_table(provider.provider)
+    if isinstance(provider, ChainProvider):
+        return measured_table(provider.first)
+    return provider if isinstance(provider, TableProvider) else None
 
 
 def profile(

@@ -1,0 +1,85 @@
+"""The rates of a plan, recomputed: from the analytic model and from the measured lines that the plan holds."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from math import inf, isclose
+
+from cuvee.catalog.gpu import GpuType
+from cuvee.errors import InputError
+from cuvee.plan.problem import ModelDemand
+from cuvee.plan.result import Cell, Group, Plan
+from cuvee.profile.analytic import AnalyticProvider
+from cuvee.profile.measured import TableProvider
+from cuvee.profile.pessimism import lowered
+from cuvee.profile.providers import ChainProvider
+from cuvee.profile.table import Provenance, ThroughputProvider
+
+TOLERANCE = 1e-6
+"""Relative slack of every comparison [-]: the solver's own feasibility tolerance."""
+
+
+def same(first: float, second: float) -> bool:
+    """Whether two figures are equal but for rounding."""
+    return isclose(first, second, rel_tol=TOLERANCE, abs_tol=1e-9)
+
+
+def check_rates(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
+    """A line for each rate that is not what its source says; of each kind of rate a source is named."""
+    kinds = {cell.provenance for group in plan.groups for cell in group.cells}
+    for kind in sorted(kinds):
+        if not any(source.startswith(f"{kind}: ") for source in plan.inputs.throughput_sources):
+            yield f"{kind} rates, and no source of the inputs says {kind!r}"
+    provider = _provider(plan, gpus)
+    entries = {entry.model.name: entry for entry in plan.inputs.problem.models}
+    for group in plan.groups:
+        for cell in group.cells:
+            if not 0 < cell.rate_req_per_s < inf:
+                yield f"{group.id} {cell.workload}: a rate of {cell.rate_req_per_s} req/s"
+        repeated = [name for name, count in Counter(cell.workload for cell in group.cells).items() if count > 1]
+        yield from (f"{group.id} has several rates for {name}" for name in repeated)
+        known = [cell for cell in group.cells if _is_known(cell, plan)]
+        if known:
+            yield from _check_cells(group, known, entries[group.model], provider)
+
+
+def _provider(plan: Plan, gpus: Mapping[str, GpuType]) -> ThroughputProvider:
+    """Measured where the plan holds lines of tables, analytic elsewhere, lowered as the plan says."""
+    inputs = plan.inputs
+    models = {entry.model.name: entry.model for entry in inputs.problem.models}
+    provider: ThroughputProvider = AnalyticProvider(models, gpus, inputs.engine, inputs.network_gb_per_s)
+    if inputs.measured_rates:
+        provider = ChainProvider(TableProvider(inputs.measured_rates, inputs.length_tolerance), provider)
+    return lowered(provider, inputs.problem.caution.pessimism, inputs.engine)
+
+
+def _is_known(cell: Cell, plan: Plan) -> bool:
+    """Whether the plan holds what the rate rests on: the model always, measured lines where they come from a table."""
+    return cell.provenance is Provenance.ESTIMATED or bool(plan.inputs.measured_rates)
+
+
+def _check_cells(group: Group, cells: list[Cell], entry: ModelDemand, provider: ThroughputProvider) -> Iterator[str]:
+    """Cells of one group against `provider`, which is deterministic."""
+    try:
+        table = provider.table([group.config], entry.demand.types)
+    except InputError as error:  # a shape that is not the model's, or a GPU that computes nothing in 16 bit
+        yield f"{group.id}: {error.arrived}"
+        return
+    columns = {kind.name: column for column, kind in enumerate(entry.demand.types)}
+    for cell in cells:
+        column = columns.get(cell.workload)
+        if column is None:
+            yield f"{group.id} has a rate for {cell.workload}, which is not asked for"
+            continue
+        kind = Provenance(table.provenance[0, column])
+        if kind is not cell.provenance:
+            yield f"{group.id} {cell.workload}: {cell.provenance}, and its source is {kind}"
+            continue
+        for label, stated in (
+            ("rate_req_per_s", cell.rate_req_per_s),
+            ("ttft_s", cell.ttft_s),
+            ("tpot_s", cell.tpot_s),
+            ("relative_error", inf if cell.relative_error is None else cell.relative_error),
+        ):
+            value = float(getattr(table, label)[0, column])
+            if not same(value, stated):
+                yield f"{group.id} {cell.workload}: {label} {stated:.6g}, recomputed it is {value:.6g}"
