@@ -215,3 +215,25 @@ def test_the_printed_plan_says_that_rates_are_lowered(cuvee, small):
     assert "pessimism" not in cuvee("plan", "scenario.yaml").out
     printed = cuvee("plan", "scenario.yaml", "--pessimism", "0.5").out
     assert "pessimism: each rate is lowered by 50% of its error band" in printed
+
+
+def test_stress_is_printed_kept_and_saved(cuvee, small):
+    """--stress N prints a panel, puts its figures into the plan's file and its number into the saved scenario."""
+    result = cuvee("plan", "scenario.yaml", "--stress", "50", "--save-dir", "kept")
+    assert result.code == 0
+    assert "Under 50 draws of errors and losses (seed 0)" in result.out
+    plan = load_plan("kept/plan.json")
+    assert plan.stress is not None
+    assert plan.stress.num_draws == 50
+    assert load_scenario("kept/scenario.yaml").caution.stress_draws == 50
+    again = json.loads(cuvee("plan", "kept/scenario.yaml", "--json").out)
+    assert again["stress"]["rebalanced"]["whole_chance"] == plan.stress.rebalanced.whole_chance
+    assert "stress" in cuvee("check", "kept/plan.json").out
+
+
+def test_no_stress_unless_asked(cuvee, small):
+    """Without the option nothing is drawn, and --stress 0 takes back what a scenario asks for."""
+    assert json.loads(cuvee("plan", "scenario.yaml", "--json").out)["stress"] is None
+    asked = ("plan", "scenario.yaml", "--set", "caution.stress_draws=20", "--json")
+    assert json.loads(cuvee(*asked).out)["stress"]["num_draws"] == 20
+    assert json.loads(cuvee(*asked, "--stress", "0").out)["stress"] is None

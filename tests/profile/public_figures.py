@@ -26,6 +26,8 @@ class Comparison:
     """One public row and what the roofline says of it [req/s]."""
 
     gpu: str
+    model: str
+    config: ReplicaConfig
     group: str
     measured: float
     predicted: float
@@ -65,7 +67,7 @@ def _comparison(row: dict[str, str], engine: EngineSettings) -> Comparison:
         engine = replace(engine, max_num_seqs=int(float(row["concurrency"])), large_gpu_limits=None)
     config = ReplicaConfig(model.name, stages, precision, kv_precision)
     predicted = rate_of(config, (float(row["isl"]), float(row["osl"])), engine, GPUS, PUBLIC_MODELS)
-    return Comparison(gpu, row["group"], float(row["req_s"]) / int(row["replicas"]), predicted)
+    return Comparison(gpu, model.name, config, row["group"], float(row["req_s"]) / int(row["replicas"]), predicted)
 
 
 def error_summary(rows: list[Comparison]) -> tuple[int, float, float, float]:

@@ -6,11 +6,15 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
+from cuvee.plan.caution import Spread, StressReport, Withstood
 from cuvee.plan.problem import Objective
 from cuvee.plan.program import Termination
 from cuvee.plan.result import Plan
 from cuvee.report.plan_console import print_plan
 from tests.report.plans import MARKUP, console_of, make_baselines, make_plan, text_of
+
+WITHSTOOD = Withstood(Spread(1234.5, 0.0123, 0.0), Spread(1.0, 0.5, 0.0), 0.57)
+STRESS = StressReport(1000, 12345.6, WITHSTOOD, WITHSTOOD)
 
 SHAPES = {
     "plain": make_plan(),
@@ -26,6 +30,7 @@ SHAPES = {
     "long model": make_plan(models=("m" * 200, "n" * 200)),
     "wide characters": make_plan(type_name="工作负载工作负载工作负载工作负载工作负载{0}"),
     "long notes": make_plan(notes=("left out: 12 x " + "some reason " * 30, "y" * 300)),
+    "stress": make_plan(stress=STRESS, spot=True),
     "stopped": make_plan(termination=Termination.FEASIBLE, bound=None, gap=None),
     "large numbers": make_plan(rate_req_per_s=123_456_789.0, cost_usd_per_hour=98_765_432.1, num_types=9),
 }
@@ -199,3 +204,13 @@ def test_without_a_plan_the_reason_is_printed(width):
     assert "infeasible: the budget is too [bold]small" in text
     assert "2026-01-02" in text
     assert "w1" not in text
+
+
+def test_the_stress_panel_has_every_figure():
+    """Mean, 5th percentile and worst of rate and served share of both gateways, and what was drawn, spot included."""
+    text = printed(SHAPES["stress"])
+    assert "Under 1,000 draws of errors and losses (seed 0)" in text
+    assert re.search(r"re-balances\s+1,234\s+0\.0123\s+0\s+100\.0%\s+50\.0%\s+0\.0%\s+57%", text)
+    assert re.search(r"keeps shares\s+1,234\s", text)
+    assert "each spot offer in 10.0%" in re.sub(r"\s+", " ", text)
+    assert "each spot offer" not in printed(make_plan(stress=STRESS))

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -56,6 +56,12 @@ class Question:
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Any scenario field, e.g. limits.max_gpus.A40=4."),
     ] = None
+
+    def with_stress(self, draws: int | None) -> "Question":
+        """The question with so many draws asked for; as the scenario has it where None."""
+        if draws is None:
+            return self
+        return replace(self, settings=[*(self.settings or []), f"caution.stress_draws={draws}"])
 
     def read(self) -> "tuple[Scenario, str]":
         """The scenario asked for, and what to call it: the file's fields, the options over them, --set over both."""

@@ -1,6 +1,7 @@
 """Commands that plan: plan, compare, check, schema."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,10 @@ NO_PLAN = 1
 SaveDirOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Write plan.json, scenario.yaml and plan.txt there.")
 ]
+StressOption = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Evaluate the plan under N draws of throughput errors and stock losses."),
+]
 PlanArgument = Annotated[Path, typer.Argument(metavar="PLAN", help="Plan file, as `cuvee plan --json` writes it.")]
 
 
@@ -37,12 +42,13 @@ def plan(
     *,
     as_json: options.JsonOption = False,
     save_dir: SaveDirOption = None,
+    stress: StressOption = None,
 ) -> None:
     """Plan what to rent, how to deploy it and which requests go where.
 
     Without arguments: Llama-3 70B, the mix of trace 2, stock "Avail 1" and 30 $/h, all embedded.
     """
-    asked = question.read()
+    asked = question.with_stress(stress).read()
     if save_dir is not None:
         _require_folder(save_dir)
     with working("reading") as progress:
@@ -50,6 +56,7 @@ def plan(
         result = solve(prepared, progress)
         if progress.interrupted and not result.has_plan:
             raise KeyboardInterrupt
+        result = _stressed(result, asked[0].caution.stress_draws, progress)
         baselines = _single_types(prepared, progress) if result.has_plan else []
     if save_dir is not None:  # first: whoever reads the output may stop reading, as `head` does
         _save(save_dir, result, baselines, asked[0])
@@ -128,6 +135,16 @@ def solve(prepared: "PreparedProblem", progress: Progress) -> "Plan":
 
     progress(f"solving over {len(prepared.candidates):,} candidates (Ctrl-C stops with the best plan so far)")
     return plan_prepared(prepared)
+
+
+def _stressed(result: "Plan", num_draws: int, progress: Progress) -> "Plan":
+    """The plan with its stress report, where draws are asked for."""
+    if not (num_draws and result.has_plan):
+        return result
+    from cuvee.plan.stress import stress
+
+    progress(f"stress: {num_draws:,} draws")
+    return replace(result, stress=stress(result, num_draws=num_draws))
 
 
 def _single_types(prepared: "PreparedProblem", progress: Progress) -> "list[Baseline]":

@@ -9,11 +9,13 @@ from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.gpus import load_gpu_types
 from cuvee.catalog.offer import Offer
 from cuvee.errors import DoesNotFitError
+from cuvee.plan.caution import StressReport
 from cuvee.plan.check_rates import TOLERANCE, check_rates, same
 from cuvee.plan.placement import host_gpus, spans_machines, usable_gpus
 from cuvee.plan.problem import ModelDemand, Objective
 from cuvee.plan.program import Termination
 from cuvee.plan.result import Group, Plan, RentedGpus, makespan_s
+from cuvee.plan.stress import stress
 from cuvee.profile.memory import require_fit
 
 TIE_BREAK_GAP = 5e-5
@@ -74,6 +76,9 @@ def check(plan: Plan, *, gpus: Mapping[str, GpuType] | None = None) -> CheckRepo
         violations += found
         if not found:
             passed.append(name)
+    if plan.stress is not None and not violations:  # a plan that is wrong elsewhere may well serve nothing
+        violations = [f"stress: {line}" for line in _check_stress(plan, plan.stress)]
+        passed += [] if violations else ["stress"]
     return CheckReport(("names", *passed), tuple(violations))
 
 
@@ -310,3 +315,11 @@ def _check_proof(plan: Plan) -> Iterator[str]:
     allowed = asked.search.relative_gap
     if plan.termination is Termination.OPTIMAL and gap > allowed * (1 + 1e-3) + TIE_BREAK_GAP:
         yield f"gap {gap:.2e} where optimal means {allowed:.2e}"
+
+
+def _check_stress(plan: Plan, claimed: StressReport) -> Iterator[str]:
+    """The same draws again: whoever has the plan and its seed has the figures."""
+    found = stress(plan, num_draws=claimed.num_draws).figures()
+    for name, stated in claimed.figures().items():
+        if not same(stated, found[name]):
+            yield f"{name} {stated:.6g}, the draws give {found[name]:.6g}"

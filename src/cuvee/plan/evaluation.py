@@ -22,9 +22,6 @@ from cuvee.plan.program import Array, Program
 from cuvee.plan.repeated import Cases, solve_each
 from cuvee.plan.result import Plan
 
-ROUNDING = 1e-7
-"""Relative slack towards what an earlier linear program reached [-]: the solver's own tolerance."""
-
 
 @dataclass(frozen=True, eq=False)
 class Fleet:
@@ -52,7 +49,8 @@ class Sustained:
     Attributes
         load_factor         theta: how many times the demand is served in its mix [-]; 0 where a type is not served.
         served_req_per_s    Rate served of each type, by row of the assignment [req/s], when `arriving` times the demand
-                            arrives; as much of every type as can be in the mix, then as many requests as can be.
+                            arrives. Where not all can be served: re-balanced, as many requests as can be, whichever
+                            they are; with kept shares each group drops of all it gets alike.
     """
 
     load_factor: float
@@ -159,7 +157,7 @@ def _with_kept_shares(fleet: Fleet, copies: Array, rate: Array, arriving: float)
 
 
 def _rebalanced(fleet: Fleet, copies: Array, rate: Array, arriving: float) -> tuple[Array, Array]:
-    """theta by a first linear program; where it is below what arrives, the requests that fit beside it by a second."""
+    """theta by a first linear program; where it is below what arrives, the most requests served by a second."""
     group, kind = np.nonzero(fleet.rate)
     num_groups, num_types = fleet.rate.shape
     factor = rate[:, group, kind] / fleet.rate[group, kind]
@@ -169,46 +167,40 @@ def _rebalanced(fleet: Fleet, copies: Array, rate: Array, arriving: float) -> tu
     differing = np.flatnonzero((np.abs(own - 1) > 1e-12).any(axis=0))
     entries = fleet.rate[group, kind] / (fleet.unit * fleet.demand_req_per_s[kind])
 
-    lower = np.full((len(copies), 2 * num_types + num_groups + 1), -np.inf)
+    lower = np.zeros((len(copies), num_types + num_groups))
     upper = np.full_like(lower, np.inf)
-    lower[:, :num_types] = 0.0
-    upper[:, num_types : num_types + num_groups] = copies * common
+    lower[:, num_types:] = -np.inf
+    upper[:, num_types:] = copies * common
     cases = Cases(lower, upper, kind[differing], differing, own[:, differing] * entries[differing])
     program = _program(fleet, group, kind, entries)
     program.cost[-1] = 1.0
-    load_factor, _ = solve_each(program, cases)
-    load_factor *= fleet.unit
+    program.upper[len(group) : -1] = 0.0
+    load_factor = fleet.unit * solve_each(program, cases)[0]
 
-    served = np.tile(arriving * fleet.demand_req_per_s, (len(copies), 1))
+    most = arriving * fleet.demand_req_per_s
+    served = np.tile(most, (len(copies), 1))
     short = np.flatnonzero(load_factor < arriving)
     if len(short):
-        upper[:, -num_types - 1 : -1] = arriving / fleet.unit
-        lower[:, -1] = load_factor * (1 - ROUNDING) / fleet.unit
-        program.cost[-1] = 0.0
-        program.cost[len(group) : -1] = fleet.demand_req_per_s / fleet.demand_req_per_s.sum()
+        program.upper[len(group) : -1], program.upper[-1] = arriving / fleet.unit, 0.0
+        program.cost[len(group) : -1], program.cost[-1] = most / most.sum(), 0.0
         _, x = solve_each(program, cases.select(short))
-        more = x[:, len(group) : -1] + x[:, -1:]
-        served[short] = np.minimum(more * fleet.unit * fleet.demand_req_per_s, served[short])
+        served[short] = np.clip(x[:, len(group) : -1] * fleet.unit * fleet.demand_req_per_s, 0.0, most)
     return load_factor, served
 
 
 def _program(fleet: Fleet, group: NDArray[np.int64], kind: NDArray[np.int64], entries: Array) -> Program:
-    """Columns: z of each pair of group and type, s_w, theta, the last two in the plan's load factors.
+    """Columns: z of each pair of group and type; s_w, the rate served of each type; theta.
 
-    Rows: for each type sum_g h_gw z_gw >= (theta + s_w) lambda_w; for each group sum_w z_gw <= y_g; for each type
-    theta + s_w <= what arrives; theta >= what was reached. Only the first two families have sides in the first program.
+    Rows: sum_g h_gw z_gw >= s_w + theta lambda_w for each type, in the plan's load factors; sum_w z_gw <= y_g for each
+    group. The first program has no s, the second no theta.
     """
     num_groups, num_types = fleet.rate.shape
     size = len(group) + num_types + 1
-    more = len(group) + np.arange(num_types)
     program = Program(np.zeros(size), np.zeros(size), np.full(size, np.inf), np.zeros(size, dtype=bool), maximize=True)
     for column in range(num_types):
         pairs = np.flatnonzero(kind == column)
-        ends = np.array([more[column], size - 1])
+        ends = np.array([len(group) + column, size - 1])
         program.add_row(f"demand[{column}]", np.append(pairs, ends), np.append(entries[pairs], [-1.0, -1.0]), lower=0.0)
     for row in range(num_groups):
         program.add_row(f"capacity[{row}]", np.flatnonzero(group == row), 1.0)
-    for column in range(num_types):
-        program.add_row(f"arriving[{column}]", np.array([more[column], size - 1]), 1.0)
-    program.add_row("reached", np.array([size - 1]), 1.0)
     return program

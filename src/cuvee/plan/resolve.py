@@ -44,7 +44,7 @@ def resolve_problem(scenario: Scenario) -> PlanProblem:
         _limits(scenario.limits, scenario.budget_usd_per_hour),
         scenario.objective,
         SearchOptions(**scenario.search.model_dump()),
-        Caution(scenario.caution.pessimism),
+        Caution(**scenario.caution.model_dump(exclude={"stress_draws"})),
     )
 
 

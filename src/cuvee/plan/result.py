@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from cuvee._version import __version__
 from cuvee.catalog.gpu import GpuType
+from cuvee.plan.caution import StressReport
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Termination
 from cuvee.profile.engine import EngineSettings
@@ -175,6 +176,7 @@ class Plan:
         makespan_s            T: seconds to serve `num_requests` at that rate [s], of the slowest model where they state
                               rates of their own; None without a plan.
         cost_usd_per_hour     Money, idle GPUs of whole machines included [$/h].
+        stress                What it serves under draws of errors and losses, where they were asked for.
         message               Why there is no plan and the smallest change that gives one; "" with a plan.
     """
 
@@ -196,6 +198,7 @@ class Plan:
     solve_seconds: float
     inputs: PlanInputs
     message: str = ""
+    stress: StressReport | None = None
     schema_version: int = SCHEMA_VERSION
     cuvee_version: str = __version__
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cuvee.errors import InputError
 from cuvee.files import read_text
-from cuvee.plan.caution import Caution
+from cuvee.plan.caution import MOST_DRAWS, Caution
 from cuvee.plan.problem import Objective, SearchOptions
 from cuvee.plan.scenario_paths import anchored
 from cuvee.profile.analytic import NETWORK_GB_PER_S
@@ -98,9 +98,13 @@ class ScenarioSearch(Strict):
 
 
 class ScenarioCaution(Strict):
-    """What the plan is to withstand beyond its own estimates; see `Caution`."""
+    """What the plan is to withstand beyond its own estimates; see `Caution`. Without `stress_draws` none is drawn."""
 
     pessimism: Annotated[float, Field(ge=0, le=1)] = Caution.pessimism
+    stress_draws: Annotated[int, Field(ge=0, le=MOST_DRAWS)] = 0
+    seed: int = Caution.seed
+    host_loss_chance: float = Caution.host_loss_chance
+    spot_loss_chance: float = Caution.spot_loss_chance
 
 
 class Scenario(DemandSource):

@@ -15,6 +15,7 @@ from cuvee.plan.result import OUTPUT_TO_INPUT_PRICE, Cell, Group, Plan
 from cuvee.profile.pessimism import assumed_band
 from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.table import Provenance
+from cuvee.report.stress_console import stress_table, what_was_drawn
 from cuvee.report.style import (
     COMFORTABLE,
     column_gap,
@@ -55,7 +56,8 @@ def print_plan(plan: Plan, baselines: Sequence[Baseline], console: Console) -> N
         console.print(indented(literal(line)))
     for table in _heat_tables(plan, console):
         console.print(table)
-    for part in (*_verdict(plan, baselines, console), _proof(plan), *_legend(plan)):
+    panel = [stress_table(plan, plan.stress, console)] if plan.stress else []
+    for part in (*_verdict(plan, baselines, console), _proof(plan), *panel, *_legend(plan)):
         console.print(part)
 
 
@@ -244,6 +246,7 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
         f"({plan.inputs.engine.name}{f', {band}' if band else ''})",
     ]
     lines.extend(_lowered(plan, cells))
+    lines.extend(what_was_drawn(plan) if plan.stress else ())
     if unknown:
         lines.append(f"error not known for {', '.join(unknown)}: no sound public measurement covers such replicas")
     if plan.runners_up:

@@ -1,0 +1,142 @@
+"""Draws: seeded throughput errors and losses, the same for every plan that meets them.
+
+Throughput. The rate of replica configuration c on type w is its estimate times exp(sigma_cw e_c), median 1, where
+
+    sigma_cw = ln(1 + b_cw) / 1.2816          b_cw the band (`assumed_band`): four errors of five are within it
+    e_c = sqrt(s) u_n + sqrt(1 - s) v_c       standard normal; u_n of its GPU type, v_c its own; s = SHARED_VARIANCE
+
+A pipeline over several GPU types has the sum of their u_n over the root of their number in place of u_n.
+
+Losses. A host is lost with its chance, and with it each replica that stands on it; a spot offer is taken back as a
+whole with its own. Hosts of whole machines are filled as the planner counts on, largest block first; on offers of
+single GPUs each block has a host of its own. A block is a replica that stays in one machine, else one stage of it.
+
+Each random number belongs to a name (GPU type, configuration, host, offer) and the seed, so another fleet, or more
+draws, changes none of it: plans are compared on equal luck.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.catalog.offer import Offer
+from cuvee.plan.placement import host_gpus
+from cuvee.plan.program import Array
+from cuvee.plan.result import Group, Plan
+from cuvee.profile.pessimism import assumed_band, lowering
+from cuvee.profile.replica import ReplicaConfig
+
+SIGMAS_PER_BAND = 1.2816
+"""Standard deviations of a normal variable that hold four fifths of it [-]: bands are stated at about the 80th
+percentile of the errors seen (`EngineSettings.relative_error`)."""
+
+SHARED_VARIANCE = 0.75
+"""s: share of the error's variance that replicas of one GPU type have in common [-]. Of the variance
+that errors of a configuration have in common over all lengths, 87 % is common to its GPU type and model on the public
+TensorRT-LLM rows (tests/profile/test_error_structure.py); three quarters leave the rest some room."""
+
+
+def generator(seed: int, name: str) -> np.random.Generator:
+    """Random numbers that belong to `name`."""
+    digest = hashlib.sha256(name.encode()).digest()[:16]
+    return np.random.default_rng([seed, int.from_bytes(digest, "big")])
+
+
+def error_normals(configs: Sequence[ReplicaConfig], *, seed: int, num_draws: int) -> Array:
+    """e_c of each draw and configuration, shape (num_draws, num_configs)."""
+    types = sorted({gpu for config in configs for gpu in config.gpu_counts})
+    common = {gpu: generator(seed, f"gpu {gpu}").standard_normal(num_draws) for gpu in types}
+    normals = np.zeros((num_draws, len(configs)))
+    for column, config in enumerate(configs):
+        gpus = list(config.gpu_counts)
+        shared = np.sum([common[gpu] for gpu in gpus], axis=0) / np.sqrt(len(gpus))
+        own = generator(seed, f"configuration {config}").standard_normal(num_draws)
+        normals[:, column] = np.sqrt(SHARED_VARIANCE) * shared + np.sqrt(1 - SHARED_VARIANCE) * own
+    return normals
+
+
+def rate_factors(plan: Plan, num_draws: int) -> Array:
+    """Drawn rate over the plan's of each draw, group and row of the assignment [-].
+
+    Notes    The draws are around the estimate: where the plan lowered its rates, factors are larger by as much.
+    """
+    caution, engine = plan.inputs.problem.caution, plan.inputs.engine
+    column = {(row.model, row.workload): index for index, row in enumerate(plan.assignment)}
+    band = np.zeros((len(plan.groups), len(plan.assignment)))
+    for row, group in enumerate(plan.groups):
+        for cell in group.cells:
+            band[row, column[group.model, cell.workload]] = (
+                np.inf if cell.relative_error is None else cell.relative_error
+            )
+    sigma = np.log1p(assumed_band(band, engine)) / SIGMAS_PER_BAND
+    normals = error_normals([group.config for group in plan.groups], seed=caution.seed, num_draws=num_draws)
+    factors: Array = np.exp(sigma * normals[:, :, None]) / lowering(band, caution.pessimism, engine)
+    return factors
+
+
+@dataclass(frozen=True)
+class Host:
+    """One machine of an offer, and the replicas that need it: positions over all replicas of the plan."""
+
+    offer: int
+    name: str
+    replicas: tuple[int, ...]
+
+
+def list_hosts(plan: Plan) -> list[Host]:
+    """The machines that a plan's replicas stand on, by offer; replicas count through the groups in order."""
+    offers = plan.inputs.problem.offers.offers
+    blocks: dict[int, list[tuple[int, int]]] = {}
+    replica = 0
+    for group in plan.groups:
+        for _ in range(group.copies):
+            for offer, size in _blocks(group):
+                blocks.setdefault(offer, []).append((size, replica))
+            replica += 1
+    return [host for index in sorted(blocks) for host in _fill(index, offers[index], blocks[index])]
+
+
+def _blocks(group: Group) -> list[tuple[int, int]]:
+    """(offer, GPUs) of each part of one replica that stands on one host."""
+    if not group.spans_machines:
+        return [(part.offer, part.num_gpus) for part in group.rented]
+    offer_of = {part.gpu: part.offer for part in group.rented}
+    return [(offer_of[stage.gpu], stage.tensor_parallel_size) for stage in group.stages]
+
+
+def _fill(index: int, offer: Offer, blocks: list[tuple[int, int]]) -> list[Host]:
+    """Hosts of one offer: first fit by falling size into machines, or a host for each block."""
+    room = host_gpus(offer) if offer.num_gpus > 1 else 1
+    free: list[int] = []
+    standing: list[list[int]] = []
+    for size, replica in sorted(blocks, key=lambda block: -block[0]):
+        slot = next((slot for slot, left in enumerate(free) if left >= size), len(free))
+        if slot == len(free):
+            free.append(room)
+            standing.append([])
+        free[slot] -= size
+        standing[slot].append(replica)
+    return [Host(index, f"{index} {offer.label} {number}", tuple(replicas)) for number, replicas in enumerate(standing)]
+
+
+def surviving_copies(plan: Plan, num_draws: int) -> Array:
+    """Copies of each group that no loss hits, shape (num_draws, num_groups)."""
+    caution, offers = plan.inputs.problem.caution, plan.inputs.problem.offers.offers
+    copies = [group.copies for group in plan.groups]
+    lost: NDArray[np.bool_] = np.zeros((num_draws, sum(copies)), dtype=bool)
+    taken_back: dict[int, NDArray[np.bool_]] = {}
+    for host in list_hosts(plan):
+        offer = offers[host.offer]
+        gone = generator(caution.seed, f"host {host.name}").random(num_draws) < caution.host_loss_chance
+        if offer.spot and host.offer not in taken_back:
+            luck = generator(caution.seed, f"offer {host.offer} {offer.label}").random(num_draws)
+            taken_back[host.offer] = luck < caution.spot_loss_chance
+        if offer.spot:
+            gone |= taken_back[host.offer]
+        lost[:, list(host.replicas)] |= gone[:, None]
+    starts = np.cumsum([0, *copies[:-1]])
+    survivors: Array = np.add.reduceat(~lost, starts, axis=1).astype(float)
+    return survivors

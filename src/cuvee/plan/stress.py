@@ -1,0 +1,40 @@
+"""Stress: a finished plan under many draws of throughput errors and stock losses."""
+
+import numpy as np
+
+from cuvee.plan.caution import Spread, StressReport, Withstood, require_draws
+from cuvee.plan.draws import rate_factors, surviving_copies
+from cuvee.plan.evaluation import arriving_load_factor, evaluate, read_fleet
+from cuvee.plan.program import Array
+from cuvee.plan.result import Plan
+
+PERCENTILE = 5.0
+"""Of the draws, so many in a hundred are worse than what is stated beside the mean [-]."""
+
+WHOLE = 1 - 1e-6
+"""Share of what arrives from which all of it counts as served [-]: the solver's own tolerance."""
+
+
+def stress(plan: Plan, *, num_draws: int) -> StressReport:
+    """What `plan` serves under `num_draws` draws; see `cuvee.plan.draws` for what is drawn.
+
+    Notes           The seed and the chances are those of the plan's problem: same plan, same figures. The first draws
+                    of many are the draws of few.
+    """
+    require_draws(num_draws, "--stress")
+    fleet, arriving = read_fleet(plan), arriving_load_factor(plan)
+    copies, factor = surviving_copies(plan, num_draws), rate_factors(plan, num_draws)
+    total = float(fleet.demand_req_per_s.sum())
+
+    def withstood(*, keep_shares: bool) -> Withstood:
+        load_factor, served = evaluate(fleet, copies, factor, arriving=arriving, keep_shares=keep_shares)
+        whole = load_factor >= arriving * WHOLE
+        return Withstood(
+            _spread(load_factor * total), _spread(served.sum(axis=1) / (arriving * total)), float(whole.mean())
+        )
+
+    return StressReport(num_draws, arriving * total, withstood(keep_shares=False), withstood(keep_shares=True))
+
+
+def _spread(values: Array) -> Spread:
+    return Spread(float(values.mean()), float(np.percentile(values, PERCENTILE)), float(values.min()))

@@ -1,0 +1,45 @@
+"""What the draws of throughput errors rest on, measured on public figures where their collection is at hand."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from cuvee.plan.draws import SHARED_VARIANCE
+from cuvee.profile import find_engine
+from tests.profile.public_figures import COLLECTION, tensorrt_llm_offline, vllm_runs
+
+pytestmark = pytest.mark.skipif(
+    not COLLECTION.is_file(),
+    reason="the collection of public figures (measured_throughput.csv) is not beside this checkout",
+)
+
+
+def common_variance(keys: Sequence[object], values: np.ndarray) -> float:
+    """Variance that values of one key have in common, beyond what chance gives their means (one-way, unbalanced)."""
+    members = defaultdict(list)
+    for key, value in zip(keys, values, strict=True):
+        members[key].append(value)
+    groups = [np.array(each) for each in members.values()]
+    within = sum(((each - each.mean()) ** 2).sum() for each in groups) / (len(values) - len(groups))
+    between = sum(len(each) * (each.mean() - values.mean()) ** 2 for each in groups) / (len(groups) - 1)
+    size = (len(values) - sum(len(each) ** 2 for each in groups) / len(values)) / (len(groups) - 1)
+    return float((between - within) / size)
+
+
+@pytest.mark.parametrize(("rows", "engine"), [(tensorrt_llm_offline, "tensorrt-llm"), (vllm_runs, "vllm")])
+def test_the_band_holds_four_errors_of_five(rows, engine):
+    """|ln(measured / predicted)| is within ln(1 + band) in 75 to 95 % of the rows."""
+    errors = np.log([row.measured / row.predicted for row in rows()])
+    assert 0.75 <= (np.abs(errors) <= np.log1p(find_engine(engine).relative_error)).mean() <= 0.95
+
+
+def test_errors_are_mostly_common_to_gpu_type_and_model():
+    """Of what errors of a configuration have in common over all lengths, the larger part is common to GPU and model."""
+    rows = tensorrt_llm_offline()
+    errors = np.log([row.measured / row.predicted for row in rows])
+    shared = common_variance([(row.gpu, row.model) for row in rows], errors)
+    whole = common_variance([row.config for row in rows], errors)
+    assert 0.6 <= shared / whole <= 1.0
+    assert shared / whole == pytest.approx(SHARED_VARIANCE, abs=0.15)
