@@ -148,3 +148,18 @@ def test_alternatives_are_one_command(cuvee, small):
     assert all(each["plan"]["gap"] <= 1e-4 for each in record["plans"])
     refused = cuvee("explain", "scenario.yaml", "--alternatives", "2", "--differ-by", "price")
     assert (refused.code, "one of gpus, types, offers" in refused.err) == (2, True)
+
+
+def test_why_not_only_is_one_command(cuvee, small):
+    """In sentences, as a table and as data; several types and aliases; a type that is not on offer is refused."""
+    result = cuvee("explain", "scenario.yaml", "--only", "H100")
+    answer = json.loads(cuvee("explain", "scenario.yaml", "--only", "H100", "--json").out)["why_not_only"]
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("Why not only H100-SXM?\n  With H100-SXM alone the best plan serves ")
+    assert max(map(len, result.out.splitlines())) <= 100
+    assert answer["gpus"] == ["H100-SXM"]
+    assert answer["difference"]["loss"] > 0
+    assert answer["sentences"]
+    assert "rents nothing but" in cuvee("explain", "scenario.yaml", "--only", "A40, H*").out
+    assert cuvee("explain", "scenario.yaml", "--only", "L4").code == 2
+    assert cuvee("explain", "scenario.yaml", "--only", ",").code == 2

@@ -8,7 +8,8 @@ import pytest
 from rich.cells import cell_len
 
 from cuvee.plan.baselines import Baseline
-from cuvee.plan.explain import Explanation, LimitUse, MarginalGain, TypeCost
+from cuvee.plan.differences import TypeCost
+from cuvee.plan.explain import Explanation, LimitUse, MarginalGain
 from cuvee.plan.program import Termination
 from cuvee.report.compare_console import comparison_record, print_comparison
 from cuvee.report.explain_console import explanation_record, print_explanation

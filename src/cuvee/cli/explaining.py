@@ -30,6 +30,10 @@ DifferByOption = Annotated[
     str,
     typer.Option(help="With --alternatives: gpus (fewer of a type), types (none of a type), offers (fewer units)."),
 ]
+OnlyOption = Annotated[
+    str | None,
+    typer.Option("--only", metavar="GPU[,GPU]", help="Why not only these GPU types? By any of their names."),
+]
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,17 @@ class Questions:
     what_if: list[str] | None = None
     alternatives: int | None = None
     differ_by: str = "gpus"
+    only: str | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether anything in particular is asked."""
+        return bool(self.what_if or self.alternatives or self.only)
+
+    @property
+    def only_gpus(self) -> list[str]:
+        """The names in `only`."""
+        return [name.strip() for name in (self.only or "").split(",") if name.strip()]
 
 
 @dataclass(frozen=True)
@@ -56,17 +71,18 @@ def explain(
     *,
     alternatives: AlternativesOption = None,
     differ_by: DifferByOption = "gpus",
+    only: OnlyOption = None,
     what_if: WhatIfOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Say which limits bind, what a little more of each brings, and why one GPU type alone loses.
 
-    --alternatives and --what-if are questions of their own, answered instead. Changes of --what-if are made together,
-    in their order: budget+5, rate*1.5, stock.A40*2, price.H100-SXM@SELLER=1.99, max_gpus.A40=4; "*" in a name stands
-    for any characters.
+    --alternatives, --only and --what-if are questions of their own, answered instead. Changes of --what-if are made
+    together, in their order: budget+5, rate*1.5, stock.A40*2, price.H100-SXM@SELLER=1.99, max_gpus.A40=4; "*" in a
+    name stands for any characters.
     """
     asked = question.read()
-    questions = Questions(what_if, alternatives, differ_by)
+    questions = Questions(what_if, alternatives, differ_by, only)
     with working("reading") as progress:
         prepared = prepare(*asked, progress)
         _refuse_bad_questions(prepared, questions)
@@ -90,8 +106,12 @@ def _refuse_bad_questions(prepared: "PreparedProblem", questions: Questions) -> 
     """Before minutes are spent on the plan that the questions are about."""
     from cuvee.plan.alternatives import DifferBy
     from cuvee.plan.changes import apply_changes, parse_change
+    from cuvee.plan.why_not import only_types
 
     apply_changes(prepared.problem, [parse_change(text) for text in questions.what_if or ()])
+    only_types(prepared.problem, questions.only_gpus)
+    if questions.only is not None and not questions.only_gpus:
+        raise InputError(f"--only {questions.only!r}", expected="names of GPU types", remedy="e.g. --only H100,A40")
     if questions.differ_by not in list(DifferBy):
         expected = f"one of {', '.join(DifferBy)}"
         raise InputError(f"--differ-by {questions.differ_by!r}", expected=expected, remedy="choose one of them")
@@ -101,9 +121,11 @@ def _answers(prepared: "PreparedProblem", result: "Plan", questions: Questions, 
     answers = []
     if questions.alternatives and result.has_plan:
         answers.append(_alternatives(prepared, result, questions, progress))
+    if questions.only_gpus and result.has_plan:
+        answers.append(_why_not(prepared, result, questions, progress))
     if questions.what_if:
         answers.append(_what_if(prepared, result, questions.what_if, progress))
-    if not (questions.alternatives or questions.what_if) and result.has_plan:
+    if not questions.any and result.has_plan:
         answers.append(_overview(prepared, result, progress))
     return answers
 
@@ -126,6 +148,16 @@ def _alternatives(prepared: "PreparedProblem", result: "Plan", questions: Questi
     return Answer(
         {"alternatives": alternatives_record(found, differ_by)},
         lambda console: print_alternatives(result, found, differ_by, console),
+    )
+
+
+def _why_not(prepared: "PreparedProblem", result: "Plan", questions: Questions, progress: Progress) -> Answer:
+    from cuvee.plan.why_not import why_not_only
+    from cuvee.report.why_not_console import print_why_not, why_not_record
+
+    answer = why_not_only(prepared, result, questions.only_gpus, progress=progress)
+    return Answer(
+        {"why_not_only": why_not_record(result, answer)}, lambda console: print_why_not(result, answer, console)
     )
 
 

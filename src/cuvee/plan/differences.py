@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cuvee.plan.problem import Objective
-from cuvee.plan.result import Plan
+from cuvee.plan.result import AssignmentRow, Plan
+from cuvee.units import SECONDS_PER_HOUR
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,16 @@ class Difference:
     gpus: tuple[CountChange, ...]
     offers: tuple[CountChange, ...]
     replicas: tuple[CountChange, ...]
+
+
+@dataclass(frozen=True)
+class TypeCost:
+    """What a thousand requests of one workload type cost in the plan and on a fleet of fewer GPU types [$]."""
+
+    model: str
+    workload: str
+    plan_usd_per_1000: float
+    single_type_usd_per_1000: float
 
 
 def difference(before: Plan, after: Plan) -> Difference:
@@ -101,3 +112,22 @@ def _changes(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[Count
         for name in dict.fromkeys([*before, *after])
         if before.get(name, 0) != after.get(name, 0)
     )
+
+
+def type_costs(plan: Plan, single: Plan) -> tuple[TypeCost, ...]:
+    """Cost of each type on `plan` and on `single`, a fleet of fewer GPU types; dearest difference first."""
+    costs = [
+        TypeCost(row.model, row.workload, _usd_per_1000(plan, row), _usd_per_1000(single, other))
+        for row, other in zip(plan.assignment, single.assignment, strict=True)
+    ]
+    return tuple(sorted(costs, key=lambda each: each.plan_usd_per_1000 - each.single_type_usd_per_1000))
+
+
+def _usd_per_1000(plan: Plan, row: AssignmentRow) -> float:
+    """Replica time that a thousand requests of the row take, at the price of the replicas they go to [$]."""
+    usd_per_request = 0.0
+    for group in plan.groups:
+        rate = {cell.workload: cell.rate_req_per_s for cell in group.cells}.get(row.workload, 0.0)
+        if row.shares.get(group.id, 0.0) > 0:
+            usd_per_request += row.shares[group.id] * group.price_usd_per_hour / SECONDS_PER_HOUR / rate
+    return usd_per_request * 1000

@@ -6,12 +6,11 @@ from typing import Any
 
 from cuvee.catalog.offer import Offer
 from cuvee.plan.baselines import Baseline, gpu_types_on_offer, single_type
-from cuvee.plan.differences import rented_gpus
+from cuvee.plan.differences import TypeCost, rented_gpus, type_costs
 from cuvee.plan.planner import plan_prepared
 from cuvee.plan.preparation import PreparedProblem, prepare_again
 from cuvee.plan.problem import Limits, Objective, PlanProblem
-from cuvee.plan.result import AssignmentRow, Plan
-from cuvee.units import SECONDS_PER_HOUR
+from cuvee.plan.result import Plan
 
 
 @dataclass(frozen=True)
@@ -50,16 +49,6 @@ class MarginalGain:
 
 
 @dataclass(frozen=True)
-class TypeCost:
-    """What a thousand requests of one workload type cost in the plan and on the best single-type fleet [$]."""
-
-    model: str
-    workload: str
-    plan_usd_per_1000: float
-    single_type_usd_per_1000: float
-
-
-@dataclass(frozen=True)
 class Explanation:
     """Result of `explain`.
 
@@ -93,7 +82,7 @@ def explain(prepared: PreparedProblem, plan: Plan, *, progress: Callable[[str], 
     )
     report("best plan on one GPU type")
     best = best_single_type(prepared)
-    costs = () if best is None else _type_costs(plan, best.plan)
+    costs = () if best is None else type_costs(plan, best.plan)
     return Explanation(uses, gains, best, costs)
 
 
@@ -173,21 +162,3 @@ def _gain(prepared: PreparedProblem, plan: Plan, limit: _Limit, report: Callable
     noise = limit.wider.search.relative_gap * abs(plan.objective)
     worth = gain if again.has_plan and gain > noise else 0.0
     return MarginalGain(limit.change, worth, "req/s" if throughput else "$/h")
-
-
-def _type_costs(plan: Plan, single: Plan) -> tuple[TypeCost, ...]:
-    costs = [
-        TypeCost(row.model, row.workload, _usd_per_1000(plan, row), _usd_per_1000(single, other))
-        for row, other in zip(plan.assignment, single.assignment, strict=True)
-    ]
-    return tuple(sorted(costs, key=lambda each: each.plan_usd_per_1000 - each.single_type_usd_per_1000))
-
-
-def _usd_per_1000(plan: Plan, row: AssignmentRow) -> float:
-    """Replica time that a thousand requests of the row take, at the price of the replicas they go to [$]."""
-    usd_per_request = 0.0
-    for group in plan.groups:
-        rate = {cell.workload: cell.rate_req_per_s for cell in group.cells}.get(row.workload, 0.0)
-        if row.shares.get(group.id, 0.0) > 0:
-            usd_per_request += row.shares[group.id] * group.price_usd_per_hour / SECONDS_PER_HOUR / rate
-    return usd_per_request * 1000

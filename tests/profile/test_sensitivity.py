@@ -1,0 +1,70 @@
+"""What a rate hangs on, by hand where the roofline has one term, and what a replica owns."""
+
+from dataclasses import replace
+
+import pytest
+
+from cuvee.catalog import load_gpu_types, load_model
+from cuvee.profile.engine import find_engine
+from cuvee.profile.replica import ReplicaConfig, Stage
+from cuvee.profile.sensitivity import Resource, owned_amount, rate_elasticities
+from cuvee.workload.records import WorkloadType
+
+MODEL, GPUS, ENGINE = load_model("llama-3-8b"), load_gpu_types(), find_engine("vllm")
+LONG_PROMPT, LONG_ANSWER = WorkloadType("prompt", 4000.0, 1.0), WorkloadType("answer", 100.0, 4000.0)
+
+
+def replica(gpu: str, size: int = 1) -> ReplicaConfig:
+    return ReplicaConfig(MODEL.name, (Stage(gpu, size, MODEL.num_layers),))
+
+
+def elasticities(gpu: str, workload: WorkloadType, size: int = 1) -> dict[Resource, float]:
+    return rate_elasticities(MODEL, replica(gpu, size), workload, GPUS, ENGINE, 0.625)
+
+
+def test_long_prompts_hang_on_compute():
+    """Nearly all of the time is arithmetic, on every generation. Tempting: the data sheet's rate without its watts."""
+    for gpu in ("H100-SXM", "A100-80GB-SXM", "A40"):
+        found = elasticities(gpu, LONG_PROMPT)
+        assert found[Resource.COMPUTE] > 0.85
+        assert max(found, key=lambda each: found[each]) is Resource.COMPUTE
+
+
+def test_long_answers_hang_on_bandwidth_and_cache():
+    """Decode reads the cache; a larger one shares the weights among more sequences."""
+    found = elasticities("A40", LONG_ANSWER)
+    assert found[Resource.BANDWIDTH] > 0.5
+    assert found[Resource.CACHE] > 0.05
+    assert found[Resource.COMPUTE] < 0.1
+
+
+def test_links_count_where_there_are_some():
+    """One GPU has no links; eight over PCIe hang on them."""
+    assert elasticities("A40", LONG_PROMPT)[Resource.LINKS] == 0.0
+    assert elasticities("A40", LONG_PROMPT, 8)[Resource.LINKS] > 0.2
+
+
+def test_what_does_not_fit_hangs_on_nothing():
+    """16 GB do not hold 8 billion weights in 16 bit."""
+    assert set(elasticities("T4", LONG_PROMPT).values()) == {0.0}
+
+
+def test_amounts_by_hand():
+    """Two H100: twice the bandwidth; the cache is 90 % of the memory less the reserve and the weights."""
+    pair = replica("H100-SXM", 2)
+    gpu = GPUS["H100-SXM"]
+    amounts = {each: owned_amount(MODEL, pair, each, GPUS, ENGINE) for each in Resource}
+    assert amounts[Resource.BANDWIDTH] == pytest.approx(2 * gpu.bandwidth_gb_per_s / 1000)
+    free = 2 * (gpu.usable_memory_gb * ENGINE.memory_utilization - ENGINE.reserved_gb)
+    assert amounts[Resource.CACHE] == pytest.approx(free - MODEL.weight_bytes("bf16") / 1e9, rel=1e-3)
+    assert amounts[Resource.LINKS] == pytest.approx(2 * gpu.link_gb_per_s * ENGINE.link_efficiency)
+    assert 0 < amounts[Resource.COMPUTE] < 2 * gpu.compute_tflops("bf16") / 1000
+    assert owned_amount(MODEL, replica("H100-SXM"), Resource.LINKS, GPUS, ENGINE) == 0.0
+    assert owned_amount(MODEL, replica("T4"), Resource.CACHE, GPUS, ENGINE) == 0.0
+
+
+def test_a_gpu_whose_watts_are_not_known():
+    """Then the engine's own share of the matrix rate counts alone."""
+    unknown = {"A40": replace(GPUS["A40"], tdp_w=None)}
+    found = rate_elasticities(MODEL, replica("A40"), LONG_PROMPT, unknown, ENGINE, 0.625)
+    assert found[Resource.COMPUTE] > 0.8
