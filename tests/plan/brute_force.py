@@ -35,6 +35,13 @@ def best_value(
     return best * float(world.demand.sum()) if best > 1e-12 else None
 
 
+def every_value(problem: PlanProblem, candidates: CandidateSet) -> list[tuple[float, float]]:
+    """Money [$/h] and rate [req/s] of every allowed fleet that serves all types."""
+    world = World(problem, candidates)
+    values = [(world.money(fleet), world.load_factor(fleet) * float(world.demand.sum())) for fleet in world.fleets()]
+    return [(money, rate) for money, rate in values if rate > 0]
+
+
 class World:
     """Fleets of a problem, what each costs and how much it serves."""
 

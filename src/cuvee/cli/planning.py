@@ -1,6 +1,7 @@
 """Commands that plan: plan, compare, check, schema."""
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,8 @@ from cuvee.cli.terminal import (
 from cuvee.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from cuvee.plan.baselines import Baseline
     from cuvee.plan.preparation import PreparedProblem
     from cuvee.plan.result import Plan
@@ -50,7 +53,7 @@ def plan(
     """
     asked = question.with_stress(stress).read()
     if save_dir is not None:
-        _require_folder(save_dir)
+        require_folder(save_dir)
     with working("reading") as progress:
         prepared = prepare(*asked, progress)
         result = solve(prepared, progress)
@@ -108,12 +111,13 @@ def check(plan_file: PlanArgument, as_json: options.JsonOption = False) -> None:
         raise typer.Exit(NO_PLAN)
 
 
-def schema(name: Annotated[str, typer.Argument(help="plan or scenario")]) -> None:
+def schema(name: Annotated[str, typer.Argument(help="plan, scenario or frontier")]) -> None:
     """Print the JSON Schema of a file format."""
     from cuvee.plan.files import plan_schema
+    from cuvee.plan.frontier_files import frontier_schema
     from cuvee.plan.scenario import Scenario
 
-    known = {"plan": plan_schema, "scenario": Scenario.model_json_schema}
+    known = {"plan": plan_schema, "scenario": Scenario.model_json_schema, "frontier": frontier_schema}
     if name not in known:
         raise InputError(
             f"schema {name!r}", expected=f"one of {', '.join(known)}", remedy="name one: cuvee schema plan"
@@ -173,7 +177,7 @@ def show(result: "Plan", baselines: "list[Baseline]", *, as_json: bool) -> None:
         print_plan(result, baselines, stdout())
 
 
-def _require_folder(folder: Path) -> None:
+def require_folder(folder: Path) -> None:
     """Make `folder`, before hours are spent on what is to be written there; raises InputError where that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -190,24 +194,35 @@ def _require_folder(folder: Path) -> None:
 
 
 def _save(folder: Path, result: "Plan", baselines: "list[Baseline]", scenario: "Scenario") -> None:
+    from cuvee.plan.files import plan_to_json
+    from cuvee.plan.scenario import scenario_to_yaml, standing_anywhere
+    from cuvee.report.plan_console import print_plan
+
+    contents = {
+        "plan.json": plan_to_json(result),
+        "scenario.yaml": scenario_to_yaml(standing_anywhere(scenario)),
+        "plan.txt": as_text(lambda console: print_plan(result, baselines, console)),
+    }
+    write_files(folder, contents)
+
+
+def as_text(show: "Callable[[Console], None]") -> str:
+    """What `show` prints, as wide as everything fits into and without colour."""
     import io
 
     from rich.console import Console
 
-    from cuvee.files import write_atomic
-    from cuvee.plan.files import plan_to_json
-    from cuvee.plan.scenario import scenario_to_yaml, standing_anywhere
-    from cuvee.report.plan_console import print_plan
     from cuvee.report.style import WIDTH
 
     text = io.StringIO()
-    console = Console(file=text, width=WIDTH, highlight=False, markup=False, emoji=False, force_terminal=False)
-    print_plan(result, baselines, console)
-    contents = {
-        "plan.json": plan_to_json(result),
-        "scenario.yaml": scenario_to_yaml(standing_anywhere(scenario)),
-        "plan.txt": text.getvalue(),
-    }
+    show(Console(file=text, width=WIDTH, highlight=False, markup=False, emoji=False, force_terminal=False))
+    return text.getvalue()
+
+
+def write_files(folder: Path, contents: dict[str, str]) -> None:
+    """Write texts by file name, and say so on stderr."""
+    from cuvee.files import write_atomic
+
     for name, content in contents.items():
         write_atomic(folder / name, content)
     typer.echo(f"written to {printable(str(folder))}: {', '.join(contents)}", err=True)

@@ -25,7 +25,7 @@ def _adapter() -> "TypeAdapter[Plan]":
 
 def plan_to_json(plan: Plan) -> str:
     """The plan file: JSON with the fields of `Plan`, schema_version first."""
-    record = _writable(_adapter().dump_python(plan, mode="json"))
+    record = without_infinity(_adapter().dump_python(plan, mode="json"))
     first = ("schema_version", "cuvee_version")
     return json.dumps({**{name: record[name] for name in first}, **record}, indent=2, allow_nan=False) + "\n"
 
@@ -69,10 +69,10 @@ def load_plan(path: Path | str) -> Plan:
         raise InputError(f"{path}: {error.arrived}", expected=error.expected, remedy=error.remedy) from error
 
 
-def _writable(value: Any) -> Any:  # noqa: ANN401 any JSON value
-    """JSON has no infinity: written as the text "inf", which reads back as a number."""
+def without_infinity(value: Any) -> Any:  # noqa: ANN401 any JSON value
+    """`value` for JSON, which has no infinity: written as the text "inf", which reads back as a number."""
     if isinstance(value, dict):
-        return {key: _writable(item) for key, item in value.items()}
+        return {key: without_infinity(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_writable(item) for item in value]
+        return [without_infinity(item) for item in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
