@@ -14,7 +14,7 @@ from cuvee.plan.check import check
 from cuvee.plan.frontier_files import load_frontier
 
 GRID = ("scenario.yaml", "--budgets", "0.4:3:4")
-SAVED = {"frontier.csv", "frontier.json", "frontier.txt", "scenario.yaml"}
+SAVED = {"frontier.csv", "frontier.json", "frontier.svg", "frontier.txt", "scenario.yaml"}
 
 
 def test_a_grid_of_budgets_is_printed(cuvee, small):
@@ -68,6 +68,20 @@ def test_save_dir_holds_every_form(cuvee, small):
     again = cuvee("frontier", "out/scenario.yaml", "--budgets", "0.4:3:4", "--json")
     objectives = [point["plan"]["objective"] for point in json.loads(again.out)["points"]]
     assert [float(row["rate_req_per_s"] or 0) for row in rows] == pytest.approx(objectives, rel=1e-4)
+
+
+def test_a_killed_run_leaves_the_old_files_whole(start, small):
+    """SIGKILL while it is solving or saving: each file is the old one or the new one."""
+    first = start("frontier", *GRID, "--save-dir", "out")
+    first.communicate(timeout=30)
+    assert first.returncode == 0
+    for delay in (0.4, 0.8):
+        process = start("frontier", *GRID, "--save-dir", "out")
+        time.sleep(delay)
+        process.kill()
+        process.communicate()
+        assert load_frontier(small / "out" / "frontier.json").has_plan
+        assert (small / "out" / "frontier.svg").read_text().endswith("</svg>\n")
 
 
 BAD_RANGES = ["", "5", "5:", ":5", "5:x", "9:5", "5:5", "0:5", "-1:5", "nan:5", "1:inf", "1:5:1", "1:5:0", "1:5:1001",

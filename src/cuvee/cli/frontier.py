@@ -139,10 +139,12 @@ def _save(folder: Path, result: "Frontier", scenario: "Scenario") -> None:
     from cuvee.plan.frontier_files import frontier_to_csv, frontier_to_json
     from cuvee.plan.scenario import scenario_to_yaml, standing_anywhere
     from cuvee.report.frontier_console import print_frontier
+    from cuvee.report.frontier_svg import frontier_to_svg
 
     contents = {
         "frontier.json": frontier_to_json(result),
         "frontier.csv": frontier_to_csv(result),
+        **({"frontier.svg": frontier_to_svg(result)} if result.has_plan else {}),
         "frontier.txt": as_text(lambda console: print_frontier(result, console)),
         "scenario.yaml": scenario_to_yaml(standing_anywhere(scenario)),
     }

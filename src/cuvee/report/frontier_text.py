@@ -30,11 +30,16 @@ def fleet_label(plan: Plan) -> str:
 
 
 def sentences(frontier: Frontier) -> Iterator[str]:
-    """Good buys, knees, where the curve starts or ends, and what is not known."""
+    """Good buys, knees, and remarks on the whole."""
     for buy in frontier.good_buys:
         yield good_buy_sentence(frontier, buy)
     for knee in frontier.knees:
         yield knee_sentence(frontier, knee)
+    yield from remarks(frontier)
+
+
+def remarks(frontier: Frontier) -> Iterator[str]:
+    """What holds of no single point: no knee at all, the ends of the curve, what is not resolved."""
     if frontier.steps and not frontier.knees:
         (low, slow), (high, fast) = frontier.steps[0], frontier.steps[-1]
         if high > low:
