@@ -23,9 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.catalog.offer import Offer
+from cuvee.plan.caution import Caution
 from cuvee.plan.placement import host_gpus
 from cuvee.plan.program import Array
 from cuvee.plan.result import Group, Plan
+from cuvee.profile.engine import EngineSettings
 from cuvee.profile.pessimism import assumed_band, lowering
 from cuvee.profile.replica import ReplicaConfig
 
@@ -58,12 +60,24 @@ def error_normals(configs: Sequence[ReplicaConfig], *, seed: int, num_draws: int
     return normals
 
 
-def rate_factors(plan: Plan, num_draws: int) -> Array:
-    """Drawn rate over the plan's of each draw, group and row of the assignment [-].
+def drawn_factors(
+    configs: Sequence[ReplicaConfig], band: Array, caution: Caution, engine: EngineSettings, num_draws: int
+) -> Array:
+    """Drawn over reckoned rate of each draw, configuration and type [-], shape (num_draws, num_configs, num_types).
 
-    Notes    The draws are around the estimate: where the plan lowered its rates, factors are larger by as much.
+    Parameters
+        band    Half-widths of the rates as tables state them, inf where not known, shape (num_configs, num_types).
+    Notes       The draws are around the estimate: where pessimism lowered the rates, factors are larger by as much.
     """
-    caution, engine = plan.inputs.problem.caution, plan.inputs.engine
+    sigma = np.log1p(assumed_band(band, engine)) / SIGMAS_PER_BAND
+    normals = error_normals(configs, seed=caution.seed, num_draws=num_draws)
+    factors: Array = np.exp(sigma * normals[:, :, None]) / lowering(band, caution.pessimism, engine)
+    return factors
+
+
+def rate_factors(plan: Plan, num_draws: int) -> Array:
+    """Drawn rate over the plan's of each draw, group and row of the assignment [-]."""
+    inputs = plan.inputs
     column = {(row.model, row.workload): index for index, row in enumerate(plan.assignment)}
     band = np.zeros((len(plan.groups), len(plan.assignment)))
     for row, group in enumerate(plan.groups):
@@ -71,10 +85,8 @@ def rate_factors(plan: Plan, num_draws: int) -> Array:
             band[row, column[group.model, cell.workload]] = (
                 np.inf if cell.relative_error is None else cell.relative_error
             )
-    sigma = np.log1p(assumed_band(band, engine)) / SIGMAS_PER_BAND
-    normals = error_normals([group.config for group in plan.groups], seed=caution.seed, num_draws=num_draws)
-    factors: Array = np.exp(sigma * normals[:, :, None]) / lowering(band, caution.pessimism, engine)
-    return factors
+    configs = [group.config for group in plan.groups]
+    return drawn_factors(configs, band, inputs.problem.caution, inputs.engine, num_draws)
 
 
 @dataclass(frozen=True)
@@ -122,21 +134,25 @@ def _fill(index: int, offer: Offer, blocks: list[tuple[int, int]]) -> list[Host]
     return [Host(index, f"{index} {offer.label} {number}", tuple(replicas)) for number, replicas in enumerate(standing)]
 
 
+def offers_taken_back(offers: Sequence[Offer], caution: Caution, num_draws: int) -> NDArray[np.bool_]:
+    """Which offers are taken back in each draw, shape (num_draws, num_offers): spot offers alone."""
+    gone = np.zeros((num_draws, len(offers)), dtype=bool)
+    for index, offer in enumerate(offers):
+        if offer.spot:
+            luck = generator(caution.seed, f"offer {index} {offer.label}").random(num_draws)
+            gone[:, index] = luck < caution.spot_loss_chance
+    return gone
+
+
 def surviving_copies(plan: Plan, num_draws: int) -> Array:
     """Copies of each group that no loss hits, shape (num_draws, num_groups)."""
     caution, offers = plan.inputs.problem.caution, plan.inputs.problem.offers.offers
     copies = [group.copies for group in plan.groups]
     lost: NDArray[np.bool_] = np.zeros((num_draws, sum(copies)), dtype=bool)
-    taken_back: dict[int, NDArray[np.bool_]] = {}
+    taken_back = offers_taken_back(offers, caution, num_draws)
     for host in list_hosts(plan):
-        offer = offers[host.offer]
         gone = generator(caution.seed, f"host {host.name}").random(num_draws) < caution.host_loss_chance
-        if offer.spot and host.offer not in taken_back:
-            luck = generator(caution.seed, f"offer {host.offer} {offer.label}").random(num_draws)
-            taken_back[host.offer] = luck < caution.spot_loss_chance
-        if offer.spot:
-            gone |= taken_back[host.offer]
-        lost[:, list(host.replicas)] |= gone[:, None]
+        lost[:, list(host.replicas)] |= (gone | taken_back[:, host.offer])[:, None]
     starts = np.cumsum([0, *copies[:-1]])
     survivors: Array = np.add.reduceat(~lost, starts, axis=1).astype(float)
     return survivors

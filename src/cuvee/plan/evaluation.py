@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from cuvee.errors import InputError, UnknownNameError
 from cuvee.plan.program import Array, Program
-from cuvee.plan.repeated import Cases, solve_each
+from cuvee.plan.repeated import Answers, Cases, solve_each
 from cuvee.plan.result import Plan
 
 
@@ -157,44 +157,84 @@ def _with_kept_shares(fleet: Fleet, copies: Array, rate: Array, arriving: float)
 
 
 def _rebalanced(fleet: Fleet, copies: Array, rate: Array, arriving: float) -> tuple[Array, Array]:
-    """theta by a first linear program; where it is below what arrives, the most requests served by a second."""
-    group, kind = np.nonzero(fleet.rate)
-    num_groups, num_types = fleet.rate.shape
-    factor = rate[:, group, kind] / fleet.rate[group, kind]
-    # A factor that all rates of a group share is more or fewer copies: the matrix only changes where types differ.
-    common = np.stack([factor[:, group == row].max(axis=1, initial=0.0) for row in range(num_groups)], axis=1)
-    own = np.divide(factor, common[:, group], out=np.ones_like(factor), where=common[:, group] > 0)
-    differing = np.flatnonzero((np.abs(own - 1) > 1e-12).any(axis=0))
-    entries = fleet.rate[group, kind] / (fleet.unit * fleet.demand_req_per_s[kind])
-
-    lower = np.zeros((len(copies), num_types + num_groups))
-    upper = np.full_like(lower, np.inf)
-    lower[:, num_types:] = -np.inf
-    upper[:, num_types:] = copies * common
-    cases = Cases(lower, upper, kind[differing], differing, own[:, differing] * entries[differing])
-    program = _program(fleet, group, kind, entries)
-    program.cost[-1] = 1.0
-    program.upper[len(group) : -1] = 0.0
-    load_factor = fleet.unit * solve_each(program, cases)[0]
-
-    most = arriving * fleet.demand_req_per_s
-    served = np.tile(most, (len(copies), 1))
+    """theta; where it is below what arrives, the most requests served by a second linear program."""
+    demand = fleet.demand_req_per_s
+    programs = _Programs.of(fleet.rate, demand * fleet.unit, copies, rate)
+    load_factor = fleet.unit * programs.most_in_the_mix().objective
+    served = np.tile(arriving * demand, (len(copies), 1))
     short = np.flatnonzero(load_factor < arriving)
     if len(short):
-        program.upper[len(group) : -1], program.upper[-1] = arriving / fleet.unit, 0.0
-        program.cost[len(group) : -1], program.cost[-1] = most / most.sum(), 0.0
-        _, x = solve_each(program, cases.select(short))
-        served[short] = np.clip(x[:, len(group) : -1] * fleet.unit * fleet.demand_req_per_s, 0.0, most)
+        share = programs.most_requests(arriving / fleet.unit, short)
+        served[short] = np.clip(share * fleet.unit * demand, 0.0, arriving * demand)
     return load_factor, served
 
 
-def _program(fleet: Fleet, group: NDArray[np.int64], kind: NDArray[np.int64], entries: Array) -> Program:
-    """Columns: z of each pair of group and type; s_w, the rate served of each type; theta.
+def load_factors(rate: Array, demand_req_per_s: Array, copies: Array, factor: Array) -> tuple[Array, Array]:
+    """theta of each case when the gateway re-balances, and what requests are worth there.
 
-    Rows: sum_g h_gw z_gw >= s_w + theta lambda_w for each type, in the plan's load factors; sum_w z_gw <= y_g for each
-    group. The first program has no s, the second no theta.
+    Parameters
+        rate      h_gw [req/s], shape (num_groups, num_types).
+        copies    y_g, whole or not [-], shape (num_groups,).
+        factor    Factor on h_gw of each case [-], shape (num_cases, num_groups, num_types).
+    Returns       theta [-], shape (num_cases,), and pi_w of each case [per req/s], shape (num_cases, num_types), with
+                  sum_w pi_w lambda_w = 1: no copies y serve more than theta = sum_g y_g max_w pi_w h_gw in that case.
     """
-    num_groups, num_types = fleet.rate.shape
+    everywhere = np.broadcast_to(copies, (len(factor), len(copies)))
+    answers = _Programs.of(rate, demand_req_per_s, everywhere, rate * factor).most_in_the_mix()
+    worth = np.abs(answers.row_dual[:, : len(demand_req_per_s)])
+    return answers.objective, worth / worth.sum(axis=1, keepdims=True) / demand_req_per_s
+
+
+@dataclass(frozen=True, eq=False)
+class _Programs:
+    """The linear programs of some copies, cases side by side.
+
+    Columns: z of each pair of group and type; s_w, share of its demand that is served of each type; theta.
+    Rows: sum_g (h_gw / lambda_w) z_gw >= s_w + theta for each type; sum_w z_gw <= y_g for each group.
+    """
+
+    program: Program
+    cases: Cases
+    weights: Array
+
+    @staticmethod
+    def of(base: Array, demand_req_per_s: Array, copies: Array, rate: Array) -> "_Programs":
+        """Of the rates `base` where they are above 0, which `rate` and `copies` change from case to case."""
+        group, kind = np.nonzero(base)
+        num_groups, num_types = base.shape
+        factor = rate[:, group, kind] / base[group, kind]
+        # A factor that all rates of a group share is more or fewer copies: the matrix only changes where types differ.
+        common = np.stack([factor[:, group == row].max(axis=1, initial=0.0) for row in range(num_groups)], axis=1)
+        own = np.divide(factor, common[:, group], out=np.ones_like(factor), where=common[:, group] > 0)
+        differing = np.flatnonzero((np.abs(own - 1) > 1e-12).any(axis=0))
+        entries = base[group, kind] / demand_req_per_s[kind]
+
+        lower = np.zeros((len(copies), num_types + num_groups))
+        upper = np.full_like(lower, np.inf)
+        lower[:, num_types:] = -np.inf
+        upper[:, num_types:] = copies * common
+        cases = Cases(lower, upper, kind[differing], differing, own[:, differing] * entries[differing])
+        return _Programs(_program(group, kind, entries, base.shape), cases, demand_req_per_s / demand_req_per_s.sum())
+
+    def most_in_the_mix(self) -> Answers:
+        """The largest theta of each case."""
+        return solve_each(self._asking(np.zeros_like(self.weights), 0.0, np.inf), self.cases)
+
+    def most_requests(self, arriving: float, which: NDArray[np.int64]) -> Array:
+        """s of the cases at `which` when as many requests as can be are served, at most `arriving` of each type."""
+        answers = solve_each(self._asking(self.weights, arriving, 0.0), self.cases.select(which))
+        return answers.x[:, -len(self.weights) - 1 : -1]
+
+    def _asking(self, weights: Array, most_served: float, most_theta: float) -> Program:
+        program = self.program
+        served = slice(-len(weights) - 1, -1)
+        program.cost[served], program.upper[served] = weights, most_served
+        program.cost[-1], program.upper[-1] = float(most_theta > 0), most_theta
+        return program
+
+
+def _program(group: NDArray[np.int64], kind: NDArray[np.int64], entries: Array, shape: tuple[int, ...]) -> Program:
+    num_groups, num_types = shape
     size = len(group) + num_types + 1
     program = Program(np.zeros(size), np.zeros(size), np.full(size, np.inf), np.zeros(size, dtype=bool), maximize=True)
     for column in range(num_types):

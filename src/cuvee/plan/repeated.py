@@ -31,10 +31,24 @@ class Cases:
         return Cases(self.row_lower[which], self.row_upper[which], self.rows, self.columns, self.values[which])
 
 
-def solve_each(program: Program, cases: Cases) -> tuple[Array, Array]:
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Optimum of every case.
+
+    Attributes
+        objective    Shape (num_cases,).
+        x            Column values, shape (num_cases, num_columns).
+        row_dual     Shadow prices of the rows, shape (num_cases, num_rows).
+    """
+
+    objective: Array
+    x: Array
+    row_dual: Array
+
+
+def solve_each(program: Program, cases: Cases) -> Answers:
     """Solve the linear `program` for every case.
 
-    Returns         objective, shape (num_cases,), and column values, shape (num_cases, num_columns).
     Raises          SolverError: a case without an optimum; callers pose none such.
     """
     import highspy  # the solver costs 0.1 s to import: only those who solve pay
@@ -45,7 +59,7 @@ def solve_each(program: Program, cases: Cases) -> tuple[Array, Array]:
         highs.setOptionValue(name, value)
     highs.passModel(_to_highs(highspy, program))
     num_cases, num_rows = cases.row_lower.shape
-    objective, x = np.zeros(num_cases), np.zeros((num_cases, len(program.cost)))
+    answers = Answers(*(np.zeros((num_cases, *shape)) for shape in ((), (len(program.cost),), (num_rows,))))
     every_row = np.arange(num_rows, dtype=np.int32)
     entries = list(zip(cases.rows.tolist(), cases.columns.tolist(), strict=True))
     for case in range(num_cases):
@@ -58,6 +72,7 @@ def solve_each(program: Program, cases: Cases) -> tuple[Array, Array]:
                 f"the solver found no optimum in case {case} of {num_cases}\n"
                 "  expected: one, since doing nothing is allowed\n  to do: report it, with the plan that caused it"
             )
-        objective[case] = highs.getInfo().objective_function_value
-        x[case] = highs.getSolution().col_value
-    return objective, x
+        solution = highs.getSolution()
+        answers.objective[case] = highs.getInfo().objective_function_value
+        answers.x[case], answers.row_dual[case] = solution.col_value, solution.row_dual
+    return answers
