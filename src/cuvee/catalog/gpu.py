@@ -48,7 +48,15 @@ class GpuType:
     compute_capability: str = ""
     pcie_gb_per_s: float | None = None
 
+    @classmethod
+    def without_figures(cls, name: str) -> "GpuType":
+        """A GPU type of which only measured rates are known; every figure is 0, which stands for "not known"."""
+        return cls(name, "", "", "", 0.0, 0.0, 0.0, {}, link_gb_per_s=0.0, link_kind="", max_gpus_per_machine=1)
+
     def __post_init__(self) -> None:
+        sizes = (self.memory_gb, self.usable_memory_gb, self.bandwidth_gb_per_s, self.link_gb_per_s)
+        if not any(sizes) and not self.tflops:
+            return
         for label in (
             "memory_gb",
             "usable_memory_gb",

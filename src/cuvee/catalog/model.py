@@ -93,16 +93,26 @@ class ModelSpec:
     published_active_b: float | None = None
     source: str = ""
 
+    @classmethod
+    def without_shape(cls, name: str) -> "ModelSpec":
+        """A model of which only replicas that were measured are known: one layer and one head, indivisible, of size 0.
+
+        Notes           Nothing can be estimated for it, and it takes no memory: 0 stands for "not known".
+        """
+        return cls(
+            name, num_layers=1, hidden_size=0, num_heads=1, num_kv_heads=1, head_dim=0, ffn_size=0, vocab_size=0,
+            max_context=0,
+        )  # fmt: skip
+
+    @property
+    def shape_known(self) -> bool:
+        """Whether anything can be computed from the dimensions."""
+        return self.hidden_size > 0
+
     def __post_init__(self) -> None:
-        for label in (
-            "num_layers",
-            "hidden_size",
-            "num_heads",
-            "num_kv_heads",
-            "head_dim",
-            "vocab_size",
-            "max_context",
-        ):
+        sizes = ("hidden_size", "head_dim", "vocab_size", "max_context")
+        not_stated = self.num_layers == self.num_heads == 1 and not any(getattr(self, label) for label in sizes)
+        for label in ("num_layers", "num_heads", "num_kv_heads", *(() if not_stated else sizes)):
             if not getattr(self, label) >= 1:
                 raise InputError(
                     f"model {self.name!r}: {label} = {getattr(self, label)!r}",

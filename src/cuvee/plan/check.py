@@ -227,6 +227,8 @@ def _check_placement(group: Group, offers: tuple[Offer, ...]) -> Iterator[str]:
 def _check_memory(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
     models = {name: entry.model for name, entry in _entries(plan).items()}
     for group in plan.groups:
+        if not models[group.model].shape_known:  # what ran is believed to fit
+            continue
         assigned = [row for row in plan.assignment if row.shares.get(group.id, 0) > 0]
         longest = max((row.input_tokens + row.output_tokens for row in assigned), default=0.0)
         try:

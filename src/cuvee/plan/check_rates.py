@@ -46,9 +46,10 @@ def _provider(plan: Plan, gpus: Mapping[str, GpuType]) -> ThroughputProvider:
     """Measured where the plan holds lines of tables, analytic elsewhere, lowered as the plan says."""
     inputs = plan.inputs
     models = {entry.model.name: entry.model for entry in inputs.problem.models}
-    provider: ThroughputProvider = AnalyticProvider(models, gpus, inputs.engine, inputs.network_gb_per_s)
-    if inputs.measured_rates:
-        provider = ChainProvider(TableProvider(inputs.measured_rates, inputs.length_tolerance), provider)
+    provider: ThroughputProvider = TableProvider(inputs.measured_rates, inputs.length_tolerance)
+    if all(model.shape_known for model in models.values()):
+        analytic = AnalyticProvider(models, gpus, inputs.engine, inputs.network_gb_per_s)
+        provider = ChainProvider(provider, analytic) if inputs.measured_rates else analytic
     return lowered(provider, inputs.problem.caution.pessimism, inputs.engine)
 
 

@@ -241,8 +241,23 @@ class Plan:
         outputs = sum(row.demand_req_per_s * row.output_tokens for row in self.assignment) / total
         return inputs, outputs
 
+    def deployment_of(self, config: ReplicaConfig) -> str:
+        """How a replica is split over its GPUs, e.g. "TP2 PP2"; profiles of a model without a shape do not say."""
+        shapes = {entry.model.name: entry.model.shape_known for entry in self.inputs.problem.models}
+        return config.parallel_label if shapes[config.model] else "as profiled"
+
+    @property
+    def lengths_known(self) -> bool:
+        """Whether every workload type says how long its requests are."""
+        return all(row.input_tokens > 0 for row in self.assignment)
+
     def usd_per_million_tokens(self) -> tuple[float, float, float]:
-        """Cost of a million prompt tokens, answer tokens and tokens of either kind [$], at the served rate."""
+        """Cost of a million prompt tokens, answer tokens and tokens of either kind [$], at the served rate.
+
+        0 where the lengths of requests are not known.
+        """
+        if not self.lengths_known:
+            return 0.0, 0.0, 0.0
         inputs, outputs = self.tokens_per_request()
         per_second = self.cost_usd_per_hour / SECONDS_PER_HOUR
         blended = per_second / (self.served_req_per_s * (inputs + outputs)) * TOKENS_PER_PRICE_UNIT

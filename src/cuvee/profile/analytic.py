@@ -70,6 +70,13 @@ class AnalyticProvider:
 
         Raises      UnknownNameError: a model or GPU type not given; InputError: layers that are not the model's.
         """
+        for kind in workloads:
+            if not kind.lengths_known:
+                raise InputError(
+                    f"workload type {kind.name!r} without lengths",
+                    expected="mean prompt and answer lengths, to estimate from",
+                    remedy="give its lengths, or rates that were measured",
+                )
         shape = (len(configs), len(workloads))
         merged = {name: np.zeros(shape) for name in ("rate", "ttft", "tpot", "sequences")}
         error = np.zeros(shape)
@@ -100,6 +107,12 @@ class AnalyticProvider:
         if configs.model not in self.models:
             raise UnknownNameError("model", configs.model, self.models)
         model = self.models[configs.model]
+        if not model.shape_known:
+            raise InputError(
+                f"model {model.name!r} without a shape",
+                expected="its dimensions, to estimate from",
+                remedy="give its config.json, or rates that were measured",
+            )
         wrong = np.flatnonzero(configs.layers.sum(axis=1) != model.num_layers)
         if len(wrong):
             config = configs[int(wrong[0])]

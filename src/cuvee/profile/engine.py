@@ -157,6 +157,11 @@ ENGINES: dict[str, EngineSettings] = {
         ),
     )
 }
+NOT_STATED = EngineSettings(
+    "engine not stated", source="stands where every rate was measured: none of its constants is used"
+)
+"""The engine of profiles that name none."""
+
 ENGINE_ALIASES = {
     "vllm": "vllm-0.11",
     "sglang": "sglang-0.5",

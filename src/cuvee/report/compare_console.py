@@ -62,8 +62,8 @@ def _add(table: Any, name: Text, plan: Plan, gain: str) -> None:  # noqa: ANN401
         table.add_row(name, "", "", "", "", Text("cannot serve this demand", style="dim"))
         return
     fleet = ", ".join(f"{count}x {gpu}" for gpu, count in sorted(plan.gpu_counts.items()))
-    blended = plan.usd_per_million_tokens()[2]
-    table.add_row(name, f"{plan.rate_req_per_s:.2f}", f"{plan.cost_usd_per_hour:.2f}", f"{blended:.3f}", gain, fleet)
+    per_token = f"{plan.usd_per_million_tokens()[2]:.3f}" if plan.lengths_known else ""
+    table.add_row(name, f"{plan.rate_req_per_s:.2f}", f"{plan.cost_usd_per_hour:.2f}", per_token, gain, fleet)
 
 
 def _gain(plan: Plan, other: Plan) -> str:

@@ -35,6 +35,9 @@ from cuvee.report.style import (
 MOST_GLYPHS = 12
 """Workload types that fit the decision table as one glyph each; above, only the heat table shows them."""
 
+MOST_TYPES = 100
+"""Workload types that the heat table lists."""
+
 GROUP_WIDTH = 4
 """Columns of a share in the heat table."""
 
@@ -89,7 +92,7 @@ def _decision_table(plan: Plan, console: Console) -> RenderableType:
             group.id,
             *([group.model] if several else []),
             group.config.gpu_label + _spot(group),
-            Text(group.config.parallel_label),
+            Text(plan.deployment_of(group.config)),
             str(group.copies),
             rate(group.rate_req_per_s),
             f"{group.cost_usd_per_hour:.2f}",
@@ -131,7 +134,7 @@ def _add_idle(table: Table, plan: Plan, before: list[str]) -> None:
 def _add_runners_up(table: Table, plan: Plan, several_models: bool) -> None:
     for other in plan.runners_up:
         config = ReplicaConfig(other.model, other.stages)
-        row = ["", "", *([other.model] if several_models else []), config.gpu_label, config.parallel_label, "", ""]
+        row = ["", "", *([other.model] if several_models else []), config.gpu_label, plan.deployment_of(config), "", ""]
         worth = "as good" if other.worth >= AS_GOOD else f"{other.worth:.1%}"
         table.add_row(
             *(Text(literal(cell), style="dim") for cell in (*row, f"{other.price_usd_per_hour:.2f}", "", worth))
@@ -142,7 +145,8 @@ def _heat_tables(plan: Plan, console: Console) -> Iterator[RenderableType]:
     """Workload x group, percent of each type's requests; in parts where there are many groups."""
     several = len(plan.inputs.problem.models) > 1
     names = [f"{row.model} {row.workload}" if several else row.workload for row in plan.assignment]
-    lengths = ("prompt", "answer") if not narrow(console) else ()
+    lengths = ("prompt", "answer") if plan.lengths_known and not narrow(console) else ()
+    shown = list(zip(names, plan.assignment, strict=True))[:MOST_TYPES]
     longest = min(max(cell_len(name) for name in names), LONGEST_NAME if lengths else COMFORTABLE)
     taken = [len(f"w{len(names)}"), longest, *(len(header) for header in (*lengths, "demand"))]
     room = console.width - 1 - sum(width + column_gap(console) for width in taken)
@@ -156,20 +160,24 @@ def _heat_tables(plan: Plan, console: Console) -> Iterator[RenderableType]:
         for header in (*lengths, "demand", *(group.id for group in part)):
             table.add_column(header, justify="right")
         total = sum(row.demand_req_per_s for row in plan.assignment)
-        for number, (name, row) in enumerate(zip(names, plan.assignment, strict=True), start=1):
+        for number, (name, row) in enumerate(shown, start=1):
             tokens = (f"{row.input_tokens:,.0f}", f"{row.output_tokens:,.0f}") if lengths else ()
             cells = [heat_cell(row.shares.get(group.id, 0.0), console) for group in part]
             table.add_row(f"w{number}", name, *tokens, f"{row.demand_req_per_s / total:.1%}", *cells)
         yield fitted(table, console, fold=("workload",))
+    if len(shown) < len(names):
+        yield indented(f"and {len(names) - len(shown):,} more types, which --json and --save-dir list", style="dim")
 
 
 def _verdict(plan: Plan, baselines: Sequence[Baseline], console: Console) -> Iterator[RenderableType]:
     """One line of what the plan is worth, one for a single-type fleet that would win if stock were no matter."""
-    price_input, price_output, blended = plan.usd_per_million_tokens()
     budget = plan.inputs.problem.limits.budget_usd_per_hour
     money = f"{plan.cost_usd_per_hour:.2f} $/h" + (f" of {budget:.2f}" if budget is not None else "")
-    tokens = f"${price_input:.3f} / {price_output:.3f} / {blended:.3f} per 1M tokens (in / out / blended)"
-    line = rule(console).join([f"{plan.rate_req_per_s:.2f} req/s", money, tokens])
+    parts = [f"{plan.rate_req_per_s:.2f} req/s", money]
+    if plan.lengths_known:
+        price_input, price_output, blended = plan.usd_per_million_tokens()
+        parts.append(f"${price_input:.3f} / {price_output:.3f} / {blended:.3f} per 1M tokens (in / out / blended)")
+    line = rule(console).join(parts)
     yield Text(f"{tick(console)} {line}", style="bold green")
     if all(entry.demand.rate_req_per_s is not None for entry in plan.inputs.problem.models):
         demanded = sum(row.demand_req_per_s for row in plan.assignment)
@@ -237,11 +245,14 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     errors = sorted({cell.relative_error for cell in cells if cell.relative_error})
     unknown = [group.id for group in plan.groups if _unknown_error(group)]
     band = f"error band +-{errors[0]:.0%}" + (f" to +-{errors[-1]:.0%}" if len(errors) > 1 else "") if errors else ""
+    token_price = (
+        f"$/1M tokens = $/h over req/s x ({inputs:.0f} prompt + {outputs:.0f} answer tokens), output:input priced "
+        f"{OUTPUT_TO_INPUT_PRICE:.0f}:1"
+    )
     lines = [
         "takes: share of w1, w2, ... as bars; busy = sum of (share x demand / rate alone) / copies",
         "[2x27,26]: layers of the pipeline stages where uneven; $/h = copies x GPUs x price",
-        f"$/1M tokens = $/h over req/s x ({inputs:.0f} prompt + {outputs:.0f} answer tokens), output:input priced "
-        f"{OUTPUT_TO_INPUT_PRICE:.0f}:1",
+        *([token_price] if plan.lengths_known else []),
         f"rates: {', '.join(f'{count} {kind}' for kind, count in counts.items() if count)} "
         f"({plan.inputs.engine.name}{f', {band}' if band else ''})",
     ]

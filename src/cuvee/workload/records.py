@@ -113,8 +113,8 @@ class WorkloadType:
 
     Attributes
         name            Unique within a demand, e.g. "in2455-out18".
-        input_tokens    Mean prompt length [tokens], > 0.
-        output_tokens   Mean answer length [tokens], > 0.
+        input_tokens    Mean prompt length [tokens], > 0; 0 with an answer length of 0 where neither is known.
+        output_tokens   Mean answer length [tokens], > 0; 0 with a prompt length of 0.
         box             The lengths that belong to it; None for a type given by its means alone.
     """
 
@@ -123,7 +123,14 @@ class WorkloadType:
     output_tokens: float
     box: LengthBox | None = None
 
+    @property
+    def lengths_known(self) -> bool:
+        """Whether it says how long its requests are."""
+        return self.input_tokens > 0
+
     def __post_init__(self) -> None:
+        if self.input_tokens == self.output_tokens == 0:
+            return
         for label in ("input_tokens", "output_tokens"):
             value = getattr(self, label)
             if not (np.isfinite(value) and value > 0):
