@@ -85,6 +85,7 @@ class OfferSet:
         as_of    Date, or range of dates, of the prices.
         source   Where they come from.
         notes    What a reader must know: caps, rows left out and why.
+        unlimited    Whether stock is no matter: what the offers state is more than anyone could use.
     """
 
     name: str
@@ -92,6 +93,7 @@ class OfferSet:
     as_of: str
     source: str
     notes: tuple[str, ...] = ()
+    unlimited: bool = False
 
     def __post_init__(self) -> None:
         if not self.offers:

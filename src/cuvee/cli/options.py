@@ -46,6 +46,10 @@ class Question:
     throughput: Annotated[
         str | None, typer.Option(metavar="FILE", help="Measured throughput (CSV, JSON); comes first where it can.")
     ] = None
+    melange: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="Mélange's input or AIBrix's profiles: GPUs, prices and rates; repeatable."),
+    ] = None
     pessimism: Annotated[
         float | None,
         typer.Option(metavar="[SHARE]", help="Lower each rate by this share of its error band; alone: all of it."),
@@ -81,7 +85,8 @@ class Question:
             record["models"] = [{**entry, "precision": self.precision} for entry in _models_of(record)]
         for setting in [*self._nested_settings(), *(self.settings or [])]:
             _set(record, setting)
-        name = str(self.scenario) if self.scenario is not None else "embedded scenario"
+        embedded = ", ".join(self.melange) if self.melange else "embedded scenario"
+        name = str(self.scenario) if self.scenario is not None else embedded
         scenario = parse_scenario(record, where=str(self.scenario or "command line"))
         self._refuse_idle(scenario)
         return scenario, name
@@ -90,7 +95,7 @@ class Question:
         """An empty name is a shell variable that was not set, not a wish for the default."""
         for field in fields(self):
             value = getattr(self, field.name)
-            if value == "" or (field.name == "model" and "" in (value or ())):
+            if value == "" or (field.name in ("model", "melange") and "" in (value or ())):
                 raise InputError(
                     f"{field.name}: an empty text", expected="a name or file", remedy="leave the option out, or fill it"
                 )
@@ -118,6 +123,7 @@ class Question:
             "objective": self.objective,
             "engine": self.engine,
             "throughput_table": self.throughput,
+            "melange": self.melange,
         }
 
     def _nested_settings(self) -> list[str]:

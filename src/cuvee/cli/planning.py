@@ -159,7 +159,9 @@ def _single_types(prepared: "PreparedProblem", progress: Progress) -> "list[Base
     try:
         for gpu in ways.gpu_types_on_offer(prepared.problem):
             progress(f"for comparison: only {gpu}")
-            found += [ways.single_type(prepared, gpu), ways.single_type_unlimited(prepared, gpu)]
+            found.append(ways.single_type(prepared, gpu))
+            if not prepared.problem.offers.unlimited:
+                found.append(ways.single_type_unlimited(prepared, gpu))
         progress("printing")
     except KeyboardInterrupt:
         return []

@@ -164,12 +164,14 @@ def compare(prepared: PreparedProblem, plan: Plan) -> Iterator[Baseline]:
     types = gpu_types_on_offer(prepared.problem)
     for gpu in types:
         yield single_type(prepared, gpu)
-    for gpu in types:
-        yield single_type_unlimited(prepared, gpu)
+    if not prepared.problem.offers.unlimited:
+        for gpu in types:
+            yield single_type_unlimited(prepared, gpu)
     even = even_budget(prepared)
     if even is not None:
         yield even
-    yield from one_tensor_parallel_size(prepared)
+    if all(entry.model.shape_known for entry in prepared.problem.models):
+        yield from one_tensor_parallel_size(prepared)
     if plan.has_plan:
         yield round_robin(prepared, plan)
     yield greedy(prepared)

@@ -7,6 +7,14 @@ from cuvee.catalog import find_gpu, load_gpu_types, load_model, load_offers
 from cuvee.catalog.offer import OfferSet
 from cuvee.errors import InputError, UnknownNameError
 from cuvee.plan.caution import Caution
+from cuvee.plan.grid_files import GridCase, read_grid_files
+from cuvee.plan.melange import (
+    GridDemand,
+    demand_in_cells,
+    demand_of_shares,
+    edges_between,
+    prepare_grid,
+)
 from cuvee.plan.preparation import PreparedProblem, prepare
 from cuvee.plan.problem import Limits, ModelDemand, PlanProblem, SearchOptions
 from cuvee.plan.scenario import DEFAULT_MIX, DemandSource, Scenario, ScenarioLimits, completed
@@ -21,6 +29,8 @@ def prepare_scenario(scenario: Scenario, *, name: str = "") -> PreparedProblem:
     Parameters
         name      Where the scenario comes from, kept in the plan.
     """
+    if scenario.melange:
+        return _prepare_melange(scenario, name)
     engine = find_engine(scenario.engine)
     problem = resolve_problem(scenario)
     models = {entry.model.name: entry.model for entry in problem.models}
@@ -32,6 +42,45 @@ def prepare_scenario(scenario: Scenario, *, name: str = "") -> PreparedProblem:
     return prepare(
         problem, engine=engine, network_gb_per_s=network_gb_per_s, provider=provider, gpus=gpus, scenario=name
     )
+
+
+def _prepare_melange(scenario: Scenario, name: str) -> PreparedProblem:
+    """Files of Mélange or AIBrix; limits speak of GPUs as the files call them."""
+    scenario = completed(scenario)
+    case = read_grid_files(scenario.melange)
+    limits = Limits(scenario.budget_usd_per_hour, **scenario.limits.model_dump())
+    return prepare_grid(
+        case,
+        _grid_demand(scenario, case),
+        limits=limits,
+        objective=scenario.objective,
+        search=SearchOptions(**scenario.search.model_dump()),
+        caution=Caution(scenario.caution.pessimism),
+        scenario=name,
+    )
+
+
+def _grid_demand(scenario: Scenario, case: GridCase) -> GridDemand:
+    """The demand of the files, or the scenario's in their cells."""
+    given = scenario.mix or scenario.trace
+    if case.shares is None and not given:
+        raise InputError(
+            f"{case.name}: profiles without a demand",
+            expected="a demand: a mix, a trace, or a file with workload_distribution and total_request_rate",
+            remedy="add e.g. --trace requests.csv, or --mix trace-2 --rate 10",
+        )
+    if case.shares is not None and given:
+        raise InputError(
+            f"{case.name}: a workload_distribution, and {given!r} beside it",
+            expected="one demand",
+            remedy="leave one out",
+        )
+    if case.shares is not None:
+        asked = demand_of_shares(case)
+        rate = scenario.rate_req_per_s
+        return asked if rate is None else replace(asked, demand=replace(asked.demand, rate_req_per_s=rate))
+    edges = edges_between(case.ticks) if case.ticks else None
+    return demand_in_cells(case, _demand(scenario, edges=edges))
 
 
 def resolve_problem(scenario: Scenario) -> PlanProblem:
@@ -81,11 +130,13 @@ def _scaled(demand: Demand, share: float) -> Demand:
     return replace(demand, num_requests=tuple(count * share for count in demand.num_requests), rate_req_per_s=rate)
 
 
-def _demand(source: DemandSource, *, trace_model: str | None = None) -> Demand:
+def _demand(source: DemandSource, *, trace_model: str | None = None, edges: LengthEdges | None = None) -> Demand:
+    """The demand of `source`; a trace that says nothing of types is cut at `edges`."""
     if source.trace:
         columns = ColumnNames(**source.trace_columns.model_dump()) if source.trace_columns else None
         trace = load_trace(source.trace, columns=columns)
-        demand = classify(_of_model(trace, trace_model), types=source.types, edges=_edges(source))
+        edges = _edges(source) or (None if source.types else edges)
+        demand = classify(_of_model(trace, trace_model), types=source.types, edges=edges)
     else:
         demand = load_mix(source.mix or DEFAULT_MIX)
     return replace(demand, rate_req_per_s=source.rate_req_per_s) if source.rate_req_per_s else demand

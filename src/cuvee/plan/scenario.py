@@ -107,6 +107,13 @@ class ScenarioCaution(Strict):
     spot_loss_chance: float = Caution.spot_loss_chance
 
 
+WITH_MELANGE = {
+    "schema_version", "melange", *DemandSource.model_fields, "budget_usd_per_hour", "objective", "limits", "search",
+    "caution",
+}  # fmt: skip
+"""Fields of a scenario that mean something where GPUs, prices and rates come from files of Mélange or AIBrix."""
+
+
 class Scenario(DemandSource):
     """A planning question. Without any field: Llama-3 70B, the mix of trace 2, stock "Avail 1", 30 $/h.
 
@@ -117,6 +124,7 @@ class Scenario(DemandSource):
         spot                  Whether offers that may be taken back count.
         network_gbit_per_s    Link between machines [Gb/s].
         throughput_table      File of measured throughput; it comes first where it has the cell.
+        melange               Files of Mélange or AIBrix: GPUs, prices and rates in place of models, offers and engine.
     """
 
     schema_version: Literal[1] = 1
@@ -129,6 +137,7 @@ class Scenario(DemandSource):
     engine: str = "vllm"
     network_gbit_per_s: Positive = NETWORK_GB_PER_S * GBIT_PER_GB
     throughput_table: str | None = None
+    melange: tuple[str, ...] = ()
     search: ScenarioSearch = ScenarioSearch()
     caution: ScenarioCaution = ScenarioCaution()
 
@@ -139,6 +148,22 @@ class Scenario(DemandSource):
             named = [{"model": entry} if isinstance(entry, str) else entry for entry in values["models"]]
             return {**values, "models": named}
         return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_file(cls, values: Any) -> Any:  # noqa: ANN401 whatever the file holds
+        if isinstance(values, dict) and isinstance(values.get("melange"), str):
+            return {**values, "melange": (values["melange"],)}
+        return values
+
+    @model_validator(mode="after")
+    def _nothing_beside_melange(self) -> "Scenario":
+        idle = sorted(self.model_fields_set - WITH_MELANGE) if self.melange else []
+        if idle:
+            raise ValueError(
+                f"melange and {' and '.join(idle)}; expected melange alone, whose files hold the GPUs, prices and rates"
+            )
+        return self
 
     @model_validator(mode="after")
     def _shares(self) -> "Scenario":
@@ -151,6 +176,9 @@ class Scenario(DemandSource):
             raise ValueError(f"shares {shares}; expected one for each model, summing to 1")
         return self
 
+
+PROFILED_GAP = 1e-6
+"""Proven gap at which a search over profiled GPUs stops where none is asked [-]: its program is small."""
 
 DEFAULT_MIX = "trace-2"
 DEFAULT_BUDGET_USD_PER_HOUR = 30.0
@@ -193,6 +221,9 @@ def parse_scenario(record: dict[str, Any], *, where: str) -> Scenario:
         arrived = "" if isinstance(first["input"], dict) else f" = {_shown(first['input'])}"
         unknown = first["type"] == "extra_forbidden"
         expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        contradiction, _, wanted = expected.partition("; expected ")
+        if wanted:  # of our own validators, which say what arrived as well
+            field, arrived, expected = (f"{field}: {contradiction}" if first["loc"] else contradiction), "", wanted
         raise InputError(
             f"{where}: {'unknown field ' if unknown else ''}{field}{arrived}",
             expected="a field of a scenario" if unknown else expected,
@@ -209,6 +240,10 @@ def _shown(value: object) -> str:
 
 def completed(scenario: Scenario) -> Scenario:
     """The scenario with the defaults that depend on other fields: the mix without a trace, the budget to spend."""
+    if scenario.melange:
+        search = {"relative_gap": PROFILED_GAP, **scenario.search.model_dump(exclude_unset=True)}
+        objective = scenario.objective if "objective" in scenario.model_fields_set else Objective.COST
+        return scenario.model_copy(update={"objective": objective, "search": ScenarioSearch(**search)})
     own_demand = all(entry.mix or entry.trace for entry in scenario.models)
     changes: dict[str, object] = {}
     if not (scenario.mix or scenario.trace or own_demand):
@@ -225,6 +260,7 @@ def standing_anywhere(scenario: Scenario) -> Scenario:
 
 def scenario_to_yaml(scenario: Scenario) -> str:
     """The scenario as YAML, every default written out."""
-    record = completed(scenario).model_dump(mode="json", exclude_none=True)
+    idle = set(Scenario.model_fields) - WITH_MELANGE if scenario.melange else {"melange"}
+    record = completed(scenario).model_dump(mode="json", exclude_none=True, exclude=idle)
     record["search"]["time_limit_s"] = scenario.search.time_limit_s  # null is "no limit", not the default
     return yaml.safe_dump(record, sort_keys=False)

@@ -7,8 +7,8 @@ from cuvee.catalog import load_models, offer_set_names
 from cuvee.catalog.offers import ALIASES
 from cuvee.workload import mix_names
 
-PATH_FIELDS = ("model", "trace", "mix", "offers", "throughput_table")
-"""Scenario fields that hold a path."""
+PATH_FIELDS = ("model", "trace", "mix", "offers", "throughput_table", "melange")
+"""Scenario fields that hold a path, or several."""
 
 MAYBE_NAMES = ("model", "mix", "offers")
 """Those of them that may hold a name of the catalogue instead."""
@@ -18,10 +18,12 @@ def anchored(record: dict[str, Any], folder: Path) -> dict[str, Any]:
     """A scenario record whose paths, relative to `folder`, are joined to it; names of the catalogue stay."""
 
     def anchor(fields_of: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: _beside(name, value, folder) if name in PATH_FIELDS and isinstance(value, str) else value
-            for name, value in fields_of.items()
-        }
+        return {name: placed(name, value) if name in PATH_FIELDS else value for name, value in fields_of.items()}
+
+    def placed(name: str, value: Any) -> Any:  # noqa: ANN401 whatever the file holds
+        if isinstance(value, (list, tuple)):
+            return [placed(name, each) for each in value]
+        return _beside(name, value, folder) if isinstance(value, str) else value
 
     models = record.get("models")
     if not isinstance(models, (list, tuple)):

@@ -40,6 +40,7 @@ class MeasuredRate:
         input_tokens      Mean prompt length [tokens].
         output_tokens     Mean answer length [tokens].
         relative_error    Half-width of the error band of the rate [-].
+        workload          Name of the type it was measured on, where it was no pair of lengths: then lengths are 0.
     """
 
     model: str
@@ -56,6 +57,7 @@ class MeasuredRate:
     tpot_s: float = 0.0
     provenance: Provenance = Provenance.MEASURED
     source: str = ""
+    workload: str = ""
 
     def serves(self, config: ReplicaConfig) -> bool:
         """Whether `config`, equal in model, stages and precision, is the same in layers, cache and network too."""
@@ -106,8 +108,10 @@ class TableProvider:
         sources: dict[str, None] = {}
         for row, config in enumerate(configs):
             known = [rate for rate in self._by_cell.get(_cell_key(config), ()) if rate.serves(config)]
+            named = {rate.workload: rate for rate in known if rate.workload}
+            by_lengths = [rate for rate in known if not rate.workload]
             for column, workload in enumerate(workloads):
-                found = self._nearest(known, workload)
+                found = named.get(workload.name) or self._nearest(by_lengths, workload)
                 if found is not None:
                     _fill(table, (row, column), found)
                     sources[f"{found.provenance}: {found.source or self.name}"] = None
