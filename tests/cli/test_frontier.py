@@ -70,6 +70,20 @@ def test_save_dir_holds_every_form(cuvee, small):
     assert [float(row["rate_req_per_s"] or 0) for row in rows] == pytest.approx(objectives, rel=1e-4)
 
 
+def test_check_reads_frontier_files_too(cuvee, small):
+    """Every plan in it; a spoiled one is found and named, exit code 1."""
+    cuvee("frontier", *GRID, "--save-dir", "out")
+    file = small / "out" / "frontier.json"
+    result = cuvee("check", "out/frontier.json")
+    assert (result.code, result.out) == (0, "ok: plans, questions, steps, bounds, knees\n")
+    record = json.loads(file.read_text())
+    record["points"][-1]["plan"]["groups"][0]["copies"] += 1
+    file.write_text(json.dumps(record))
+    result = cuvee("check", "out/frontier.json")
+    assert result.code == 1
+    assert "violated: plans: at 3 $/h: " in result.out
+
+
 def test_a_killed_run_leaves_the_old_files_whole(start, small):
     """SIGKILL while it is solving or saving: each file is the old one or the new one."""
     first = start("frontier", *GRID, "--save-dir", "out")

@@ -36,7 +36,9 @@ StressOption = Annotated[
     int | None,
     typer.Option(metavar="N", help="Evaluate the plan under N draws of throughput errors and stock losses."),
 ]
-PlanArgument = Annotated[Path, typer.Argument(metavar="PLAN", help="Plan file, as `cuvee plan --json` writes it.")]
+PlanArgument = Annotated[
+    Path, typer.Argument(metavar="PLAN", help="Plan or frontier file, as `cuvee plan --json` writes it.")
+]
 
 
 @options.asks
@@ -98,11 +100,17 @@ def compare(
 
 
 def check(plan_file: PlanArgument, as_json: options.JsonOption = False) -> None:
-    """Recompute what a plan file claims, without the solver: money, stock, memory, rates, load."""
+    """Recompute what a plan file claims, without the solver: money, stock, memory, rates, load.
+
+    A frontier file is one of many plans: each is checked, and the curve's own claims.
+    """
     from cuvee.plan.check import check as check_plan
     from cuvee.plan.files import load_plan
+    from cuvee.plan.frontier_check import check_frontier
+    from cuvee.plan.frontier_files import is_frontier_file, load_frontier
 
-    report = check_plan(load_plan(plan_file))
+    of_many = is_frontier_file(plan_file)
+    report = check_frontier(load_frontier(plan_file)) if of_many else check_plan(load_plan(plan_file))
     if as_json:
         print_json({"ok": report.ok, "passed": report.passed, "violations": report.violations})
     else:

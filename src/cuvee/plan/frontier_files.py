@@ -3,12 +3,13 @@
 import csv
 import io
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cuvee.errors import InputError
-from cuvee.files import read_text
+from cuvee.files import open_text, read_text
 from cuvee.plan.files import without_infinity
 from cuvee.plan.frontier import SCHEMA_VERSION, Frontier, Swept
 
@@ -45,7 +46,7 @@ def load_frontier(path: Path | str) -> Frontier:
     """
     from pydantic import ValidationError
 
-    text = read_text(Path(path), max_mb=LARGEST_MB)
+    text = read_text(path, max_mb=LARGEST_MB)
     try:
         record = json.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: broken JSON, or a number of over 4300 digits
@@ -66,6 +67,14 @@ def load_frontier(path: Path | str) -> Frontier:
             expected="a frontier file as `cuvee frontier --json` writes it",
             remedy="compare it with: cuvee schema frontier",
         ) from error
+
+
+def is_frontier_file(path: Path | str) -> bool:
+    """Whether a file begins like a frontier; a pipe, which can be read once only, is taken for a plan."""
+    if not os.path.isfile(path):  # noqa: PTH113 a path that is none is no error here
+        return False
+    with open_text(path) as stream:
+        return '"swept"' in stream.read(1000)
 
 
 def frontier_to_csv(frontier: Frontier) -> str:
