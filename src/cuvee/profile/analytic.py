@@ -196,7 +196,12 @@ def pipeline_cycle_s(num_stages: Array, stage_s: Array, in_flight: Array, engine
         num_stages    Shape (num_configs, 1) [-].
         in_flight     Micro-batches under way [-], shape (num_configs, 1, num_workloads).
     """
+    return cycle_s(num_stages, stage_s.max(axis=1), stage_s.sum(axis=1), in_flight[:, 0], engine)
+
+
+def cycle_s(num_stages: Array, slowest_s: Array, trip_s: Array, in_flight: Array, engine: EngineSettings) -> Array:
+    """The same from the slowest stage and the sum over stages [s]; all of shape (num_configs, num_workloads)."""
     # With fewer micro-batches than stages, a round takes one trip through all stages.
-    cycle: Array = np.maximum(stage_s.max(axis=1), stage_s.sum(axis=1) / in_flight[:, 0])
+    cycle: Array = np.maximum(slowest_s, trip_s / in_flight)
     cycle *= 1 + engine.bubble_per_stage * (num_stages - 1)
     return cycle

@@ -52,16 +52,28 @@ def steady_batch(
         limits        Most sequences [-] and tokens per step [tokens], shape (num_configs, 2).
     """
     inputs, outputs = mean_lengths(workloads)
+    fits, total = room_for_sequences(model, capacity, workloads, limits, engine)
+    in_flight = np.minimum(num_stages, total)
+    sequences, chunk, mixed_share = _spread_prefill(inputs, inputs / outputs, total / in_flight, limits[:, 1:])
+    shaped = (array[:, None, :] for array in (in_flight, sequences, chunk, mixed_share))
+    return Batch(inputs, outputs, fits[:, None, :], *shaped)
+
+
+def room_for_sequences(
+    model: ModelSpec, capacity: Array, workloads: Sequence[WorkloadType], limits: Array, engine: EngineSettings
+) -> tuple[NDArray[np.bool_], Array]:
+    """Whether one request fits, and how many cache and sequence limit admit at once [-], at least 1.
+
+    Parameters      as of `steady_batch`.
+    Returns         both of shape (num_configs, num_workloads).
+    """
+    inputs, outputs = mean_lengths(workloads)
     longest = inputs + outputs
     kept_share = np.array([model.attended_share(length) for length in longest])
     tokens = capacity[:, None]
     fits = (tokens >= longest * kept_share) & (longest <= model.max_context)
     held = (inputs + engine.output_reserved * outputs) * kept_share
-    total = np.clip(tokens / held, 1.0, limits[:, :1])
-    in_flight = np.minimum(num_stages, total)
-    sequences, chunk, mixed_share = _spread_prefill(inputs, inputs / outputs, total / in_flight, limits[:, 1:])
-    shaped = (array[:, None, :] for array in (in_flight, sequences, chunk, mixed_share))
-    return Batch(inputs, outputs, fits[:, None, :], *shaped)
+    return fits, np.clip(tokens / held, 1.0, limits[:, :1])
 
 
 def mean_lengths(workloads: Sequence[WorkloadType]) -> tuple[Array, Array]:

@@ -157,5 +157,9 @@ def _collectives_s(model: ModelSpec, stages: StageArrays, engine: EngineSettings
 
 def transfer_time_s(model: ModelSpec, stages: StageArrays, batch: Batch) -> Array:
     """Mean time to send a step's activations to the next stage [s]; 0 from the last."""
-    sent_bytes = (batch.sequences + batch.mixed_share * batch.chunk) * model.hidden_size * ACTIVATION_BYTES
-    return np.where(stages.present, sent_bytes / stages.next_link, 0.0)
+    return (batch.sequences + batch.mixed_share * batch.chunk) * token_transfer_s(model, stages)
+
+
+def token_transfer_s(model: ModelSpec, stages: StageArrays) -> Array:
+    """Time to send the activations of one token to the next stage [s]; 0 from the last."""
+    return np.where(stages.present, model.hidden_size * ACTIVATION_BYTES / stages.next_link, 0.0)

@@ -5,6 +5,7 @@ from cuvee.workload.classify import classify, split_by_model
 from cuvee.workload.columns import ColumnNames
 from cuvee.workload.day import Period, TypicalDay, find_periods, fold_day
 from cuvee.workload.edges import LengthEdges, paper_edges
+from cuvee.workload.latency_limits import LatencyLimits, LatencyObjective
 from cuvee.workload.mixes import load_demand_file, load_mix, mix_names
 from cuvee.workload.readers import load_trace
 from cuvee.workload.records import Demand, LengthBox, Trace, WorkloadType
@@ -16,6 +17,8 @@ __all__ = [
     "ColumnNames",
     "Demand",
     "DemandSeries",
+    "LatencyLimits",
+    "LatencyObjective",
     "LengthBox",
     "LengthEdges",
     "LengthSummary",

@@ -1,0 +1,169 @@
+"""Throughput within latency limits: a rate becomes the highest load at which the limits hold.
+
+Where even an idle replica misses a limit, the pair does not fit. A cell whose rate is not the estimate's, measured or
+lowered, is taken for the estimated replica in slow (or fast) motion: every time is stretched by the estimated over the
+known rate, and the time per output token further where the table states a longer one. The time to first token that a
+table states is not used, for it was taken at saturation and holds a queue of unknown length.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.profile.analytic import CELLS_AT_ONCE, AnalyticProvider, alike
+from cuvee.profile.highest_load import LatencyCurve
+from cuvee.profile.latency import Latency
+from cuvee.profile.load import loadable
+from cuvee.profile.replica import ReplicaConfig
+from cuvee.profile.replica_arrays import ReplicaArrays
+from cuvee.profile.table import Provenance, ThroughputProvider, ThroughputTable
+from cuvee.workload.latency_limits import LatencyObjective
+from cuvee.workload.records import WorkloadType
+
+Array = NDArray[np.float64]
+
+Cells = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Rows and columns of some cells of a table, side by side."""
+
+CALIBRATED_SOURCE = "calibrated: measured, lowered to the load that an estimated latency curve allows"
+
+LOWEST_RATE_REQ_PER_S = 1e-12
+"""A replica that gets nothing is as idle as one that gets this [req/s]."""
+
+
+@dataclass(frozen=True, eq=False)
+class LimitedTable:
+    """Rates within latency limits, and what stands behind them; arrays of shape (num_configs, num_workloads).
+
+    Attributes
+        table        rate_req_per_s: highest load at which the limits hold, fits False where there is none; ttft_s,
+                     tpot_s: at that load, in the limits' statistic.
+        saturated    Rates and latencies without limits.
+        idle         Latency without load [s]; 0 where there are no limits, nan where there is no estimate.
+        e2e_s        End to end at the highest load [s]; 0 where there are no limits.
+    """
+
+    table: ThroughputTable
+    saturated: ThroughputTable
+    idle: Latency
+    e2e_s: Array
+
+
+@dataclass(frozen=True)
+class LimitedProvider:
+    """Rates of `provider` within latency limits.
+
+    Parameters
+        provider      Saturated rates.
+        estimates     Where the latency curve comes from.
+        objectives    Limits by model; a model not named has none.
+    """
+
+    provider: ThroughputProvider
+    estimates: AnalyticProvider
+    objectives: Mapping[str, LatencyObjective]
+
+    def table(self, configs: Sequence[ReplicaConfig], workloads: Sequence[WorkloadType]) -> ThroughputTable:
+        """Rates of `configs` on `workloads` within the limits."""
+        return self.limited(self.provider.table(configs, workloads)).table
+
+    def limited(self, table: ThroughputTable) -> LimitedTable:
+        """`table`, of saturated rates, within the limits."""
+        rate, fits, error = table.rate_req_per_s.copy(), table.fits.copy(), table.relative_error.copy()
+        provenance = table.provenance.copy()
+        found = Latency(table.ttft_s.copy(), table.tpot_s.copy(), np.zeros_like(rate))
+        idle = Latency(*(np.zeros_like(rate) for _ in range(3)))
+        for cells, curve in self._curves(table):
+            highest = curve.highest_occupancy()
+            load = curve.at(np.nan_to_num(highest))
+            # Limits on the time per token alone may admit a saturated replica: it keeps its rate.
+            most = np.where(highest < 1, curve.rate_req_per_s(load), table.rate_req_per_s[cells])
+            most = np.where(np.isfinite(highest), most, 0.0)
+            rate[cells], fits[cells] = most, most > 0
+            error[cells] = np.inf  # no public figure says how far a latency-limited rate is from the estimate
+            kinds = provenance[cells]
+            kinds[kinds != Provenance.ESTIMATED] = Provenance.CALIBRATED
+            provenance[cells] = kinds
+            _put(idle, cells, curve.latency(curve.idle))
+            _put(found, cells, curve.latency(load), most > 0)
+        limited = replace(
+            table,
+            rate_req_per_s=rate,
+            fits=fits,
+            relative_error=error,
+            ttft_s=found.ttft_s,
+            tpot_s=found.tpot_s,
+            provenance=provenance,
+            sources=self._sources(table, provenance),
+        )
+        return LimitedTable(limited, table, idle, found.e2e_s)
+
+    def latency_at(self, table: ThroughputTable, rate_req_per_s: Array) -> Latency:
+        """Latency of the replicas of `table`, of saturated rates, at a rate each that is within the limits [s].
+
+        Returns     0 where there are no limits, nan where none can hold.
+        """
+        found = Latency(*(np.zeros_like(rate_req_per_s) for _ in range(3)))
+        for cells, curve in self._curves(table):
+            rate = np.maximum(rate_req_per_s[cells], LOWEST_RATE_REQ_PER_S)
+            occupancy = curve.occupancy_at(rate, curve.highest_occupancy())
+            _put(found, cells, curve.latency(curve.at(occupancy)))
+        return found
+
+    def _curves(self, table: ThroughputTable) -> Iterator[tuple[Cells, LatencyCurve]]:
+        """Curves of the cells that fit and are limited, some at a time; nan where there is no estimate."""
+        for rows, configs in alike(table.configs):
+            objective = self.objectives.get(configs.model, LatencyObjective())
+            limits = [objective.of(kind.name) for kind in table.workloads]
+            columns = np.array([column for column, each in enumerate(limits) if each.as_dict()], dtype=np.int64)
+            workloads, chosen = [table.workloads[column] for column in columns], [limits[column] for column in columns]
+            step = max(1, CELLS_AT_ONCE // max(1, configs.gpu.shape[1] * len(columns)))
+            for start in range(0, len(rows) if len(columns) else 0, step):
+                part = configs[start : start + step]
+                mine = rows[start : start + step]
+                own, of_column = np.nonzero(table.fits[np.ix_(mine, columns)])
+                cells = (mine[own], columns[of_column])
+                replicas = loadable(self.estimates, part, workloads).cells(own, of_column)
+                stretches = self._stretches(table, cells, part, workloads, (own, of_column))
+                known = table.rate_req_per_s[cells]
+                yield cells, LatencyCurve.of(replicas, chosen, of_column, *stretches, known)
+
+    def _stretches(
+        self,
+        table: ThroughputTable,
+        cells: Cells,
+        configs: ReplicaArrays,
+        workloads: Sequence[WorkloadType],
+        cells_of_configs: Cells,
+    ) -> tuple[Array, Array]:
+        """Times of the replicas over those estimated, and the same of the time per output token [-]."""
+        known = table.rate_req_per_s[cells]
+        if self.provider is self.estimates:
+            return np.ones_like(known), np.ones_like(known)
+        estimate = self.estimates.table(configs, workloads)
+        rate, tpot_s = estimate.rate_req_per_s[cells_of_configs], estimate.tpot_s[cells_of_configs]
+        stretch = np.where(rate > 0, rate / known, np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            longer = np.where(rate > 0, table.tpot_s[cells] / tpot_s, np.nan)
+        stated = table.provenance[cells] != Provenance.ESTIMATED
+        return stretch, np.where(stated, np.maximum(stretch, longer), stretch)
+
+    def _sources(self, table: ThroughputTable, provenance: NDArray[np.object_]) -> tuple[str, ...]:
+        """Sources of `table`, less those of values that no longer stand there, and where calibrated ones come from."""
+        changed = provenance != table.provenance
+        if not changed.any():
+            return table.sources
+        before = set(table.provenance[changed].tolist())
+        present = set(provenance.ravel().tolist())
+        kept = tuple(source for source in table.sources if source.split(":")[0] in present)
+        lowered = (source for source in table.sources if source.split(":")[0] in before)
+        return (*kept, *(f"{CALIBRATED_SOURCE} ({source})" for source in lowered))
+
+
+def _put(latency: Latency, cells: Cells, found: Latency, where: NDArray[np.bool_] | None = None) -> None:
+    """Write the values of some cells, 0 but `where`."""
+    for name in ("ttft_s", "tpot_s", "e2e_s"):
+        value = getattr(found, name)
+        getattr(latency, name)[cells] = value if where is None else np.where(where, value, 0.0)
