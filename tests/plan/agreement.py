@@ -15,7 +15,7 @@ def assert_enumeration_agrees(seed: int) -> None:
     asked, rates = generate(seed)
     prepared = prepare_tiny(asked, rates)
     plan = plan_prepared(prepared, explain=False)
-    best = best_value(asked, prepared.fitting)
+    best = best_value(asked, prepared.candidates)
     if best is None:
         assert plan.termination is Termination.INFEASIBLE, seed
         return

@@ -59,7 +59,7 @@ class World:
         start = 0
         for model, table in enumerate(candidates.tables):
             width = len(table.workloads)
-            self.rate[candidates.model_index == model, start : start + width] = table.rate_req_per_s
+            self.rate[candidates.model_index == model, start : start + width] = candidates.rate_req_per_s(model)
             start += width
         self.allowed = cache(self._allowed)
 

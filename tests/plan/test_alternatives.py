@@ -159,7 +159,7 @@ def test_enumeration_agrees(seed, differ_by):
 
     found = islice(find_alternatives(prepared, plan, differ_by=differ_by), 3)
     for each in [*found, None][:3]:
-        best = best_value(asked, prepared.fitting, permits=permits)
+        best = best_value(asked, prepared.candidates, permits=permits)
         if each is None:
             assert best is None
             break

@@ -13,8 +13,14 @@ from tests.plan.generated import generate
 from tests.plan.instances import demand, label, offer, prepare_tiny, problem
 
 
-def kept(usage, rate):
-    return undominated(np.array(usage), np.array(rate, dtype=float)).tolist()
+def stay(usage, rate):
+    """`undominated` of a table of GPUs by candidate and offer."""
+    usage = np.array(usage)
+    offers, gpus = np.full((len(usage), 2), -1), np.zeros((len(usage), 2), dtype=np.int64)
+    for row, taken in enumerate(usage):
+        standing = np.flatnonzero(taken)
+        offers[row, : len(standing)], gpus[row, : len(standing)] = standing, taken[standing]
+    return undominated(offers, gpus, np.array(rate, dtype=float))
 
 
 @pytest.mark.parametrize(
@@ -45,21 +51,22 @@ def kept(usage, rate):
 )
 def test_hand_cases(usage, rate, expected):
     """What stays, case by case."""
-    assert kept(usage, rate) == expected
+    assert stay(usage, rate).tolist() == expected
 
 
 def test_models_do_not_replace_each_other():
     """A fast replica of one model drops no replica of another."""
     asked = problem([offer("t1", 1.0, 2)], [demand(1.0), demand(1.0)], budget=2.0)
     prepared = prepare_tiny(asked, {"tiny:t1": [1.0], "tiny-2:t1": [9.0]})
-    assert [placement.config.model for placement in prepared.candidates.placements] == ["tiny", "tiny-2"]
+    kept = prune_dominated(prepared.candidates)
+    assert [placement.config.model for placement in kept.placements] == ["tiny", "tiny-2"]
 
 
 def test_whole_machines_count_gpus():
     """On a machine of four, TP4 goes where two TP2 are as fast; the plan runs both in the one machine."""
     asked = problem([offer("t1", 4.0, 1, num_gpus=4, machine_gpus=4)], [demand(1.0)], budget=4.0)
     prepared = prepare_tiny(asked, {"t1*2": [1.0], "t1*4": [1.9]})
-    assert [label(placement.config) for placement in prepared.candidates.placements] == ["t1*2"]
+    assert [label(each.config) for each in prune_dominated(prepared.candidates).placements] == ["t1*2"]
     assert plan_prepared(prepared).rate_req_per_s == pytest.approx(2.0)
 
 
@@ -76,7 +83,7 @@ SHAPES = st.integers(1, 9).flatmap(
 def test_what_goes_is_replaced_by_what_stays(shapes):
     """Whatever is dropped is no faster than some multiple, or pair of multiples, of what is kept; something stays."""
     usage, rate = np.array(shapes[0]), np.array(shapes[1], dtype=float)
-    stays = undominated(usage, rate)
+    stays = stay(usage, rate)
     assert stays.any()
     rows = np.flatnonzero(stays)
     counts = [range(4)] * 2
@@ -96,7 +103,7 @@ def test_what_goes_is_replaced_by_what_stays(shapes):
 def test_nothing_kept_is_a_multiple_of_another(shapes):
     """No candidate that stays is dominated by copies of one other that stays, except that twins keep one."""
     usage, rate = np.array(shapes[0]), np.array(shapes[1], dtype=float)
-    rows = np.flatnonzero(undominated(usage, rate))
+    rows = np.flatnonzero(stay(usage, rate))
     for row in rows:
         for other in rows:
             if row == other or not set(np.flatnonzero(usage[other])) <= set(np.flatnonzero(usage[row])):
@@ -111,9 +118,9 @@ def test_pruning_keeps_the_optimum(seed):
     """The optimum is the same over all candidates and over those that pruning leaves."""
     asked, rates = generate(seed)
     prepared = prepare_tiny(asked, rates)
-    pruned = plan_prepared(prepared, explain=False)
-    whole = plan_prepared(replace(prepared, candidates=prepared.fitting), explain=False)
+    kept = prune_dominated(prepared.candidates)
+    pruned = plan_prepared(replace(prepared, candidates=kept), explain=False)
+    whole = plan_prepared(prepared, explain=False)
     assert pruned.has_plan == whole.has_plan
     assert pruned.objective == pytest.approx(whole.objective, rel=2e-6)
-    again = prune_dominated(prepared.candidates)
-    assert again.placements == prepared.candidates.placements
+    assert prune_dominated(kept).placements == kept.placements

@@ -111,7 +111,7 @@ def test_a_loss_agrees_with_enumeration(seed):
     prepared = prepare_tiny(asked, rates)
     plan = solve_tiny(asked, rates, explain=False)
     assume(plan.has_plan)
-    world = World(asked, prepared.fitting)
+    world = World(asked, prepared.candidates)
     row_of = {(placement.config, placement.gpus_per_offer): row for row, placement in enumerate(world.placements)}
     rows = [row_of[each.config, tuple((part.offer, part.num_gpus) for part in each.rented)] for each in plan.groups]
     for lost in plan.groups:

@@ -62,7 +62,7 @@ def test_more_pessimism_never_promises_more(seed, first, second):
         assert sign * before.objective >= sign * after.objective - 2e-6 * after.objective
         assert check_tiny(after).ok
     lowered = {name: [rate * (1 - much * BANDS[name.split(":")[1]]) for rate in row] for name, row in rates.items()}
-    best = best_value(asked, prepare(asked, provider=HandProvider(lowered), gpus=GPUS).fitting)
+    best = best_value(asked, prepare(asked, provider=HandProvider(lowered), gpus=GPUS).candidates)
     assert (best is not None) == after.has_plan
     if best is not None:
         assert after.objective == pytest.approx(best, rel=1e-5)

@@ -2,23 +2,32 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from cuvee.catalog.model import ModelSpec
 from cuvee.catalog.models import load_model
 from cuvee.plan.candidates import generate_candidates
-from cuvee.plan.layers import balanced_splits
-from cuvee.plan.placement import host_gpus, list_placements, spans_machines, tensor_parallel_sizes
+from cuvee.plan.layers import StageGroups, balanced_splits, spread_layers
+from cuvee.plan.placement import host_gpus, spans_machines, tensor_parallel_sizes
 from cuvee.plan.problem import SearchOptions
 from tests.plan.instances import GPUS, HandProvider, demand, gpu, label, offer, problem
 
 DEEP = ModelSpec("tiny", 24, 64, 8, 8, 16, 128, 1000, 10_000)
 
 
+class AnyRate:
+    """A provider to which every configuration is as good as any other."""
+
+    def table(self, configs, workloads):
+        """Rates of one."""
+        return HandProvider({label(config): [1.0] * len(workloads) for config in configs}).table(configs, workloads)
+
+
 def placements(offers, *, model=DEEP, gpus=GPUS, **search):
     asked = problem(offers, [demand(1.0)], budget=100.0, search=SearchOptions(**search))
     entry = replace(asked.models[0], model=model)
-    return list(list_placements(entry, replace(asked, models=(entry,)), gpus))
+    return list(generate_candidates(replace(asked, models=(entry,)), AnyRate(), gpus).placements)
 
 
 def labels(offers, **options):
@@ -41,7 +50,7 @@ def labels(offers, **options):
 def test_tensor_parallel_sizes(heads, kv_heads, machine_gpus, sizes):
     """Powers of two within the machine that divide the heads and map onto the KV heads."""
     model = ModelSpec("tiny", 2, 64, heads, kv_heads, 16, 128, 1000, 10_000)
-    assert tensor_parallel_sizes(model, offer("t1", 1.0, machine_gpus=machine_gpus)) == sizes
+    assert tensor_parallel_sizes(model, host_gpus(offer("t1", 1.0, machine_gpus=machine_gpus))) == sizes
 
 
 @pytest.mark.parametrize(
@@ -60,7 +69,7 @@ def test_tensor_parallel_sizes_in_whole_machines(num_gpus, machine_gpus, largest
     """Groups keep to the usable GPUs of a machine, or of the units that stack on one host."""
     shape = offer("t1", 1.0, num_gpus=num_gpus, machine_gpus=machine_gpus)
     assert host_gpus(shape) == largest
-    assert max(tensor_parallel_sizes(replace(DEEP, num_heads=64, num_kv_heads=64), shape)) == largest
+    assert max(tensor_parallel_sizes(replace(DEEP, num_heads=64, num_kv_heads=64), host_gpus(shape))) == largest
 
 
 def test_stock_counts_usable_gpus():
@@ -91,7 +100,7 @@ def test_phi_4():
     """phi-4 of the catalogue has 10 KV heads: TP1 and TP2 only, in a machine of eight."""
     model = load_model("phi-4")
     assert model.num_kv_heads == 10
-    assert tensor_parallel_sizes(model, offer("t1", 1.0, machine_gpus=8)) == [1, 2]
+    assert tensor_parallel_sizes(model, 8) == [1, 2]
 
 
 def test_one_type():
@@ -177,7 +186,16 @@ def test_pairs_of_spot_offers():
 
 
 def splits(first, second, sizes=(1, 1), depths=(1, 1), num_layers=24):
-    return balanced_splits(replace(DEEP, num_layers=num_layers), (first, second), sizes, depths, "bf16")
+    groups = [
+        StageGroups(gpu, np.array([size]), np.array([depth]))
+        for gpu, size, depth in zip((first, second), sizes, depths, strict=True)
+    ]
+    totals = [total for total in balanced_splits(num_layers, groups[0], groups[1], "bf16")[0].tolist() if total >= 0]
+    return [(*spread(total, depths[0]), *spread(num_layers - total, depths[1])) for total in totals]
+
+
+def spread(total, depth):
+    return spread_layers(np.full(depth, total), np.full(depth, depth), np.arange(depth)).tolist()
 
 
 def test_layers_by_memory():
@@ -210,9 +228,9 @@ def test_candidates_carry_usage_and_price():
     provider = HandProvider({"t1*2": [1.0], "t1*4": [3.0], "t2": [0.0]})
     found = generate_candidates(asked, provider, GPUS)
     assert [label(each.config) for each in found.placements] == ["t1*2", "t1*4"]
-    assert found.usage.tolist() == [[2, 0], [4, 0]]
+    assert found.offers.tolist() == [[0, -1], [0, -1]]
+    assert found.gpus.tolist() == [[2, 0], [4, 0]]
     assert found.price_usd_per_hour.tolist() == [4.0, 8.0]
-    assert [each.price_usd_per_hour(asked.offers.offers) for each in found.placements] == [4.0, 8.0]
     assert found.num_generated > len(found)
     assert len(generate_candidates(asked, provider, GPUS, budget_usd_per_hour=5.0)) == 1
     # A price that adds up to the budget but for rounding is within it.

@@ -10,7 +10,7 @@ from cuvee.plan import pricing as pricing_module
 from cuvee.plan import search as search_module
 from cuvee.plan.formulation import build_program, rough_load_factor
 from cuvee.plan.preparation import prepare
-from cuvee.plan.pricing import price
+from cuvee.plan.pricing import Pricing, price
 from cuvee.plan.problem import Limits, ModelDemand, PlanProblem, SearchOptions
 from cuvee.plan.program import Termination, solve
 from cuvee.plan.search import search
@@ -49,7 +49,7 @@ def test_loss_bounds_every_plan(paper):
     """Weak duality: forcing one copy of a candidate costs at least its loss against the relaxation."""
     program, layout = build_program(paper.problem, paper.candidates)
     pricing = price(paper.problem, paper.candidates, rough_load_factor(paper.problem, paper.candidates))
-    assert pricing is not None
+    assert isinstance(pricing, Pricing)
     for row in np.linspace(0, layout.num_candidates - 1, 12).astype(int):
         forced = program.relaxed()
         forced.lower = program.lower.copy()
@@ -62,7 +62,7 @@ def test_loss_bounds_every_plan(paper):
 def test_relaxation_rents_what_is_worth_its_price(paper):
     """Complementary slackness: whatever the relaxation rents earns what it is charged."""
     pricing = price(paper.problem, paper.candidates, rough_load_factor(paper.problem, paper.candidates))
-    assert pricing is not None
+    assert isinstance(pricing, Pricing)
     assert pricing.worth[pricing.copies > 1e-6] == pytest.approx(1.0, abs=1e-5)
 
 
@@ -83,10 +83,10 @@ def test_column_generation_gives_the_whole_relaxation(paper, monkeypatch):
     unit = rough_load_factor(paper.problem, paper.candidates)
     whole = price(paper.problem, paper.candidates, unit)
     monkeypatch.setattr(pricing_module, "ALL_AT_ONCE", 0)
-    monkeypatch.setattr(pricing_module, "JOIN_AT_ONCE", 5)
+    monkeypatch.setattr(pricing_module, "JOIN_PER_WORKLOAD", 1)
     by_columns = price(paper.problem, paper.candidates, unit)
-    assert whole is not None
-    assert by_columns is not None
+    assert isinstance(whole, Pricing)
+    assert isinstance(by_columns, Pricing)
     assert by_columns.objective == pytest.approx(whole.objective, rel=1e-7)
     assert (by_columns.earned <= by_columns.charged * (1 + 1e-6)).all()
 
@@ -96,7 +96,8 @@ def test_column_generation_agrees_with_enumeration(seeds, monkeypatch):
     """With candidates joining one at a time, plans are still those of enumeration, machines and caps among them."""
     monkeypatch.setattr(search_module, "CORE_SIZE", 1)
     monkeypatch.setattr(pricing_module, "ALL_AT_ONCE", 0)
-    monkeypatch.setattr(pricing_module, "JOIN_AT_ONCE", 1)
+    monkeypatch.setattr(pricing_module, "JOIN_PER_WORKLOAD", 1)
+    monkeypatch.setattr(pricing_module, "NEARLY_PAID", 1.0)
     for seed in seeds:
         assert_enumeration_agrees(seed)
 
@@ -109,6 +110,6 @@ def test_a_dear_machine_is_not_as_good():
     asked = problem(offers, [demand(1.0)], budget=10.0)
     prepared = prepare_tiny(asked, {"t1*2": [1.0], "t2*2": [1.0]})
     prices = price(asked, prepared.candidates, rough_load_factor(asked, prepared.candidates))
-    assert prices is not None
-    on_second = prepared.candidates.usage[:, 1] > 0
+    assert isinstance(prices, Pricing)
+    on_second = prepared.candidates.stands_on(np.array([False, True]))
     assert prices.worth[on_second] == pytest.approx(0.1, rel=1e-3)

@@ -246,7 +246,7 @@ def test_each_point_of_a_grid_is_the_optimum_by_enumeration(seed):
     for swept, low, top in ((Swept.BUDGET, high / 4, high), (Swept.RATE, 0.4, 2.0)):
         curve = sweep(prepared, swept, low=low, high=top, count=4)
         for point in curve.points:
-            best = best_value(point.plan.inputs.problem, prepared.fitting)
+            best = best_value(point.plan.inputs.problem, prepared.candidates)
             if best is None:
                 assert point.plan.termination is Termination.INFEASIBLE, (seed, swept, point.asked)
             else:
@@ -260,7 +260,7 @@ def test_the_whole_staircase_is_that_of_enumeration(seed):
     asked, rates = generate(seed)
     prepared, high = swept_budget(asked, rates)
     curve = sweep(prepared, Swept.BUDGET, low=high / 5, high=high, options=EXACT)
-    truth = every_value(prepared.problem, prepared.fitting)
+    truth = every_value(prepared.problem, prepared.candidates)
     for budget in [high / 5 + (high - high / 5) * place / 40 for place in range(41)]:
         if any(0 < money - budget <= 2 * NARROWEST * high for money, _ in truth):
             continue  # steps closer than that are not told apart

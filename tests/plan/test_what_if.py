@@ -124,7 +124,7 @@ def test_enumeration_agrees_after_changes(seed, changes):
     prepared = prepare_tiny(asked, rates)
     answer = what_if(prepared, plan_prepared(prepared, explain=False), changes)
     again = prepare_again(prepared, answer.plan.inputs.problem, must_fit=False)
-    best = best_value(again.problem, again.fitting)
+    best = best_value(again.problem, again.candidates)
     assert answer.plan.has_plan is (best is not None)
     if best is not None:
         assert answer.plan.objective == pytest.approx(best, rel=1e-6)

@@ -133,7 +133,7 @@ def test_enumeration_agrees(seed, gpus):
     def permits(units):
         return all(not count or each.gpu in gpus for count, each in zip(units, asked.offers.offers, strict=True))
 
-    best = best_value(asked, prepared.fitting, permits=permits)
+    best = best_value(asked, prepared.candidates, permits=permits)
     assert answer.plan.has_plan is (best is not None)
     if best is None:
         return

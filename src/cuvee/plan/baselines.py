@@ -4,16 +4,14 @@ Each takes away one freedom of the plan, so under the same stock none can beat i
 with unlimited stock, the reference used in the literature, can.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.plan.candidates import CandidateSet
-from cuvee.plan.dominance import prune_dominated
-from cuvee.plan.formulation import Layout, build_program
+from cuvee.plan.formulation import FLEET_FAMILIES, Layout, build_program
 from cuvee.plan.placement import usable_gpus
 from cuvee.plan.planner import plan_prepared, settle
 from cuvee.plan.preparation import PreparedProblem, prepare_again
@@ -21,7 +19,7 @@ from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Array, Program, Termination
 from cuvee.plan.reading import read_plan
 from cuvee.plan.result import Plan
-from cuvee.profile.replica import ReplicaConfig
+from cuvee.profile.replica_arrays import ReplicaArrays
 
 UNLIMITED_UNITS = 10_000
 """Rental units that stand for "as many as wanted" [-]."""
@@ -44,9 +42,8 @@ class Baseline:
 
 def single_type(prepared: PreparedProblem, gpu: str) -> Baseline:
     """Best plan on one GPU type within the stock."""
-    others = [index for index, offer in enumerate(prepared.problem.offers.offers) if offer.gpu != gpu]
-    alone = np.asarray(~prepared.candidates.usage[:, others].any(axis=1))
-    # Pruning among all candidates is pruning among these: what replaces one takes no other offer than it does.
+    others = np.array([offer.gpu != gpu for offer in prepared.problem.offers.offers])
+    alone = ~prepared.candidates.stands_on(others)
     return Baseline(f"only {gpu}", same_stock=True, plan=plan_prepared(_select(prepared, alone), explain=False))
 
 
@@ -77,45 +74,42 @@ def even_budget(prepared: PreparedProblem) -> Baseline | None:
     return Baseline(
         "even budget over types",
         same_stock=True,
-        plan=_restricted(replace(prepared, problem=capped), lambda config: len(config.gpu_counts) == 1),
+        plan=_restricted(replace(prepared, problem=capped), prepared.candidates.offers[:, 1] < 0),
     )
 
 
 def _usable_types(prepared: PreparedProblem) -> list[str]:
     """GPU types that some affordable replica stands on alone, in the order of the offers."""
-    alone = {
-        next(iter(placement.config.gpu_counts))
-        for placement in prepared.candidates.placements
-        if len(placement.config.gpu_counts) == 1
-    }
+    offers = prepared.problem.offers.offers
+    candidates = prepared.candidates
+    alone = {offers[index].gpu for index in np.unique(candidates.offers[candidates.offers[:, 1] < 0, 0])}
     return [gpu for gpu in gpu_types_on_offer(prepared.problem) if gpu in alone]
 
 
 def one_tensor_parallel_size(prepared: PreparedProblem) -> list[Baseline]:
     """Best plan with one tensor-parallel degree everywhere, for each degree that can serve the demand."""
-    sizes = {_tensor_parallel_sizes(placement.config) for placement in prepared.fitting.placements}
+    candidates = prepared.candidates
+    smallest, largest = np.zeros(len(candidates), dtype=np.int64), np.zeros(len(candidates), dtype=np.int64)
+    for model, table in enumerate(candidates.tables):
+        rows = np.flatnonzero(candidates.model_index == model)
+        sizes = ReplicaArrays.of(table.configs).size[candidates.config[rows]]
+        smallest[rows] = np.where(sizes > 0, sizes, sizes.max(initial=1)).min(axis=1)
+        largest[rows] = sizes.max(axis=1)
     return [
         Baseline(
             f"TP{size} everywhere",
             same_stock=True,
-            plan=_restricted(prepared, partial(_has_only, size)),
+            plan=_restricted(prepared, (smallest == size) & (largest == size)),
         )
-        for size in sorted(set().union(*sizes))
+        for size in np.unique(largest).tolist()
     ]
-
-
-def _has_only(tensor_parallel_size: int, config: ReplicaConfig) -> bool:
-    return _tensor_parallel_sizes(config) == {tensor_parallel_size}
-
-
-def _tensor_parallel_sizes(config: ReplicaConfig) -> frozenset[int]:
-    return frozenset(stage.tensor_parallel_size for stage in config.stages)
 
 
 def round_robin(prepared: PreparedProblem, plan: Plan) -> Baseline:
     """The plan's own fleet with every request type spread evenly over the replicas that can serve it."""
-    program, layout = build_program(prepared.problem, prepared.candidates)
     copies = copies_of(plan, prepared.candidates)
+    prepared, copies = _select(prepared, copies > 0), copies[copies > 0]
+    program, layout = build_program(prepared.problem, prepared.candidates)
     able = (layout.rate > 0) * copies[:, None]
     shares = able / np.maximum(able.sum(axis=0), 1)
     load = np.where(layout.rate > 0, shares * layout.demand_req_per_s / np.maximum(layout.rate, 1e-300), 0.0)
@@ -188,18 +182,30 @@ def copies_of(plan: Plan, candidates: CandidateSet) -> NDArray[np.int64]:
         (group.config, tuple((part.offer, part.num_gpus) for part in group.rented)): group.copies
         for group in plan.groups
     }
-    return np.array([wanted.get((each.config, each.gpus_per_offer), 0) for each in candidates.placements])
+    found = np.zeros(len(candidates), dtype=np.int64)
+    for row in np.flatnonzero(_may_stand(plan, candidates)):
+        placement = candidates.placement(int(row))
+        found[row] = wanted.get((placement.config, placement.gpus_per_offer), 0)
+    return found
+
+
+def _may_stand(plan: Plan, candidates: CandidateSet) -> NDArray[np.bool_]:
+    """Candidates that take the same GPUs of the same offers as some group."""
+    may = np.zeros(len(candidates), dtype=bool)
+    for group in plan.groups:
+        taken = [*((part.offer, part.num_gpus) for part in group.rented), (-1, 0)][:2]
+        offers, gpus = np.array(taken).T
+        may |= (candidates.offers == offers).all(axis=1) & (candidates.gpus == gpus).all(axis=1)
+    return may
 
 
 def _select(prepared: PreparedProblem, chosen: NDArray[np.bool_]) -> PreparedProblem:
     return replace(prepared, candidates=prepared.candidates.select(chosen))
 
 
-def _restricted(prepared: PreparedProblem, allowed: Callable[[ReplicaConfig], bool]) -> Plan:
-    """Best plan over the allowed configurations: pruned among themselves, since others may not replace them."""
-    chosen = np.array([allowed(placement.config) for placement in prepared.fitting.placements], dtype=bool)
-    candidates = prune_dominated(prepared.fitting.select(chosen))
-    return plan_prepared(replace(prepared, candidates=candidates), explain=False)
+def _restricted(prepared: PreparedProblem, allowed: NDArray[np.bool_]) -> Plan:
+    """Best plan over the allowed candidates."""
+    return plan_prepared(_select(prepared, allowed), explain=False)
 
 
 def _from_columns(prepared: PreparedProblem, layout: Layout, copies: NDArray[np.int64], x: Array) -> Plan:
@@ -231,13 +237,10 @@ def _fits_limits(
     more[added] += 1
     x = np.zeros(len(program.cost))
     x[: layout.num_candidates] = more
-    used = more @ prepared.candidates.usage
+    used = prepared.candidates.gpus_taken(more, len(prepared.problem.offers.offers))
     for offer, column in zip(layout.machine_offer, layout.machines, strict=True):
         x[column] = -(-int(used[offer]) // usable_gpus(prepared.problem.offers.offers[offer]))
     if (x > program.upper * (1 + 1e-9)).any():
         return False
-    first_limit = layout.rate.shape[1] + layout.num_candidates  # rows before are demand and capacity
-    return all(
-        float(program.values[row] @ x[program.columns[row]]) <= program.row_upper[row] + 1e-9
-        for row in range(first_limit, len(program.row_names))
-    )
+    rows = program.rows_of(*FLEET_FAMILIES)
+    return bool((program.row_activity(x)[rows] <= program.row_upper[rows] + 1e-9).all())

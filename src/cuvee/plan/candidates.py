@@ -1,60 +1,88 @@
 """Candidates: every replica that could be rented and would fit, before any is chosen.
 
-A candidate is a replica configuration placed on offers. On one GPU type: tensor parallelism in powers
-of two that divide the heads, inside one machine, times pipeline depth. On two GPU types: pipeline
-stages of both, in one region of one seller, layers split so that the stages take equally long.
+A candidate is a replica configuration placed on offers: on one, or on two in one place.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.offer import Offer
-from cuvee.plan.placement import Placement, list_placements
-from cuvee.plan.problem import ModelDemand, PlanProblem
+from cuvee.plan.configurations import ROUNDING, Configurations, Sites, find_sites, list_configurations
+from cuvee.plan.placement import Placement, usable_gpus
+from cuvee.plan.problem import PlanProblem
 from cuvee.profile.table import ThroughputProvider, ThroughputTable
+
+Array = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class CandidateSet:
-    """Candidates with their resources and rates.
+    """Candidates with their resources and rates; arrays of shape (num_candidates,) unless said otherwise.
 
     Attributes
-        placements          One per candidate.
-        model_index         Index into `problem.models` of each candidate, shape (num_candidates,).
-        usage               d_oc: GPUs each candidate takes from each offer [-], shape (num_candidates, num_offers).
-        price_usd_per_hour  o_c: share of the machines' prices [$/h], shape (num_candidates,).
-        tables              Throughput of the candidates of each model on that model's workload types; row r of
-                            table m is the r-th candidate with model_index m.
-        num_generated       Candidates before those that do not fit or are dominated were dropped [-].
+        tables              Throughput of each model's distinct configurations on its workload types.
+        model_index         Index into `problem.models`.
+        config              Row of the candidate's configuration in its model's table.
+        offers              Offers it stands on, ascending, -1 for none, shape (num_candidates, 2).
+        gpus                d_oc: GPUs it takes from them [-], 0 for none, shape (num_candidates, 2).
+        group               GPUs there that must share a machine [-], shape (num_candidates, 2).
+        price_usd_per_hour  o_c: share of the machines' prices [$/h].
+        num_generated       Configurations placed, before those that do not fit were dropped [-].
     """
 
-    placements: tuple[Placement, ...]
-    model_index: NDArray[np.int64]
-    usage: NDArray[np.int64]
-    price_usd_per_hour: NDArray[np.float64]
     tables: tuple[ThroughputTable, ...]
+    model_index: Counts
+    config: Counts
+    offers: Counts
+    gpus: Counts
+    group: Counts
+    price_usd_per_hour: Array
     num_generated: int
 
     def __len__(self) -> int:
-        return len(self.placements)
+        return len(self.config)
 
-    def select(self, keep: NDArray[np.bool_]) -> "CandidateSet":
-        """The candidates where `keep` is True, in the same order."""
-        tables = tuple(
-            table.select(np.flatnonzero(keep[self.model_index == index])) for index, table in enumerate(self.tables)
-        )
-        return CandidateSet(
-            tuple(placement for placement, kept in zip(self.placements, keep, strict=True) if kept),
-            self.model_index[keep],
-            self.usage[keep],
-            self.price_usd_per_hour[keep],
-            tables,
-            self.num_generated,
-        )
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """All candidates as records, made anew: for few of them."""
+        return tuple(self.placement(row) for row in range(len(self)))
+
+    def placement(self, row: int) -> Placement:
+        """One candidate as a record."""
+        taken = zip(self.offers[row].tolist(), self.gpus[row].tolist(), strict=True)
+        config = self.tables[self.model_index[row]].configs[int(self.config[row])]
+        return Placement(config, tuple((offer, count) for offer, count in taken if offer >= 0))
+
+    def rate_req_per_s(self, model: int) -> Array:
+        """h_cw of the candidates of one model, in their order, shape (num_candidates_of_model, num_types) [req/s]."""
+        rates: Array = self.tables[model].rate_req_per_s[self.config[self.model_index == model]]
+        return rates
+
+    def per_gpu(self, values: Array) -> Array:
+        """sum_o d_oc v_o for values v of each offer."""
+        known = np.append(values, 0.0)  # offer -1
+        summed: Array = (self.gpus * known[self.offers]).sum(axis=1)
+        return summed
+
+    def stands_on(self, offers: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether a candidate takes GPUs of any of the offers where the mask, shape (num_offers,), is True."""
+        return np.asarray(np.append(offers, False)[self.offers].any(axis=1))
+
+    def gpus_taken(self, copies: Counts, num_offers: int) -> Counts:
+        """GPUs that `copies` of the candidates take from each offer [-], shape (num_offers,)."""
+        taken = np.zeros(num_offers + 1, dtype=np.int64)
+        np.add.at(taken, self.offers, self.gpus * copies[:, None])
+        return taken[:num_offers]
+
+    def select(self, keep: NDArray[np.bool_] | Counts) -> "CandidateSet":
+        """The candidates where `keep` is True, or at the rows it lists; the tables stay whole."""
+        names = ("model_index", "config", "offers", "gpus", "group", "price_usd_per_hour")
+        return replace(self, **{name: getattr(self, name)[keep] for name in names})
 
 
 def generate_candidates(
@@ -64,60 +92,49 @@ def generate_candidates(
     *,
     budget_usd_per_hour: float | None = None,
 ) -> CandidateSet:
-    """All candidates of `problem` with a rate above 0 on at least one workload type, none pruned by dominance.
+    """All candidates of `problem` with a rate above 0 on at least one workload type.
 
     Parameters
         budget_usd_per_hour    Where given, only those of which it buys at least one: the others need no rates.
     """
-    offers = problem.offers.offers
-    prices = np.array([offer.price_usd_per_gpu_hour for offer in offers])
     parts = []
     for index, entry in enumerate(problem.models):
-        placements = _within(list_placements(entry, problem, gpus), offers, budget_usd_per_hour)
-        parts.append(_candidate_part(index, placements, entry, offers, prices, provider))
-    merged = CandidateSet(
-        tuple(placement for part in parts for placement in part.placements),
-        np.concatenate([part.model_index for part in parts]),
-        np.concatenate([part.usage for part in parts]),
-        np.concatenate([part.price_usd_per_hour for part in parts]),
-        tuple(part.tables[0] for part in parts),
-        sum(len(part) for part in parts),
-    )
-    fitting = np.concatenate([table.fits.any(axis=1) for table in merged.tables])
-    return merged.select(fitting)
-
-
-def _within(
-    placements: Iterable[Placement], offers: Sequence[Offer], budget_usd_per_hour: float | None
-) -> list[Placement]:
-    if budget_usd_per_hour is None:
-        return list(placements)
-    most = budget_usd_per_hour * (1 + 1e-9)  # prices that add up to the budget but for rounding are within it
-    return [placement for placement in placements if placement.price_usd_per_hour(offers) <= most]
-
-
-def _candidate_part(
-    model_index: int,
-    placements: Sequence[Placement],
-    entry: ModelDemand,
-    offers: Sequence[Offer],
-    prices: NDArray[np.float64],
-    provider: ThroughputProvider,
-) -> CandidateSet:
-    usage = np.zeros((len(placements), len(offers)), dtype=np.int64)
-    for row, placement in enumerate(placements):
-        for offer, count in placement.gpus_per_offer:
-            usage[row, offer] = count
-    # The same configuration on many offers is modelled once.
-    configs = list(dict.fromkeys(placement.config for placement in placements))
-    row_of = {config: row for row, config in enumerate(configs)}
-    table = provider.table(configs, entry.demand.types)
-    rows = [row_of[placement.config] for placement in placements]
+        sites = find_sites(entry, problem, gpus)
+        found = list_configurations(entry, problem, gpus, sites, budget_usd_per_hour=budget_usd_per_hour)
+        table = replace(provider.table(found.replicas, entry.demand.types), configs=found.replicas)
+        fitting = np.flatnonzero(table.fits.any(axis=1))
+        placed = _placed(found.select(fitting), sites, problem.offers.offers, budget_usd_per_hour)
+        part = replace(placed, tables=(table.select(fitting),), model_index=np.full(len(placed), index))
+        parts.append(replace(part, num_generated=len(found)))
+    names = ("model_index", "config", "offers", "gpus", "group", "price_usd_per_hour")
     return CandidateSet(
-        tuple(placements),
-        np.full(len(placements), model_index),
-        usage,
-        usage @ prices,
-        (table.select(rows),),
-        len(placements),
+        tuple(part.tables[0] for part in parts),
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names},
+        num_generated=sum(part.num_generated for part in parts),
     )
+
+
+def _placed(
+    found: Configurations, sites: Sites, offers: tuple[Offer, ...], budget_usd_per_hour: float | None
+) -> CandidateSet:
+    """Every configuration on every site of its kind that has the GPUs, at a price within the budget."""
+    cuts = np.searchsorted(found.kind, np.arange(len(found.kinds) + 1))
+    configs, standing = [np.zeros(0, dtype=np.int64)], [np.zeros((0, 2), dtype=np.int64)]
+    for index, kind in enumerate(found.kinds):
+        rows = np.arange(cuts[index], cuts[index + 1])
+        here = [(offer, -1) for offer in sites.of_shape[kind[0]]] if len(kind) == 1 else sites.of_pair[kind[0], kind[1]]
+        configs.append(np.tile(rows, len(here)))
+        standing.append(np.repeat(np.array(here, dtype=np.int64).reshape(-1, 2), len(rows), axis=0))
+    config, on = np.concatenate(configs), np.concatenate(standing)
+    taken, group = found.gpus[config], found.group[config]
+    room = np.array([*(offer.max_units * usable_gpus(offer) for offer in offers), 0])
+    price = np.array([*(offer.price_usd_per_gpu_hour for offer in offers), 0.0])
+    prices = (taken * price[on]).sum(axis=1)
+    possible = (taken <= room[on]).all(axis=1)
+    if budget_usd_per_hour is not None:
+        possible &= prices <= budget_usd_per_hour * (1 + ROUNDING)
+    # Offers ascend, none comes last.
+    turned = ((on[:, 0] > on[:, 1]) & (on[:, 1] >= 0))[:, None]
+    on, taken, group = (np.where(turned, each[:, ::-1], each)[possible] for each in (on, taken, group))
+    empty = np.zeros(len(on), dtype=np.int64)
+    return CandidateSet((), empty, config[possible], on, taken, group, prices[possible], len(found))

@@ -21,43 +21,42 @@ TOLERANCE = 1e-9
 def prune_dominated(candidates: CandidateSet) -> CandidateSet:
     """The candidates that no combination of others replaces; order kept."""
     keep = np.zeros(len(candidates), dtype=bool)
-    for index, table in enumerate(candidates.tables):
-        rows = np.flatnonzero(candidates.model_index == index)
-        keep[rows] = undominated(candidates.usage[rows], table.rate_req_per_s)
+    for model in range(len(candidates.tables)):
+        rows = np.flatnonzero(candidates.model_index == model)
+        keep[rows] = undominated(candidates.offers[rows], candidates.gpus[rows], candidates.rate_req_per_s(model))
     return candidates.select(keep)
 
 
-def undominated(usage: NDArray[np.int64], rate: NDArray[np.float64]) -> NDArray[np.bool_]:
+def undominated(offers: NDArray[np.int64], gpus: NDArray[np.int64], rate: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Mask of the rows that stay.
 
     Parameters
-        usage    d_oc: GPUs by offer [-], shape (num_candidates, num_offers).
-        rate     h_cw [req/s], shape (num_candidates, num_workloads).
-    Returns      shape (num_candidates,).
+        offers    Offers of each candidate, -1 for none, shape (num_candidates, 2).
+        gpus      GPUs it takes from them [-], shape (num_candidates, 2).
+        rate      h_cw [req/s], shape (num_candidates, num_workloads).
+    Returns       shape (num_candidates,).
     """
-    keep = np.zeros(len(usage), dtype=bool)
-    groups = _rows_by_offers(usage)
+    keep = np.zeros(len(offers), dtype=bool)
+    groups = _rows_by_offers(offers)
     # Replicas on one offer first: pairs of those kept may replace pipelines over two.
-    for offers in sorted(groups, key=len):
-        rows = groups[offers]
-        counts = usage[rows][:, list(offers)]
-        if len(offers) == 2:
-            alone = [kept[keep[kept]] for kept in (groups.get((offer,), rows[:0]) for offer in offers)]
-            needed = [usage[kept, offer] for kept, offer in zip(alone, offers, strict=True)]
+    for standing in sorted(groups, key=len):
+        rows = groups[standing]
+        counts = gpus[rows][:, : len(standing)]
+        if len(standing) == 2:
+            alone = [kept[keep[kept]] for kept in (groups.get((offer,), rows[:0]) for offer in standing)]
+            needed = [gpus[kept, 0] for kept in alone]
             apart = _dominated_by_parts(counts, rate[rows], needed, [rate[kept] for kept in alone])
             rows, counts = rows[~apart], counts[~apart]
         keep[rows[_undominated_among(counts, rate[rows])]] = True
     return keep
 
 
-def _rows_by_offers(usage: NDArray[np.int64]) -> dict[tuple[int, ...], NDArray[np.int64]]:
-    """Rows that take GPUs of the same offers, by those offers."""
-    row_of, offers = np.nonzero(usage)
-    first = np.searchsorted(row_of, np.arange(len(usage) + 1))
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for row in range(len(usage)):
-        groups.setdefault(tuple(offers[first[row] : first[row + 1]].tolist()), []).append(row)
-    return {key: np.array(rows) for key, rows in groups.items()}
+def _rows_by_offers(offers: NDArray[np.int64]) -> dict[tuple[int, ...], NDArray[np.int64]]:
+    """Rows on the same offers, by those offers."""
+    order = np.lexsort((offers[:, 1], offers[:, 0]))
+    cuts = np.flatnonzero((np.diff(offers[order], axis=0) != 0).any(axis=1)) + 1
+    groups = np.split(order, cuts) if len(order) else []
+    return {tuple(offer for offer in offers[rows[0]].tolist() if offer >= 0): rows for rows in groups}
 
 
 def _undominated_among(counts: NDArray[np.int64], rate: NDArray[np.float64]) -> NDArray[np.int64]:

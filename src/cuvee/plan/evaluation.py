@@ -240,7 +240,7 @@ def _program(group: NDArray[np.int64], kind: NDArray[np.int64], entries: Array, 
     for column in range(num_types):
         pairs = np.flatnonzero(kind == column)
         ends = np.array([len(group) + column, size - 1])
-        program.add_row(f"demand[{column}]", np.append(pairs, ends), np.append(entries[pairs], [-1.0, -1.0]), lower=0.0)
+        program.add_row("demand", column, np.append(pairs, ends), np.append(entries[pairs], [-1.0, -1.0]), lower=0.0)
     for row in range(num_groups):
-        program.add_row(f"capacity[{row}]", np.flatnonzero(group == row), 1.0)
+        program.add_row("capacity", row, np.flatnonzero(group == row), 1.0)
     return program

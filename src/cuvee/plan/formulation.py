@@ -17,17 +17,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cuvee.catalog.offer import Offer
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.placement import usable_gpus
 from cuvee.plan.problem import Limits, Objective, PlanProblem
-from cuvee.plan.program import Array, Program
+from cuvee.plan.program import Array, Indices, Program
 
 COST_TIE_BREAK = 1e-6
 """Weight of money under the throughput objective [-]: what all the money takes off theta, which is at most 1; of two
 equally fast plans the cheaper one."""
+
+
+CAP_FAMILIES = ("max_gpus", "max_gpus_per_seller", "max_usd_per_hour_per_gpu", "max_usd_per_hour_per_seller")
+"""Families of rows that cap GPUs and money; fields of `Limits`."""
+
+FLEET_FAMILIES = ("stock", "budget", *CAP_FAMILIES)
+"""Families of rows that limit what is rented; the others say what it serves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,53 +42,89 @@ class Layout:
 
     Attributes
         pair_candidate, pair_workload    c and w of each z column, shape (num_pairs,); w counts over all models.
+        pair_rate                        h_cw of each z column [req/s], shape (num_pairs,).
         machine_offer                    o of each u column, shape (num_machines,).
+        service_of_workload              Which theta each w is served by, shape (num_workloads,).
         demand_req_per_s                 lambda_w times the unit of theta: what theta = 1 stands for in the program,
                                          shape (num_workloads,).
-        rate                             h_cw, 0 across models [req/s], shape (num_candidates, num_workloads).
     """
 
     num_candidates: int
-    pair_candidate: NDArray[np.int64]
-    pair_workload: NDArray[np.int64]
-    machine_offer: NDArray[np.int64]
+    pair_candidate: Indices
+    pair_workload: Indices
+    pair_rate: Array
+    machine_offer: Indices
+    service_of_workload: Indices
     demand_req_per_s: Array
-    rate: Array
 
     @property
-    def busy(self) -> NDArray[np.int64]:
+    def num_workloads(self) -> int:
+        """w over all models [-]."""
+        return len(self.demand_req_per_s)
+
+    @property
+    def copies(self) -> Indices:
+        """Columns of y."""
+        return np.arange(self.num_candidates)
+
+    @property
+    def busy(self) -> Indices:
         """Columns of z."""
         return self.num_candidates + np.arange(len(self.pair_candidate))
 
     @property
-    def machines(self) -> NDArray[np.int64]:
+    def machines(self) -> Indices:
         """Columns of u."""
         return self.num_candidates + len(self.pair_candidate) + np.arange(len(self.machine_offer))
 
     @property
+    def services(self) -> Indices:
+        """Columns of theta."""
+        first = self.num_candidates + len(self.pair_candidate) + len(self.machine_offer)
+        return first + np.arange(self.service_of_workload.max(initial=0) + 1)
+
+    @property
     def load_factor(self) -> int:
-        """Column of theta."""
-        return self.num_candidates + len(self.pair_candidate) + len(self.machine_offer)
+        """Column of theta where there is one."""
+        return int(self.services[0])
+
+    @property
+    def size(self) -> int:
+        """Columns of all kinds [-]."""
+        return int(self.services[-1]) + 1
+
+    @property
+    def rate(self) -> Array:
+        """h_cw of the pairs, 0 elsewhere [req/s], shape (num_candidates, num_workloads)."""
+        rate = np.zeros((self.num_candidates, self.num_workloads))
+        rate[self.pair_candidate, self.pair_workload] = self.pair_rate
+        return rate
+
+
+Pairs = tuple[Indices, Indices]
+"""Candidates and the workloads they may serve: w counts over all models."""
 
 
 def build_program(
-    problem: PlanProblem, candidates: CandidateSet, *, load_factor_unit: float | None = None
+    problem: PlanProblem,
+    candidates: CandidateSet,
+    *,
+    load_factor_unit: float | None = None,
+    pairs: Pairs | None = None,
 ) -> tuple[Program, Layout]:
     """The program of `problem` over `candidates`, and where its columns are.
 
     Parameters
         load_factor_unit    What theta counts in [-]; `rough_load_factor` of these candidates where None.
+        pairs               The (c, w) that get a z column, ascending; all with a rate where None.
     """
     offers = problem.offers.offers
-    layout = _layout(problem, candidates)
-    layout.demand_req_per_s[:] *= (
-        rough_load_factor(problem, candidates) if load_factor_unit is None else load_factor_unit
-    )
-    size = layout.load_factor + 1
-    program = Program(np.zeros(size), np.zeros(size), np.full(size, np.inf), np.zeros(size, dtype=bool), maximize=False)
-    program.whole[: len(candidates)] = True
+    unit = rough_load_factor(problem, candidates) if load_factor_unit is None else load_factor_unit
+    layout = _layout(problem, candidates, all_pairs(candidates) if pairs is None else pairs, unit)
+    program = Program.of_size(layout.size)
+    program.whole[layout.copies] = True
     program.whole[layout.machines] = True
-    program.upper[: len(candidates)] = _most_copies(candidates, problem.limits, offers)
+    program.upper[layout.copies] = _most_copies(candidates, problem.limits, offers)
 
     define_demand(program, layout)
     define_capacity(program, layout)
@@ -94,20 +136,37 @@ def build_program(
     return program, layout
 
 
-def _layout(problem: PlanProblem, candidates: CandidateSet) -> Layout:
-    widths = [len(entry.demand.types) for entry in problem.models]
-    rate = np.zeros((len(candidates), sum(widths)))
-    start = 0
-    for index, (table, width) in enumerate(zip(candidates.tables, widths, strict=True)):
-        rate[candidates.model_index == index, start : start + width] = table.rate_req_per_s
-        start += width
-    pair_candidate, pair_workload = np.nonzero(rate)
-    machine_offer = np.array(
-        [index for index, offer in enumerate(problem.offers.offers) if offer.num_gpus > 1 and offer.max_units > 0],
-        dtype=np.int64,
-    )
-    demand = np.concatenate([np.array(rates) for rates in problem.rates_req_per_s])
-    return Layout(len(candidates), pair_candidate, pair_workload, machine_offer, demand, rate)
+def first_workloads(candidates: CandidateSet) -> Indices:
+    """Where each model's workloads begin among those of all models, and their number, shape (num_models + 1,)."""
+    return np.cumsum([0, *(len(table.workloads) for table in candidates.tables)])
+
+
+def all_pairs(candidates: CandidateSet) -> Pairs:
+    """Every (c, w) with a rate, by rising c."""
+    first = first_workloads(candidates)
+    found: list[Pairs] = []
+    for model, table in enumerate(candidates.tables):
+        rows = np.flatnonzero(candidates.model_index == model)
+        row, column = np.nonzero(table.rate_req_per_s[candidates.config[rows]])
+        found.append((rows[row], first[model] + column))
+    candidate, workload = (np.concatenate(each) for each in zip(*found, strict=True))
+    order = np.argsort(candidate, kind="stable")
+    return candidate[order], workload[order]
+
+
+def _layout(problem: PlanProblem, candidates: CandidateSet, pairs: Pairs, load_factor_unit: float) -> Layout:
+    candidate, workload = pairs
+    first = first_workloads(candidates)
+    rate = np.zeros(len(candidate))
+    model_of_pair = candidates.model_index[candidate]
+    for model, table in enumerate(candidates.tables):
+        mine = model_of_pair == model
+        rate[mine] = table.rate_req_per_s[candidates.config[candidate[mine]], workload[mine] - first[model]]
+    in_use = np.unique(candidates.offers)
+    machines = [index for index in in_use.tolist() if index >= 0 and problem.offers.offers[index].num_gpus > 1]
+    demand = np.concatenate([np.array(rates) for rates in problem.rates_req_per_s]) * load_factor_unit
+    one_service = np.zeros(len(demand), dtype=np.int64)
+    return Layout(len(candidates), candidate, workload, rate, np.array(machines, dtype=np.int64), one_service, demand)
 
 
 def rough_load_factor(problem: PlanProblem, candidates: CandidateSet) -> float:
@@ -120,8 +179,10 @@ def rough_load_factor(problem: PlanProblem, candidates: CandidateSet) -> float:
         return 1.0
     seconds = 0.0
     for model, (table, demanded) in enumerate(zip(candidates.tables, problem.rates_req_per_s, strict=True)):
-        prices = candidates.price_usd_per_hour[candidates.model_index == model]
-        per_dollar = (table.rate_req_per_s / prices[:, None]).max(axis=0, initial=0.0)
+        mine = candidates.model_index == model
+        least_price = np.full(len(table.configs), np.inf)
+        np.minimum.at(least_price, candidates.config[mine], candidates.price_usd_per_hour[mine])
+        per_dollar = (table.rate_req_per_s / least_price[:, None]).max(axis=0, initial=0.0)
         if not (per_dollar > 0).all():
             return 1.0
         seconds += float((np.array(demanded) / per_dollar).sum())
@@ -137,22 +198,28 @@ def most_money(problem: PlanProblem) -> float:
 
 def _most_copies(candidates: CandidateSet, limits: Limits, offers: tuple[Offer, ...]) -> Array:
     """Largest y_c that stock and budget allow each candidate alone [-]."""
-    available = np.array([offer.max_units * offer.num_gpus for offer in offers])
-    with np.errstate(divide="ignore"):
-        by_stock = np.where(candidates.usage > 0, available // np.maximum(candidates.usage, 1), np.inf).min(axis=1)
-    if limits.budget_usd_per_hour is None:
-        return np.asarray(np.floor(by_stock), dtype=float)
-    affordable = limits.budget_usd_per_hour * (1 + 1e-9) / candidates.price_usd_per_hour
-    return np.asarray(np.floor(np.minimum(by_stock, affordable)), dtype=float)
+    available = np.array([*(offer.max_units * offer.num_gpus for offer in offers), 2**40])  # the last: offer -1
+    most = (available[candidates.offers] // np.maximum(candidates.gpus, 1)).min(axis=1)
+    if limits.budget_usd_per_hour is not None:
+        affordable = limits.budget_usd_per_hour * (1 + 1e-9) / candidates.price_usd_per_hour
+        most = np.minimum(most, affordable)
+    return np.asarray(np.floor(most), dtype=float)
 
 
 def define_demand(program: Program, layout: Layout) -> None:
     """sum_c (h_cw / lambda_w) z_cw >= theta for each w: every workload type is served theta times."""
-    for workload, demanded in enumerate(layout.demand_req_per_s):
-        pairs = np.flatnonzero(layout.pair_workload == workload)
-        columns = np.append(layout.busy[pairs], layout.load_factor)
-        rates = layout.rate[layout.pair_candidate[pairs], workload]
-        program.add_row(f"demand[{workload}]", columns, np.append(rates / demanded, -1.0), lower=0.0)
+    workloads = np.arange(layout.num_workloads)
+    served = layout.pair_rate / layout.demand_req_per_s[layout.pair_workload]
+    program.add_rows(
+        "demand",
+        workloads.tolist(),
+        (
+            np.append(layout.pair_workload, workloads),
+            np.append(layout.busy, layout.services[layout.service_of_workload]),
+            np.append(served, np.full(len(workloads), -1.0)),
+        ),
+        lower=0.0,
+    )
 
 
 def define_cover(program: Program, layout: Layout) -> None:
@@ -161,18 +228,16 @@ def define_cover(program: Program, layout: Layout) -> None:
     Implied by demand and capacity, but not for a solver that takes y = 1e-7 for a whole number: a demand that small
     would be served by nothing.
     """
-    for workload in range(layout.rate.shape[1]):
-        able = np.flatnonzero(layout.rate[:, workload])
-        program.add_row(f"cover[{workload}]", able, np.ones(len(able)), lower=1.0)
+    workloads = range(layout.num_workloads)
+    program.add_rows("cover", workloads, (layout.pair_workload, layout.pair_candidate, 1.0), lower=1.0)
 
 
 def define_capacity(program: Program, layout: Layout) -> None:
     """sum_w z_cw <= y_c for each c: no copy is busier than all the time."""
-    # Pairs are sorted by candidate: one cut instead of a scan for each.
-    cuts = np.searchsorted(layout.pair_candidate, np.arange(1, layout.num_candidates))
-    for candidate, pairs in enumerate(np.split(layout.busy, cuts)):
-        values = np.append(np.ones(len(pairs)), -1.0)
-        program.add_row(f"capacity[{candidate}]", np.append(pairs, candidate), values, upper=0.0)
+    rows = np.append(layout.pair_candidate, layout.copies)
+    columns = np.append(layout.busy, layout.copies)
+    values = np.append(np.ones(len(layout.busy)), np.full(layout.num_candidates, -1.0))
+    program.add_rows("capacity", range(layout.num_candidates), (rows, columns, values), upper=0.0)
 
 
 def define_stock(program: Program, layout: Layout, candidates: CandidateSet, offers: tuple[Offer, ...]) -> None:
@@ -181,34 +246,38 @@ def define_stock(program: Program, layout: Layout, candidates: CandidateSet, off
     Notes           TP groups are powers of two, so groups that fit a machine's GPUs in number also pack into it,
                     counting only the largest power of two of its GPUs as usable.
     """
-    unit_of = {int(offer): column for offer, column in zip(layout.machine_offer, layout.machines, strict=True)}
-    for index, offer in enumerate(offers):
-        users = np.flatnonzero(candidates.usage[:, index])
-        taken = candidates.usage[users, index].astype(float)
-        column = unit_of.get(index)
-        if column is None:
-            if len(users):
-                program.add_row(f"stock[{index}]", users, taken, upper=float(offer.max_units))
-            continue
-        program.upper[column] = offer.max_units if len(users) else 0
-        program.add_row(
-            f"stock[{index}]", np.append(users, column), np.append(taken, -float(usable_gpus(offer))), upper=0.0
-        )
+    row, slot = np.nonzero(candidates.offers >= 0)
+    offer = candidates.offers[row, slot]
+    keys = np.unique(offer)
+    usable = np.array([float(usable_gpus(offers[index])) for index in layout.machine_offer])
+    stock = np.array([float(offers[index].max_units) if offers[index].num_gpus == 1 else 0.0 for index in keys])
+    program.upper[layout.machines] = [offers[index].max_units for index in layout.machine_offer]
+    program.add_rows(
+        "stock",
+        keys.tolist(),
+        (
+            np.append(np.searchsorted(keys, offer), np.searchsorted(keys, layout.machine_offer)),
+            np.append(row, layout.machines),
+            np.append(candidates.gpus[row, slot], -usable),
+        ),
+        upper=stock,
+    )
 
 
 def weigh_columns(
     layout: Layout, candidates: CandidateSet, offers: tuple[Offer, ...], weight_per_gpu: Array
-) -> tuple[NDArray[np.int64], Array]:
+) -> tuple[Indices, Array]:
     """Columns that rent GPUs and what one of each weighs: copies on single-GPU offers, units of whole machines.
 
     Parameters
         weight_per_gpu    What one GPU of each offer weighs, e.g. its price [$/h], shape (num_offers,).
     """
     single = np.array([offer.num_gpus == 1 for offer in offers])
-    per_copy: Array = candidates.usage.astype(float) @ np.where(single, weight_per_gpu, 0.0)
-    per_unit = np.array([offers[offer].num_gpus * weight_per_gpu[offer] for offer in layout.machine_offer])
+    per_copy = candidates.per_gpu(np.where(single, weight_per_gpu, 0.0))
+    num_gpus = np.array([offer.num_gpus for offer in offers])
+    per_unit = (num_gpus * weight_per_gpu)[layout.machine_offer]
     weights = np.concatenate([per_copy, per_unit])
-    columns = np.concatenate([np.arange(layout.num_candidates), layout.machines])
+    columns = np.concatenate([layout.copies, layout.machines])
     return columns[weights > 0], weights[weights > 0]
 
 
@@ -223,7 +292,7 @@ def define_budget(
     """sum_c o_c y_c + sum_o p_o u_o <= B."""
     columns, costs = weigh_columns(layout, candidates, offers, gpu_prices(offers))
     budget = np.inf if limits.budget_usd_per_hour is None else limits.budget_usd_per_hour
-    program.add_row("budget", columns, costs, upper=budget)
+    program.add_row("budget", "", columns, costs, upper=budget)
 
 
 def define_caps(
@@ -245,7 +314,7 @@ def define_caps(
             counted = np.where([owner == name for owner in owners], per_gpu, 0.0)
             columns, weights = weigh_columns(layout, candidates, offers, counted)
             if len(columns):
-                program.add_row(f"{label}[{name}]", columns, weights, upper=float(cap))
+                program.add_row(label, name, columns, weights, upper=float(cap))
 
 
 def define_objective(
@@ -255,8 +324,8 @@ def define_objective(
     columns, costs = weigh_columns(layout, candidates, offers, gpu_prices(offers))
     if problem.objective is Objective.COST:
         program.cost[columns] = costs
-        program.lower[layout.load_factor] = program.upper[layout.load_factor] = 1.0
+        program.lower[layout.services] = program.upper[layout.services] = 1.0
         return
     program.maximize = True
-    program.cost[layout.load_factor] = 1.0
+    program.cost[layout.services] = 1.0
     program.cost[columns] = -COST_TIE_BREAK * costs / most_money(problem)

@@ -1,6 +1,5 @@
 """Why there is no plan, and the smallest change that gives one."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -8,8 +7,8 @@ import numpy as np
 
 from cuvee.catalog.gpu import GpuType
 from cuvee.plan.candidates import CandidateSet
-from cuvee.plan.formulation import Layout, build_program, gpu_prices
-from cuvee.plan.placement import list_placements
+from cuvee.plan.configurations import find_sites, list_configurations
+from cuvee.plan.formulation import CAP_FAMILIES, Layout, build_program, gpu_prices
 from cuvee.plan.problem import ModelDemand, Objective, PlanProblem
 from cuvee.plan.program import Program, Termination, solve
 from cuvee.profile.engine import EngineSettings
@@ -41,9 +40,9 @@ def explain_infeasible(
     if unserved:
         return "; ".join(unserved)
     program, layout = build_program(problem, candidates)
-    _demand_only(program, layout, candidates, problem)
-    budget_rows = [row for row, name in enumerate(program.row_names) if name == "budget"]
-    other_rows = [row for row, name in enumerate(program.row_names) if re.match("stock|max_", name)]
+    _demand_only(program, layout, problem)
+    budget_rows = program.rows_of("budget").tolist()
+    other_rows = program.rows_of("stock", *CAP_FAMILIES).tolist()
     for rows in (budget_rows, other_rows, budget_rows + other_rows):
         slack = _least_slack(program, rows, problem)
         if slack.termination in (Termination.OPTIMAL, Termination.FEASIBLE):
@@ -60,11 +59,9 @@ def _unserved_types(
     engine: EngineSettings | None,
 ) -> Iterator[str]:
     """For each model the workload types that no replica serves, whatever the money: why, and what to do."""
-    for index, (entry, table) in enumerate(zip(problem.models, candidates.tables, strict=True)):
-        present = bool((candidates.model_index == index).any())
-        unserved = [
-            kind for column, kind in enumerate(entry.demand.types) if not (present and table.fits[:, column].any())
-        ]
+    for index, entry in enumerate(problem.models):
+        served = np.asarray((candidates.rate_req_per_s(index) > 0).any(axis=0))
+        unserved = [kind for kind, able in zip(entry.demand.types, served.tolist(), strict=True) if not able]
         too_long = [kind for kind in unserved if _tokens(kind) > entry.model.max_context]
         if too_long:
             named = ", ".join(f"{kind.name} of {_tokens(kind):.0f} tokens per request" for kind in too_long)
@@ -105,24 +102,19 @@ def _largest_bytes(
     entry: ModelDemand, problem: PlanProblem, gpus: Mapping[str, GpuType], engine: EngineSettings
 ) -> float:
     """Most memory that a replica in stock has for weights and cache [B]; 0 where none holds the weights."""
-    sizes = (
-        sum(count * free_bytes_per_gpu(gpus[gpu], engine) for gpu, count in placement.config.gpu_counts.items())
-        for placement in list_placements(entry, problem, gpus)
-    )
-    return max(sizes, default=0.0)
+    found = list_configurations(entry, problem, gpus, find_sites(entry, problem, gpus))
+    free = [free_bytes_per_gpu(gpus[name], engine) for name in found.replicas.gpu_names]
+    sizes = np.append(free, 0.0)[found.replicas.gpu] * found.replicas.size  # the last: no such stage
+    return float(sizes.sum(axis=1).max(initial=0.0))
 
 
-def _demand_only(program: Program, layout: Layout, candidates: CandidateSet, problem: PlanProblem) -> None:
+def _demand_only(program: Program, layout: Layout, problem: PlanProblem) -> None:
     """Turn `program` into: any fleet that serves the demand (cost), or that can serve every type (throughput)."""
     program.maximize = False
     program.cost[:] = 0.0
-    program.upper[: layout.num_candidates] = np.inf
-    if problem.objective is Objective.COST:
-        return
-    program.upper[layout.load_factor] = 0.0
-    for workload in range(layout.rate.shape[1]):
-        able = np.flatnonzero(layout.rate[:, workload])
-        program.add_row(f"cover[{workload}]", able, np.ones(len(able)), lower=1.0)
+    program.upper[layout.copies] = np.inf
+    if problem.objective is Objective.THROUGHPUT:  # the rows that demand a replica of each type are all that is left
+        program.upper[layout.services] = 0.0
 
 
 @dataclass(frozen=True)
@@ -145,73 +137,62 @@ def _least_slack(program: Program, rows: list[int], problem: PlanProblem) -> _Sl
     Notes           Slack on the stock of whole machines is more machines, which cost what machines cost: it stands in
                     every row where they do. Slack on any other row is more of its upper side.
     """
-    size = len(program.cost)
-    slack_of = {row: size + position for position, row in enumerate(rows)}
-    machines = {
-        int(program.columns[row][-1]): slack  # define_stock adds u_o last
-        for row, slack in slack_of.items()
-        if _rents_machines(program.row_names[row], problem)
-    }
-    weights = [_weight_usd(program.row_names[row], problem) for row in rows]
-    elastic = Program(
-        np.append(program.cost, weights),
-        np.append(program.lower, np.zeros(len(rows))),
-        np.append(program.upper, np.full(len(rows), np.inf)),
-        np.append(program.whole, [slack in machines.values() for slack in slack_of.values()]),
-        maximize=False,
-    )
-    for row, name in enumerate(program.row_names):
-        columns, values = program.columns[row], program.values[row]
-        if row in slack_of and slack_of[row] not in machines.values():
-            columns, values = np.append(columns, slack_of[row]), np.append(values, -1.0)
-        for unit in set(columns.tolist()) & machines.keys():
-            columns, values = np.append(columns, machines[unit]), np.append(values, values[columns == unit])
-        elastic.add_row(name, columns, values, lower=program.row_lower[row], upper=program.row_upper[row])
+    elastic = program.copy()
+    names = [program.name_of(row) for row in rows]
+    machines = np.array([_rents_machines(name, problem) for name in names], dtype=bool)
+    slack = elastic.add_columns(len(rows), cost=[_weight_usd(name, problem) for name in names])
+    elastic.whole[slack] = machines
+    limited = np.array(rows, dtype=np.int64)
+    elastic.add_entries(limited[~machines], slack[~machines], -1.0)
+    for row, column in zip(limited[machines].tolist(), slack[machines].tolist(), strict=True):
+        unit = program.entries_of(row)[0].max()  # u_o: the machines' columns come after the copies'
+        for block in program.blocks:
+            mine = block.columns == unit
+            elastic.add_entries(block.rows[mine], np.full(mine.sum(), column), block.values[mine])
     answer = solve(elastic, replace(problem.search, relative_gap=CHEAP_GAP))
     if not len(answer.x):
         return _Slack(answer.termination)
-    slack = answer.x[size:]
-    changes = tuple((row, float(amount)) for row, amount in zip(rows, slack, strict=True) if amount > 1e-6)
+    amounts = answer.x[slack].tolist()
+    changes = tuple((row, amount) for row, amount in zip(rows, amounts, strict=True) if amount > 1e-6)
     return _Slack(answer.termination, changes)
 
 
-def _rents_machines(name: str, problem: PlanProblem) -> bool:
-    match = re.fullmatch(r"stock\[(\d+)\]", name)
-    return match is not None and problem.offers.offers[int(match[1])].num_gpus > 1
+def _rents_machines(name: tuple[str, object], problem: PlanProblem) -> bool:
+    family, key = name
+    return family == "stock" and isinstance(key, int) and problem.offers.offers[key].num_gpus > 1
 
 
-def _weight_usd(name: str, problem: PlanProblem) -> float:
+def _weight_usd(name: tuple[str, object], problem: PlanProblem) -> float:
     """What a unit of slack on a limit is taken to cost [$/h]: money is money, a GPU or machine its price."""
     offers = problem.offers.offers
-    match = re.fullmatch(r"(\w+)\[(.*)\]", name)
-    if match is None or match[1].startswith("max_usd"):
+    family, key = name
+    if family == "budget" or family.startswith("max_usd"):
         return 1.0
-    if match[1] == "stock":
-        return offers[int(match[2])].price_usd_per_hour
+    if family == "stock" and isinstance(key, int):
+        return offers[key].price_usd_per_hour
     return float(np.mean(gpu_prices(offers)))
 
 
 def _describe_slack(slack: _Slack, program: Program, problem: PlanProblem) -> str:
     if not slack.changes:
         return "no plan was found, though no limit rules one out beyond the solver's tolerance; widen one a little"
-    needed = "; ".join(_describe(program.row_names[row], amount, problem) for row, amount in slack.changes)
+    needed = "; ".join(_describe(program.name_of(row), amount, problem) for row, amount in slack.changes)
     less = "" if slack.termination is Termination.OPTIMAL else " (stopped early: less may do, see --time-limit)"
     together = "all of these together are needed: " if "; " in needed else ""
     return f"the limits bind: {together}{needed}{less}"
 
 
-def _describe(name: str, slack: float, problem: PlanProblem) -> str:
-    match = re.fullmatch(r"(\w+)\[(.*)\]", name)
-    if match is None:
+def _describe(name: tuple[str, object], slack: float, problem: PlanProblem) -> str:
+    family, key = name
+    if family == "budget":
         budget = problem.limits.budget_usd_per_hour or 0.0
         needed = np.ceil((budget + slack) * 100 - 1e-4) / 100
         return f"the budget of {budget:g} $/h is too small, {needed:.2f} $/h is enough (--budget {needed:.2f})"
-    family, key = match[1], match[2]
     if family.startswith("max_usd"):
         return f"{family} of {key} needs {np.ceil(slack * 100 - 1e-4) / 100:.2f} $/h more"
     count = int(np.ceil(slack - 1e-6))
-    if family == "stock":
+    if family == "stock" and isinstance(key, int):
         what = "machine" if _rents_machines(name, problem) else "GPU"
-        label = problem.offers.offers[int(key)].label
+        label = problem.offers.offers[key].label
         return f"{count} more {what}s of {label} are needed" if count > 1 else f"1 more {what} of {label} is needed"
     return f"{family} of {key} needs {count} GPU{'s' if count > 1 else ''} more"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cuvee.catalog.gpu import GpuType
 from cuvee.plan.candidates import generate_candidates
 from cuvee.plan.dominance import prune_dominated
-from cuvee.plan.formulation import Layout
+from cuvee.plan.formulation import FLEET_FAMILIES, Layout
 from cuvee.plan.infeasible import explain_infeasible
 from cuvee.plan.preparation import PreparedProblem, prepare
 from cuvee.plan.problem import PlanProblem
@@ -35,10 +35,10 @@ def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
         return _without_plan(prepared, Termination.INFEASIBLE, 0.0, explain=explain)
     found = search(problem, candidates)
     program, layout, answer, pricing = found.program, found.layout, found.answer, found.pricing
-    searched = replace(prepared, candidates=candidates.select(np.isin(np.arange(len(candidates)), found.rows)))
+    searched = replace(prepared, candidates=candidates.select(found.rows))
     if not len(answer.x):
         return _without_plan(prepared, answer.termination, answer.seconds, explain=explain)
-    copies = np.round(answer.x[: layout.num_candidates]).astype(np.int64)
+    copies = np.round(answer.x[layout.copies]).astype(np.int64)
     settled = settle(program, layout, copies, prepared)
     if settled.x[layout.load_factor] <= ZERO_LOAD:
         proven = answer.termination is Termination.OPTIMAL
@@ -54,15 +54,13 @@ def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
 def settle(program: Program, layout: Layout, copies: NDArray[np.int64], prepared: PreparedProblem) -> Answer:
     """Best assignment on a fixed fleet: theta as large as `copies` allow, whatever the objective was."""
     fixed = program.relaxed()
-    fixed.cost = np.zeros_like(program.cost)
+    fixed.cost[:] = 0.0
     fixed.cost[layout.load_factor] = 1.0
     fixed.maximize = True
-    fixed.lower, fixed.upper = program.lower.copy(), program.upper.copy()
-    fixed.lower[: layout.num_candidates] = fixed.upper[: layout.num_candidates] = copies
+    fixed.lower[layout.copies] = fixed.upper[layout.copies] = copies
     fixed.lower[layout.load_factor], fixed.upper[layout.load_factor] = 0.0, np.inf
     # The fleet keeps its limits already, but for rounding: a hair above one must not leave it without an assignment.
-    limits = layout.rate.shape[1] + layout.num_candidates
-    fixed.row_upper = [*program.row_upper[:limits], *[np.inf] * (len(program.row_upper) - limits)]
+    fixed.row_upper[program.rows_of(*FLEET_FAMILIES)] = np.inf
     return solve(fixed, replace(prepared.problem.search, time_limit_s=None))
 
 

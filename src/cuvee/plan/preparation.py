@@ -9,7 +9,6 @@ from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.gpus import load_gpu_types
 from cuvee.errors import DoesNotFitError, InputError
 from cuvee.plan.candidates import CandidateSet, generate_candidates
-from cuvee.plan.dominance import prune_dominated
 from cuvee.plan.problem import PlanProblem
 from cuvee.plan.result import (
     PlanInputs,
@@ -26,13 +25,11 @@ class PreparedProblem:
     """A problem with its candidates: what plans and baselines on equal terms share.
 
     Attributes
-        candidates    Dominated ones dropped.
-        fitting       All that fit and the budget can buy.
+        candidates    All that fit and the budget can buy.
     """
 
     problem: PlanProblem
     candidates: CandidateSet
-    fitting: CandidateSet
     inputs: PlanInputs
     provider: ThroughputProvider
     gpus: Mapping[str, GpuType]
@@ -48,7 +45,7 @@ def prepare(
     scenario: str = "",
     must_fit: bool = True,
 ) -> PreparedProblem:
-    """Generate and prune the candidates of `problem`.
+    """Generate the candidates of `problem`.
 
     Parameters
         engine              Engine constants; the default engine where None.
@@ -64,13 +61,12 @@ def prepare(
     models = {entry.model.name: entry.model for entry in problem.models}
     provider = provider or AnalyticProvider(models, gpus, engine, network_gb_per_s)
     provider = lowered(provider, problem.caution.pessimism, engine)
-    fitting = generate_candidates(problem, provider, gpus, budget_usd_per_hour=problem.limits.budget_usd_per_hour)
-    if must_fit and len(np.unique(fitting.model_index)) < len(problem.models):
+    candidates = generate_candidates(problem, provider, gpus, budget_usd_per_hour=problem.limits.budget_usd_per_hour)
+    if must_fit and len(np.unique(candidates.model_index)) < len(problem.models):
         _require_fit(problem, generate_candidates(problem, provider, gpus), gpus, engine)
-    candidates = prune_dominated(fitting)
     sources = tuple(dict.fromkeys(source for table in candidates.tables for source in table.sources))
     inputs = PlanInputs(problem, engine, network_gb_per_s, sources, scenario, gpus=_own_gpus(problem, gpus))
-    return PreparedProblem(problem, candidates, fitting, inputs, provider, gpus)
+    return PreparedProblem(problem, candidates, inputs, provider, gpus)
 
 
 def _own_gpus(problem: PlanProblem, gpus: Mapping[str, GpuType]) -> tuple[GpuType, ...]:

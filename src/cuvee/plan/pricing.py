@@ -1,33 +1,48 @@
 """Marginal values: what requests are worth and limits cost, from the relaxation where replicas come in fractions.
 
-The relaxation is solved by column generation: over a few candidates first; its shadow prices then say which of the
-others would earn more than they are charged; those join, until none does. A handful of small linear programs stands
-for one over every candidate, with the same value and shadow prices.
+The relaxation is solved by column generation: over a few (candidate, workload) pairs first; its shadow prices then say
+which of the others would earn more than they are charged; those join, until none does. A handful of small linear
+programs stands for one over every pair, with the same value and shadow prices.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cuvee.catalog.offer import Offer
 from cuvee.plan.candidates import CandidateSet
-from cuvee.plan.formulation import Layout, build_program
+from cuvee.plan.formulation import (
+    COST_TIE_BREAK,
+    Layout,
+    Pairs,
+    all_pairs,
+    build_program,
+    first_workloads,
+    gpu_prices,
+)
 from cuvee.plan.placement import usable_gpus
-from cuvee.plan.problem import PlanProblem
-from cuvee.plan.program import Answer, Array, Program, Termination, solve
+from cuvee.plan.problem import Objective, PlanProblem
+from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve
 
-ALL_AT_ONCE = 500
-"""Candidates up to which they all enter the relaxation at once [-]: rounds cost more than they save."""
+ALL_AT_ONCE = 20_000
+"""Pairs up to which they all enter the relaxation at once [-]: rounds cost more than they save."""
 
-JOIN_AT_ONCE = 200
-"""Candidates that join the relaxation in a round, the most underpaid first [-]."""
+JOIN_PER_WORKLOAD = 4
+"""Candidates that join the relaxation in a round for each workload, the most underpaid first [-]."""
 
-MOST_ROUNDS = 50
-"""Rounds after which every candidate joins [-]; 5 to 15 are usual."""
+NEARLY_PAID = 0.8
+"""Earned over charged from which further workloads of a joining candidate join with it [-]."""
+
+MOST_ROUNDS = 60
+"""Rounds after which the shadow prices are taken as they are, stretched until they hold [-]; 5 to 20 are usual."""
 
 UNDERPAID = 1e-7
 """Earned over charged, less 1, from which a candidate joins [-]: the solver's own tolerance."""
+
+NO_PAIRS: Pairs = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+
+STRETCH_SHARE = 0.01
+"""Share of the asked gap that the last round may leave to stretching the shadow prices [-]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +53,17 @@ class Pricing:
         earned           max_w pi_w h_cw: worth of a copy on its best type, in units of the objective.
         best_workload    The w that attains it.
         charged          sum_r sigma_r a_rc: what its share of every limit costs, its price where that is the objective.
-        objective        Value of the relaxation: no plan is better.
+        objective        Bound from the relaxation: no plan is better.
         copies           y of the relaxation, fractional, shape (num_candidates,).
+        pairs            The (c, w) of the last round.
     """
 
     earned: Array
-    best_workload: NDArray[np.int64]
+    best_workload: Indices
     charged: Array
     objective: float
     copies: Array
+    pairs: Pairs
 
     @property
     def worth(self) -> Array:
@@ -63,80 +80,167 @@ class Pricing:
         return np.maximum(self.charged - self.earned, 0.0)
 
 
-def price(problem: PlanProblem, candidates: CandidateSet, load_factor_unit: float) -> Pricing | None:
-    """Marginal values over all `candidates`; None where even the relaxation has no answer.
+def price(problem: PlanProblem, candidates: CandidateSet, load_factor_unit: float) -> Pricing | Termination:
+    """Marginal values over all `candidates`, or why the relaxation has no answer.
 
     Parameters
         load_factor_unit    As of `build_program`.
     """
-    active = _first_columns(candidates) if len(candidates) > ALL_AT_ONCE else np.ones(len(candidates), dtype=bool)
-    for round_number in range(MOST_ROUNDS + 1):
-        if round_number == MOST_ROUNDS:
-            active[:] = True
-        pricing = _price_over(active, problem, candidates, load_factor_unit)
-        if pricing is None and active.all():
-            return None
-        if pricing is None:
-            active[:] = True  # too few candidates to serve the demand at all
-            continue
-        underpaid = np.where(active, -np.inf, pricing.earned - pricing.charged * (1 + UNDERPAID))
-        joining = np.argsort(-underpaid, kind="stable")[:JOIN_AT_ONCE]
-        joining = joining[underpaid[joining] > 0]
-        if not len(joining):
-            return pricing
-        active[joining] = True
-    return pricing
+    num_pairs = sum(
+        int((candidates.model_index == model).sum()) * len(table.workloads)
+        for model, table in enumerate(candidates.tables)
+    )
+    pairs = all_pairs(candidates) if num_pairs <= ALL_AT_ONCE else _first_pairs(candidates)
+    prices = _price_over(pairs, problem, candidates, load_factor_unit)
+    if prices is Termination.INFEASIBLE and num_pairs > ALL_AT_ONCE and problem.objective is Objective.COST:
+        enough = _enough_pairs(problem, candidates)
+        if isinstance(enough, Termination):
+            return enough
+        pairs = _merged(pairs, enough, int(first_workloads(candidates)[-1]))
+        prices = _price_over(pairs, problem, candidates, load_factor_unit)
+    tolerance = max(UNDERPAID, STRETCH_SHARE * problem.search.relative_gap)
+    for _ in range(MOST_ROUNDS):
+        if isinstance(prices, Termination):
+            return prices
+        pricing = prices.applied(candidates, pairs)
+        more = _merged(pairs, _joining(pricing, prices, candidates, tolerance), prices.num_workloads)
+        if len(more[0]) == len(pairs[0]):
+            break
+        pairs = more
+        prices = _price_over(pairs, problem, candidates, load_factor_unit)
+    if isinstance(prices, Termination):
+        return prices
+    return prices.stretched(prices.applied(candidates, pairs), problem)
 
 
-def _first_columns(candidates: CandidateSet) -> NDArray[np.bool_]:
-    """For each offer alone and each workload type, the candidate with most requests per dollar."""
-    active = np.zeros(len(candidates), dtype=bool)
-    alone = np.flatnonzero((candidates.usage > 0).sum(axis=1) == 1)
-    offer_of = candidates.usage.argmax(axis=1)
+def _enough_pairs(problem: PlanProblem, candidates: CandidateSet) -> Pairs | Termination:
+    """Pairs that can serve the whole demand between them, where any can: those of the most that can be served."""
+    limits = problem.limits
+    all_stock = sum(offer.max_units * offer.price_usd_per_hour for offer in problem.offers.offers)
+    if limits.budget_usd_per_hour is None:
+        limits = replace(limits, budget_usd_per_hour=2 * all_stock)
+    reached = price(replace(problem, objective=Objective.THROUGHPUT, limits=limits), candidates, 1.0)
+    if isinstance(reached, Termination):
+        return reached
+    # The objective of throughput carries the tie-break's price on money.
+    return reached.pairs if reached.objective + COST_TIE_BREAK >= 1 else Termination.INFEASIBLE
+
+
+@dataclass(frozen=True, eq=False)
+class _Prices:
+    """Shadow prices of one relaxation.
+
+    Attributes
+        worth             pi_w [per req/s], shape (num_workloads,).
+        charge_per_gpu    What one GPU of each offer costs, shape (num_offers,).
+        served            sum_w pi_w lambda_w: worth of the demand.
+        objective         Value of the relaxation over its pairs.
+        copies            y, shape (num_candidates,).
+    """
+
+    worth: Array
+    charge_per_gpu: Array
+    served: float
+    objective: float
+    copies: Array
+
+    @property
+    def num_workloads(self) -> int:
+        return len(self.worth)
+
+    def applied(self, candidates: CandidateSet, pairs: Pairs) -> Pricing:
+        """The same prices for every candidate."""
+        first = first_workloads(candidates)
+        earned, best = np.zeros(len(candidates)), np.zeros(len(candidates), dtype=np.int64)
+        for model, table in enumerate(candidates.tables):
+            values = table.rate_req_per_s * self.worth[first[model] : first[model + 1]]
+            rows = candidates.model_index == model
+            config = candidates.config[rows]
+            earned[rows] = values.max(axis=1, initial=0.0)[config]
+            best[rows] = first[model] + values.argmax(axis=1)[config]
+        charged = candidates.per_gpu(self.charge_per_gpu)
+        return Pricing(earned, best, charged, self.objective, self.copies, pairs)
+
+    def stretched(self, pricing: Pricing, problem: PlanProblem) -> Pricing:
+        """Prices at which no candidate is underpaid, and the bound that holds for them.
+
+        Notes       With r the largest earned over charged: throughput charges r times as much, the value of the
+                    relaxation is r times as large; cost pays requests 1/r as much. r is 1 but for rounding, or for
+                    rounds left out.
+        """
+        stretch = float((pricing.earned / np.maximum(pricing.charged, 1e-300)).max(initial=1.0))
+        if problem.objective is Objective.COST:
+            bound = pricing.objective - (1 - 1 / stretch) * self.served
+            return replace(pricing, earned=pricing.earned / stretch, objective=bound)
+        bound = stretch * pricing.objective + (stretch - 1) * COST_TIE_BREAK
+        return replace(pricing, charged=pricing.charged * stretch, objective=bound)
+
+
+def _first_pairs(candidates: CandidateSet) -> Pairs:
+    """For each offer alone and each workload, the candidate with most requests per dollar."""
+    first = first_workloads(candidates)
+    found: list[Pairs] = [NO_PAIRS]
     for model, table in enumerate(candidates.tables):
-        rows_of_model = np.flatnonzero(candidates.model_index == model)
-        line_of = np.full(len(candidates), -1)
-        line_of[rows_of_model] = np.arange(len(rows_of_model))
-        mine = alone[candidates.model_index[alone] == model]
-        value = table.rate_req_per_s[line_of[mine]] / candidates.price_usd_per_hour[mine, None]
-        for offer in np.unique(offer_of[mine]):
-            here = np.flatnonzero(offer_of[mine] == offer)
-            active[mine[here[value[here].argmax(axis=0)]]] = True
-    # A model that fits no single offer starts from all its candidates.
-    for model in range(len(candidates.tables)):
-        rows = candidates.model_index == model
-        if not active[rows].any():
-            active[rows] = True
-    return active
+        mine = np.flatnonzero(candidates.model_index == model)
+        alone = mine[candidates.offers[mine, 1] < 0]
+        # A model that fits no single offer starts from all its candidates.
+        for rows in _by_offer(alone if len(alone) else mine, candidates):
+            value = table.rate_req_per_s[candidates.config[rows]] / candidates.price_usd_per_hour[rows, None]
+            best = value.argmax(axis=0)
+            able = value.max(axis=0) > 0
+            found.append((rows[best[able]], first[model] + np.flatnonzero(able)))
+    candidate, workload = (np.concatenate(each) for each in zip(*found, strict=True))
+    order = np.lexsort((workload, candidate))
+    return candidate[order], workload[order]
+
+
+def _by_offer(rows: Indices, candidates: CandidateSet) -> list[Indices]:
+    order = rows[np.argsort(candidates.offers[rows, 0], kind="stable")]
+    return np.split(order, np.flatnonzero(np.diff(candidates.offers[order, 0])) + 1) if len(rows) else []
+
+
+def _joining(pricing: Pricing, prices: _Prices, candidates: CandidateSet, tolerance: float) -> Pairs:
+    """Pairs of the candidates that earn most above what they are charged, some for each workload."""
+    above = pricing.earned - pricing.charged * (1 + tolerance)
+    underpaid = np.flatnonzero(above > 0)
+    order = underpaid[np.lexsort((-above[underpaid], pricing.best_workload[underpaid]))]
+    best = pricing.best_workload[order]
+    rank = np.arange(len(order)) - np.searchsorted(best, best)
+    chosen = order[rank < JOIN_PER_WORKLOAD]
+    first = first_workloads(candidates)
+    found: list[Pairs] = [NO_PAIRS]
+    for model, table in enumerate(candidates.tables):
+        rows = chosen[candidates.model_index[chosen] == model]
+        values = table.rate_req_per_s[candidates.config[rows]] * prices.worth[first[model] : first[model + 1]]
+        row, column = np.nonzero((values > 0) & (values >= NEARLY_PAID * pricing.charged[rows, None]))
+        found.append((rows[row], first[model] + column))
+    candidate, workload = (np.concatenate(each) for each in zip(*found, strict=True))
+    return candidate, workload
+
+
+def _merged(pairs: Pairs, more: Pairs, num_workloads: int) -> Pairs:
+    """Both, each pair once, by rising candidate."""
+    keys = np.unique(np.concatenate([each[0] * num_workloads + each[1] for each in (pairs, more)]))
+    candidate, workload = np.divmod(keys, num_workloads)
+    return candidate, workload
 
 
 def _price_over(
-    active: NDArray[np.bool_], problem: PlanProblem, candidates: CandidateSet, load_factor_unit: float
-) -> Pricing | None:
-    """Prices of the relaxation over the `active` candidates, applied to all."""
-    program, layout = build_program(problem, candidates.select(active), load_factor_unit=load_factor_unit)
+    pairs: Pairs, problem: PlanProblem, candidates: CandidateSet, load_factor_unit: float
+) -> _Prices | Termination:
+    """Prices of the relaxation over `pairs`."""
+    active, candidate = np.unique(pairs[0], return_inverse=True)
+    program, layout = build_program(
+        problem, candidates.select(active), load_factor_unit=load_factor_unit, pairs=(candidate, pairs[1])
+    )
     relaxed = solve(fractional(program, layout), problem.search)
     if relaxed.termination is not Termination.OPTIMAL:
-        return None
-    worth = np.abs(relaxed.row_dual[: layout.rate.shape[1]]) / layout.demand_req_per_s
-    earned, best = _earned(candidates, worth)
+        return relaxed.termination
+    worth = np.abs(relaxed.row_dual[program.rows_of("demand")])
     copies = np.zeros(len(candidates))
-    copies[active] = relaxed.x[: layout.num_candidates]
-    per_gpu = _charge_per_gpu(program, layout, relaxed, problem.offers.offers)
-    return Pricing(earned, best, candidates.usage @ per_gpu, relaxed.objective, copies)
-
-
-def _earned(candidates: CandidateSet, worth_per_req_per_s: Array) -> tuple[Array, NDArray[np.int64]]:
-    """max_w pi_w h_cw and its w, over the types of each candidate's own model."""
-    earned, best = np.zeros(len(candidates)), np.zeros(len(candidates), dtype=np.int64)
-    start = 0
-    for model, table in enumerate(candidates.tables):
-        width = table.rate_req_per_s.shape[1]
-        values = table.rate_req_per_s * worth_per_req_per_s[start : start + width]
-        rows = candidates.model_index == model
-        earned[rows], best[rows] = values.max(axis=1, initial=0.0), start + values.argmax(axis=1)
-        start += width
-    return earned, best
+    copies[active] = relaxed.x[layout.copies]
+    charges = _charge_per_gpu(program, layout, relaxed, problem.offers.offers)
+    return _Prices(worth / layout.demand_req_per_s, charges, float(worth.sum()), relaxed.objective, copies)
 
 
 def fractional(program: Program, layout: Layout) -> Program:
@@ -146,12 +250,8 @@ def fractional(program: Program, layout: Layout) -> Program:
     both would keep part of the shadow price for themselves.
     """
     relaxed = program.relaxed()
-    relaxed.upper = program.upper.copy()
-    relaxed.upper[: layout.num_candidates] = np.inf
-    relaxed.row_lower = [
-        -np.inf if name.startswith("cover") else lower
-        for name, lower in zip(program.row_names, program.row_lower, strict=True)
-    ]
+    relaxed.upper[layout.copies] = np.inf
+    relaxed.row_lower[program.rows_of("cover")] = -np.inf
     return relaxed
 
 
@@ -163,30 +263,30 @@ def _charge_per_gpu(program: Program, layout: Layout, relaxed: Answer, offers: t
                     column from being profitable: the solver's own price of an offer nobody rents may be anything
                     below it, just enough to keep replicas away.
     """
-    dual = dict(zip(program.row_names, np.abs(relaxed.row_dual), strict=True))
+    dual = {
+        (block.family, key): abs(float(relaxed.row_dual[block.first + position]))
+        for block in program.blocks
+        if block.family not in ("demand", "capacity", "cover")
+        for position, key in enumerate(block.keys)
+    }
     charges = np.zeros(len(offers))
-    money = dual["budget"] + _cost_of_a_dollar(program, layout, offers)
-    for index, offer in enumerate(offers):
-        dollar = money + sum(
-            dual.get(f"{cap}[{name}]", 0.0)
-            for cap, name in (
-                ("max_usd_per_hour_per_gpu", offer.gpu),
-                ("max_usd_per_hour_per_seller", offer.seller),
-            )
-        )
-        counted = dual.get(f"max_gpus[{offer.gpu}]", 0.0) + dual.get(f"max_gpus_per_seller[{offer.seller}]", 0.0)
-        renting = dollar * offer.price_usd_per_gpu_hour + counted
-        stock = dual.get(f"stock[{index}]")
+    money = dual["budget", ""] + _cost_of_a_dollar(program, layout, offers)
+    for index, (offer, price_per_gpu) in enumerate(zip(offers, gpu_prices(offers), strict=True)):
+        dollar = money
+        dollar += dual.get(("max_usd_per_hour_per_gpu", offer.gpu), 0.0)
+        dollar += dual.get(("max_usd_per_hour_per_seller", offer.seller), 0.0)
+        counted = dual.get(("max_gpus", offer.gpu), 0.0) + dual.get(("max_gpus_per_seller", offer.seller), 0.0)
+        renting = dollar * price_per_gpu + counted
+        stock = dual.get(("stock", index), 0.0)
         if offer.num_gpus == 1:
-            charges[index] = renting + (stock or 0.0)
+            charges[index] = renting + stock
         else:
-            unused = renting * offer.num_gpus / usable_gpus(offer)
-            charges[index] = max(stock or 0.0, unused)
+            charges[index] = max(stock, renting * offer.num_gpus / usable_gpus(offer))
     return charges
 
 
 def _cost_of_a_dollar(program: Program, layout: Layout, offers: tuple[Offer, ...]) -> float:
     """Weight of money in the objective itself: 1 where it is the objective, the tie-break's otherwise."""
-    budget = program.row_names.index("budget")
-    columns, prices = program.columns[budget], program.values[budget]
+    row = program.row_of("budget", "")
+    columns, prices = program.entries_of(row) if row is not None else (np.zeros(0, dtype=np.int64), np.zeros(0))
     return float(abs(program.cost[columns[0]]) / prices[0]) if len(columns) else 0.0

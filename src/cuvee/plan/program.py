@@ -3,17 +3,19 @@
 The rest of the planner never sees the solver: a `Program` of plain arrays goes in, an `Answer` comes out.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cuvee.errors import SolverError
 from cuvee.plan.problem import SearchOptions
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 
 class Termination(StrEnum):
@@ -29,15 +31,35 @@ class Termination(StrEnum):
     """Stopped before any plan was found; there may be one."""
 
 
+@dataclass(frozen=True, eq=False)
+class RowBlock:
+    """Rows of one family, added together.
+
+    Attributes
+        family     "demand", "stock", ...: what the rows say.
+        keys       What each row is about: an offer's index, a GPU type's name, ...; one per row.
+        first      Index of the first row.
+        rows, columns, values    Entries of the matrix; rows count within the program.
+    """
+
+    family: str
+    keys: Sequence[object]
+    first: int
+    rows: Indices
+    columns: Indices
+    values: Array
+
+
 @dataclass
 class Program:
     """min or max c x subject to row_lower <= A x <= row_upper, lower <= x <= upper, some x whole.
 
     Attributes
-        cost, lower, upper    Shape (num_columns,).
-        whole                 Which columns are integer, shape (num_columns,).
-        maximize              Sense of the objective.
-        row_names             One per row, e.g. "stock[A40]"; explanations and LP files speak in them.
+        cost, lower, upper       Shape (num_columns,).
+        whole                    Which columns are integer, shape (num_columns,).
+        maximize                 Sense of the objective.
+        row_lower, row_upper     Shape (num_rows,).
+        blocks                   The rows, family by family.
     """
 
     cost: Array
@@ -45,36 +67,105 @@ class Program:
     upper: Array
     whole: NDArray[np.bool_]
     maximize: bool
-    row_names: list[str] = field(default_factory=list)
-    row_lower: list[float] = field(default_factory=list)
-    row_upper: list[float] = field(default_factory=list)
-    row_starts: list[int] = field(default_factory=lambda: [0])
-    columns: list[NDArray[np.int64]] = field(default_factory=list)
-    values: list[Array] = field(default_factory=list)
+    row_lower: Array = field(default_factory=lambda: np.zeros(0))
+    row_upper: Array = field(default_factory=lambda: np.zeros(0))
+    blocks: list[RowBlock] = field(default_factory=list)
+
+    @staticmethod
+    def of_size(num_columns: int) -> "Program":
+        """A program of `num_columns` continuous columns >= 0, without rows or objective."""
+        zeros = np.zeros(num_columns)
+        return Program(zeros.copy(), zeros, np.full(num_columns, np.inf), np.zeros(num_columns, dtype=bool), False)
+
+    def add_columns(
+        self, count: int, *, cost: ArrayLike = 0.0, lower: ArrayLike = 0.0, upper: ArrayLike = np.inf,
+        whole: ArrayLike = False,
+    ) -> Indices:  # fmt: skip
+        """Add `count` columns; returns their indices."""
+        first = len(self.cost)
+        for name, value in (("cost", cost), ("lower", lower), ("upper", upper), ("whole", whole)):
+            old = getattr(self, name)
+            setattr(self, name, np.concatenate([old, np.broadcast_to(np.asarray(value, dtype=old.dtype), count)]))
+        return np.arange(first, first + count)
+
+    def add_rows(
+        self,
+        family: str,
+        keys: Sequence[object],
+        entries: tuple[ArrayLike, ArrayLike, ArrayLike],
+        *,
+        lower: ArrayLike = -np.inf,
+        upper: ArrayLike = np.inf,
+    ) -> Indices:
+        """Add one row per key: lower <= sum_j values_j x_columns_j <= upper; returns their indices.
+
+        Parameters
+            entries    Rows (counted from 0 within this call), columns and values of the matrix; no pair twice.
+        """
+        first = len(self.row_lower)
+        rows, columns = (np.asarray(each, dtype=np.int64) for each in entries[:2])
+        values = np.broadcast_to(np.asarray(entries[2], dtype=float), rows.shape)
+        self.blocks.append(RowBlock(family, keys, first, rows + first, columns, values))
+        self.row_lower = np.concatenate([self.row_lower, np.broadcast_to(np.asarray(lower, dtype=float), len(keys))])
+        self.row_upper = np.concatenate([self.row_upper, np.broadcast_to(np.asarray(upper, dtype=float), len(keys))])
+        return np.arange(first, first + len(keys))
+
+    def add_entries(self, rows: ArrayLike, columns: ArrayLike, values: ArrayLike) -> None:
+        """Add entries to rows that there are already; none may be there twice."""
+        rows, columns = np.asarray(rows, dtype=np.int64), np.asarray(columns, dtype=np.int64)
+        spread = np.broadcast_to(np.asarray(values, dtype=float), rows.shape)
+        self.blocks.append(RowBlock("", (), len(self.row_lower), rows, columns, spread))
 
     def add_row(
-        self,
-        name: str,
-        columns: NDArray[np.int64],
-        values: Array | float,
-        *,
-        lower: float = -np.inf,
+        self, family: str, key: object, columns: ArrayLike, values: ArrayLike, *, lower: float = -np.inf,
         upper: float = np.inf,
-    ) -> None:
-        """Add lower <= sum_j values_j x_columns_j <= upper."""
-        self.row_names.append(name)
-        self.row_lower.append(lower)
-        self.row_upper.append(upper)
-        self.columns.append(columns)
-        self.values.append(np.broadcast_to(np.asarray(values, dtype=float), columns.shape))
-        self.row_starts.append(self.row_starts[-1] + len(columns))
+    ) -> None:  # fmt: skip
+        """Add the one row lower <= sum_j values_j x_columns_j <= upper."""
+        columns = np.asarray(columns, dtype=np.int64)
+        self.add_rows(family, [key], (np.zeros_like(columns), columns, values), lower=lower, upper=upper)
+
+    def rows_of(self, *families: str) -> Indices:
+        """Indices of all rows of `families`."""
+        parts = [np.arange(b.first, b.first + len(b.keys)) for b in self.blocks if b.family in families]
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+
+    def row_of(self, family: str, key: object) -> int | None:
+        """Index of the row of `family` about `key`; None where there is none."""
+        for block in self.blocks:
+            if block.family == family and key in block.keys:
+                return block.first + list(block.keys).index(key)
+        return None
+
+    def entries_of(self, row: int) -> tuple[Indices, Array]:
+        """Columns and values of one row."""
+        columns = [block.columns[block.rows == row] for block in self.blocks]
+        values = [block.values[block.rows == row] for block in self.blocks]
+        return np.concatenate(columns), np.concatenate(values)
+
+    def name_of(self, row: int) -> tuple[str, object]:
+        """Family and key of one row."""
+        block = next(each for each in self.blocks if each.first <= row < each.first + len(each.keys))
+        return block.family, block.keys[row - block.first]
+
+    def copy(self) -> "Program":
+        """The same program, with arrays of its own but for the matrix, which nobody changes."""
+        return Program(
+            self.cost.copy(), self.lower.copy(), self.upper.copy(), self.whole.copy(), self.maximize,
+            self.row_lower.copy(), self.row_upper.copy(), list(self.blocks),
+        )  # fmt: skip
 
     def relaxed(self) -> "Program":
-        """The linear relaxation; shares the rows."""
-        return Program(
-            self.cost, self.lower, self.upper, np.zeros_like(self.whole), self.maximize,
-            self.row_names, self.row_lower, self.row_upper, self.row_starts, self.columns, self.values,
-        )  # fmt: skip
+        """A copy without whole columns: the linear relaxation."""
+        relaxed = self.copy()
+        relaxed.whole[:] = False
+        return relaxed
+
+    def row_activity(self, x: Array) -> Array:
+        """A x [in each row's unit], shape (num_rows,)."""
+        activity = np.zeros(len(self.row_lower))
+        for block in self.blocks:
+            np.add.at(activity, block.rows, block.values * x[block.columns])
+        return activity
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +179,7 @@ class Answer:
         bound          Proven bound on the objective; +-inf where there is none.
         row_dual       Shadow price of each row, linear programs only; empty otherwise.
         seconds        Solver wall time [s].
+        interrupted    Whether Ctrl-C stopped it.
     """
 
     termination: Termination
@@ -96,6 +188,7 @@ class Answer:
     bound: float
     row_dual: Array
     seconds: float
+    interrupted: bool = False
 
     @property
     def gap(self) -> float:
@@ -123,13 +216,13 @@ def solve(program: Program, options: SearchOptions, *, start: Array | None = Non
     status, interrupted = _run_interruptibly(highs)
     if status == highspy.HighsStatus.kError:
         raise SolverError(
-            f"the solver reported an error on {len(program.cost)} columns and {len(program.row_names)} rows\n"
+            f"the solver reported an error on {len(program.cost)} columns and {len(program.row_lower)} rows\n"
             "  expected: an answer\n  to do: report it, with the scenario that caused it"
         )
     answer = _answer(highspy, highs, program)
     if interrupted and answer.termination is not Termination.OPTIMAL and not (program.whole.any() and len(answer.x)):
         raise KeyboardInterrupt
-    return answer
+    return replace(answer, interrupted=interrupted)
 
 
 def _run_interruptibly(highs: Any) -> tuple[Any, bool]:
@@ -170,21 +263,25 @@ def _set_options(highs: Any, options: SearchOptions) -> None:
 
 
 def _to_highs(highspy: Any, program: Program) -> Any:
+    blocks = program.blocks
+    rows = np.concatenate([block.rows for block in blocks]) if blocks else np.zeros(0, dtype=np.int64)
+    order = np.argsort(rows, kind="stable")
     model = highspy.HighsLp()
     model.num_col_ = len(program.cost)
-    model.num_row_ = len(program.row_names)
+    model.num_row_ = len(program.row_lower)
     model.sense_ = highspy.ObjSense.kMaximize if program.maximize else highspy.ObjSense.kMinimize
     model.col_cost_ = program.cost
     model.col_lower_ = program.lower
     model.col_upper_ = program.upper
-    model.row_lower_ = np.array(program.row_lower)
-    model.row_upper_ = np.array(program.row_upper)
+    model.row_lower_ = program.row_lower
+    model.row_upper_ = program.row_upper
     model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    model.a_matrix_.start_ = np.array(program.row_starts)
-    model.a_matrix_.index_ = np.concatenate(program.columns)
-    model.a_matrix_.value_ = np.concatenate(program.values)
-    kinds = highspy.HighsVarType
-    model.integrality_ = [kinds.kInteger if whole else kinds.kContinuous for whole in program.whole]
+    model.a_matrix_.start_ = np.searchsorted(rows[order], np.arange(len(program.row_lower) + 1))
+    model.a_matrix_.index_ = np.concatenate([block.columns for block in blocks])[order] if blocks else rows
+    model.a_matrix_.value_ = np.concatenate([block.values for block in blocks])[order] if blocks else np.zeros(0)
+    if program.whole.any():
+        kinds = highspy.HighsVarType
+        model.integrality_ = [kinds.kInteger if whole else kinds.kContinuous for whole in program.whole]
     return model
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.plan.candidates import CandidateSet
-from cuvee.plan.formulation import COST_TIE_BREAK, Layout, gpu_prices
+from cuvee.plan.formulation import COST_TIE_BREAK, Layout, first_workloads, gpu_prices
 from cuvee.plan.placement import usable_gpus
 from cuvee.plan.preparation import PreparedProblem
 from cuvee.plan.problem import Objective, PlanProblem
@@ -37,9 +37,8 @@ def read_plan(
     load_factor = float(settled.x[layout.load_factor])
     demanded = float(layout.demand_req_per_s.sum())
     demand_unit = demanded / sum(map(sum, problem.rates_req_per_s))  # the program counts theta in units of its own
-    busy = np.zeros_like(layout.rate)
-    busy[layout.pair_candidate, layout.pair_workload] = settled.x[layout.busy]
-    served = layout.rate * busy
+    served = np.zeros((layout.num_candidates, layout.num_workloads))
+    served[layout.pair_candidate, layout.pair_workload] = layout.pair_rate * settled.x[layout.busy]
     shares = served / np.maximum(served.sum(axis=0), 1e-300)
     shares[shares < SHARE_FLOOR] = 0.0
     shares /= shares.sum(axis=0)
@@ -49,7 +48,7 @@ def read_plan(
     ids = {candidate: f"g{rank}" for rank, candidate in enumerate(chosen, start=1)}
     # Rates follow from the shares alone, so that whoever reads the plan can recompute them.
     rates = shares * (load_factor * layout.demand_req_per_s)
-    groups = tuple(_group(ids[row], row, copies[row], prepared, layout, rates[row]) for row in chosen)
+    groups = tuple(_group(ids[row], row, copies[row], prepared, rates[row]) for row in chosen)
     cost = sum(group.cost_usd_per_hour for group in groups) + sum(rented.idle_cost_usd_per_hour for rented in machines)
     rate = load_factor * demanded
     throughput = problem.objective is Objective.THROUGHPUT
@@ -103,15 +102,15 @@ def _by_falling_cost(candidates: CandidateSet, copies: NDArray[np.int64]) -> lis
     return [int(row) for row in chosen[np.lexsort((chosen, -cost))]]
 
 
-def _group(
-    name: str, row: int, copies: np.int64, prepared: PreparedProblem, layout: Layout, rates: NDArray[np.float64]
-) -> Group:
+def _group(name: str, row: int, copies: np.int64, prepared: PreparedProblem, rates: NDArray[np.float64]) -> Group:
     candidates, problem = prepared.candidates, prepared.problem
-    placement = candidates.placements[row]
+    placement = candidates.placement(row)
     config = placement.config
     price = float(candidates.price_usd_per_hour[row])
-    able = layout.rate[row] > 0
-    load = float((rates[able] / layout.rate[row][able]).sum()) / int(copies)
+    model = int(candidates.model_index[row])
+    mine = slice(*first_workloads(candidates)[model : model + 2])
+    own = candidates.tables[model].rate_req_per_s[candidates.config[row]]
+    load = float((rates[mine][own > 0] / own[own > 0]).sum()) / int(copies)
     return Group(
         id=name,
         model=config.model,
@@ -137,7 +136,7 @@ def _rented(problem: PlanProblem, index: int, count: int) -> RentedGpus:
 def _cells(candidates: CandidateSet, row: int, problem: PlanProblem) -> tuple[Cell, ...]:
     model = int(candidates.model_index[row])
     table = candidates.tables[model]
-    line = int((candidates.model_index[:row] == model).sum())
+    line = int(candidates.config[row])
     return tuple(
         Cell(
             workload=kind.name,
@@ -180,7 +179,7 @@ def _machines(
 ) -> tuple[RentedMachines, ...]:
     """Whole machines that the copies need: the GPUs used, rounded up to machines."""
     prices = gpu_prices(problem.offers.offers)
-    used = copies @ candidates.usage
+    used = candidates.gpus_taken(copies, len(prices))
     machines = []
     for index in layout.machine_offer:
         offer = problem.offers.offers[index]

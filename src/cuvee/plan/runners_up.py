@@ -21,16 +21,14 @@ def find_runners_up(
     taken = set(rented.tolist())
     found: dict[tuple[str, str], RunnerUp] = {}
     for row in np.argsort(-worth, kind="stable"):
-        config = candidates.placements[row].config
+        config = candidates.placement(int(row)).config
         key = (config.model, " ".join(sorted(config.gpu_counts)))
         if row in taken or key in found or worth[row] <= 0:
             continue
         price = float(candidates.price_usd_per_hour[row])
         best = pricing.best_workload[row]
         model = int(candidates.model_index[row])
-        rate = candidates.tables[model].rate_req_per_s[
-            (candidates.model_index[:row] == model).sum(), best - first_of_model[model]
-        ]
+        rate = candidates.tables[model].rate_req_per_s[candidates.config[row], best - first_of_model[model]]
         found[key] = RunnerUp(config.model, config.stages, price, float(worth[row]), kinds[best], float(rate) / price)
         if len(found) == MOST_SHOWN:
             break

@@ -66,9 +66,9 @@ def least_budget(prepared: PreparedProblem) -> float:
     """
     candidates = prepared.candidates
     total = 0.0
-    for model, table in enumerate(candidates.tables):
+    for model in range(len(candidates.tables)):
         prices = candidates.price_usd_per_hour[candidates.model_index == model]
-        able = table.rate_req_per_s > 0
+        able = candidates.rate_req_per_s(model) > 0
         total += max(float(prices[column].min()) if column.any() else math.inf for column in able.T)
     return total
 

@@ -1,0 +1,197 @@
+"""Projection: the search over copies alone, where assignments would make the program too large.
+
+What copies y of model m can serve is a linear program of its own,
+
+    theta_m(y) = max theta  subject to  sum_c h_cw z_cw >= theta lambda_w,  sum_w z_cw <= y_c,
+
+concave in y. Each of its dual solutions pi, with sum_w pi_w lambda_w = 1, is a cut that holds for every fleet:
+
+    theta_m <= sum_c g_c y_c      with      g_c = max_w pi_w h_cw.
+
+The program over copies with a few dozen such cuts stands for the one with a column for each pair of candidate and
+workload (Benders, 1962). Cuts are added where its answer promises more than the copies can serve, until none does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+import numpy as np
+
+from cuvee.plan.candidates import CandidateSet
+from cuvee.plan.formulation import Layout, build_program, first_workloads
+from cuvee.plan.problem import Objective, PlanProblem, SearchOptions
+from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve
+
+SERVICE_SEARCH = SearchOptions(time_limit_s=None)
+"""Of the programs that say what copies serve: linear, and quick."""
+
+FIRST_SLICE_S = 3.0
+"""Solver time of the first round [s]; each round that changes nothing gets twice as much."""
+
+MOST_RELAXED_ROUNDS = 40
+"""Rounds of cuts before copies must be whole [-]; they cost little and save whole ones."""
+
+PROMISED = 1e-7
+"""Relative excess over what the copies serve from which a promise is cut off [-]: the solver's own tolerance."""
+
+
+@dataclass(frozen=True, eq=False)
+class Service:
+    """What some copies of one model can serve, and the cut that says so of all fleets.
+
+    Attributes
+        rows           Candidates of the model, as rows of those searched.
+        load_factor    theta_m(y) [-].
+        gains          g_c: most that one copy adds to it, shape (len(rows),).
+    """
+
+    rows: Indices
+    load_factor: float
+    gains: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Projected:
+    """The best copies found, and the proof.
+
+    Attributes
+        copies       y over the candidates searched, shape (num_candidates,).
+        objective    Of the whole program, as `Answer.objective`.
+        bound        No copies of the candidates searched do better.
+        interrupted  Whether Ctrl-C ended the search.
+    """
+
+    copies: Array
+    objective: float
+    bound: float
+    interrupted: bool
+
+
+def search_copies(
+    problem: PlanProblem, candidates: CandidateSet, unit: float, start: Projected, relaxed: Array, deadline: float
+) -> Projected:
+    """The best copies of `candidates`, from those of `start` on, within the gap of the problem's search.
+
+    Parameters
+        unit        What theta counts in [-]; see `build_program`.
+        relaxed     Fractional copies of the relaxation: where the first cut is taken.
+        deadline    When to stop with what there is, as of `perf_counter` [s].
+    """
+    program, layout = _over_copies(problem, candidates, unit)
+    for copies in (relaxed, start.copies):
+        _cut(program, layout, services(problem, candidates, unit, copies), np.inf, copies)
+    for _ in range(MOST_RELAXED_ROUNDS):
+        answer = solve(program.relaxed(), problem.search)
+        if not len(answer.x) or perf_counter() > deadline:
+            break
+        copies, promised = answer.x[layout.copies], float(answer.x[layout.load_factor])
+        if not _cut(program, layout, services(problem, candidates, unit, copies), promised, copies):
+            break
+    return _whole(program, layout, problem, candidates, unit, start, deadline)
+
+
+def _whole(
+    program: Program,
+    layout: Layout,
+    problem: PlanProblem,
+    candidates: CandidateSet,
+    unit: float,
+    best: Projected,
+    deadline: float,
+) -> Projected:
+    """Rounds with whole copies, until the promise is kept within the gap."""
+    slice_s = FIRST_SLICE_S
+    better = max if program.maximize else min
+    while not proven(best, problem):
+        left = deadline - perf_counter()
+        if left <= 0:
+            break
+        options = replace(problem.search, time_limit_s=min(slice_s, left), relative_gap=problem.search.relative_gap / 2)
+        answer = solve(program, options, start=best.copies)
+        if answer.termination is not Termination.INFEASIBLE:
+            best = replace(best, bound=-better(-best.bound, -answer.bound), interrupted=answer.interrupted)
+        if not len(answer.x) or answer.interrupted:
+            break
+        found = _kept(answer, program, layout, problem, candidates, unit)
+        if better(found.objective, best.objective) != best.objective:
+            best = replace(found, bound=best.bound)
+        elif answer.termination is not Termination.OPTIMAL:
+            slice_s *= 2
+    return best
+
+
+def _kept(
+    answer: Answer, program: Program, layout: Layout, problem: PlanProblem, candidates: CandidateSet, unit: float
+) -> Projected:
+    """What the copies of `answer` are truly worth; the promises they do not keep are cut off."""
+    copies = np.round(answer.x[layout.copies])
+    promised = float(answer.x[layout.load_factor])
+    found = services(problem, candidates, unit, copies)
+    _cut(program, layout, found, promised, copies)
+    served = min(service.load_factor for service in found)
+    if problem.objective is Objective.COST:
+        objective = answer.objective if served >= promised * (1 - PROMISED) else np.inf
+    else:
+        objective = answer.objective - promised + served
+    return Projected(copies, objective, np.nan, interrupted=False)
+
+
+def proven(best: Projected, problem: PlanProblem) -> bool:
+    """Whether bound and objective are within the asked gap."""
+    return abs(best.bound - best.objective) <= problem.search.relative_gap * abs(best.objective)
+
+
+def _over_copies(problem: PlanProblem, candidates: CandidateSet, unit: float) -> tuple[Program, Layout]:
+    """The program without a z column."""
+    nobody = np.zeros(0, dtype=np.int64)
+    program, layout = build_program(problem, candidates, load_factor_unit=unit, pairs=(nobody, nobody))
+    # Without assignments these rows would say that nobody is served.
+    program.row_lower[program.rows_of("demand", "cover")] = -np.inf
+    return program, layout
+
+
+def _cut(program: Program, layout: Layout, found: Sequence[Service], promised: float, copies: Array) -> int:
+    """Add the cuts of the models that serve less than is promised; returns their number."""
+    broken = [service for service in found if service.load_factor < promised * (1 - PROMISED)]
+    for service in broken:
+        columns = np.append(layout.copies[service.rows], layout.load_factor)
+        program.add_row("cut", "", columns, np.append(service.gains, -1.0), lower=0.0)
+    return len(broken)
+
+
+def services(problem: PlanProblem, candidates: CandidateSet, unit: float, copies: Array) -> list[Service]:
+    """What `copies`, whole or not, can serve of each model's demand."""
+    first = first_workloads(candidates)
+    demanded = np.concatenate([np.array(rates) for rates in problem.rates_req_per_s]) * unit
+    found = []
+    for model in range(len(candidates.tables)):
+        rows = np.flatnonzero(candidates.model_index == model)
+        relative = candidates.rate_req_per_s(model) / demanded[first[model] : first[model + 1]]
+        found.append(_service(rows, relative, copies[rows]))
+    return found
+
+
+def _service(rows: Indices, relative: Array, copies: Array) -> Service:
+    """theta_m and its cut, of candidates at `rows` with h_cw / lambda_w `relative`."""
+    rented = np.flatnonzero(copies > 0)
+    candidate, workload = np.nonzero(relative[rented])
+    num_workloads, busy = relative.shape[1], np.arange(len(candidate))
+    program = Program.of_size(len(busy) + 1)
+    program.maximize = True
+    theta = len(busy)
+    program.cost[theta] = 1.0
+    demand = program.add_rows(
+        "demand",
+        range(num_workloads),
+        (
+            np.append(workload, np.arange(num_workloads)),
+            np.append(busy, np.full(num_workloads, theta)),
+            np.append(relative[rented][candidate, workload], np.full(num_workloads, -1.0)),
+        ),
+        lower=0.0,
+    )
+    program.add_rows("capacity", range(len(rented)), (candidate, busy, 1.0), upper=copies[rented])
+    answer = solve(program, SERVICE_SEARCH)
+    worth = np.abs(answer.row_dual[demand])
+    return Service(rows, answer.objective, (relative * (worth / worth.sum())).max(axis=1, initial=0.0))
