@@ -8,6 +8,7 @@ ARGS   ?=
 BIN     := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV     := $(VENV)/.dev-installed
+BENCH   := $(VENV)/.bench-installed
 UV      := $(shell command -v uv 2>/dev/null)
 
 ifeq ($(UV),)
@@ -43,7 +44,7 @@ test: $(DEV)  ## Run all tests, on all cores (ARGS="-k stock" narrows)
 docs: $(DEV)  ## Check that links in README and docs resolve
 	$(BIN)/python -m pytest tests/test_docs.py
 
-bench: $(RUNTIME)  ## Run every benchmark; figures go to benchmarks/results
+bench: $(BENCH)  ## Run every benchmark; figures go to benchmarks/results
 	@mkdir -p benchmarks/results
 	@set -e; for script in benchmarks/bench_*.py; do \
 		[ -e "$$script" ] || { echo "no benchmarks/bench_*.py yet"; break; }; \
@@ -72,4 +73,9 @@ endif
 $(DEV): $(RUNTIME)
 	@echo "Adding the development tools ..."
 	@$(INSTALL) --group dev
+	@touch $@
+
+$(BENCH): $(RUNTIME)
+	@echo "Adding what benchmarks compare with ..."
+	@$(INSTALL) --group bench
 	@touch $@
