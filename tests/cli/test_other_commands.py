@@ -163,3 +163,15 @@ def test_why_not_only_is_one_command(cuvee, small):
     assert "rents nothing but" in cuvee("explain", "scenario.yaml", "--only", "A40, H*").out
     assert cuvee("explain", "scenario.yaml", "--only", "L4").code == 2
     assert cuvee("explain", "scenario.yaml", "--only", ",").code == 2
+
+
+def test_shadow_prices_are_one_command(cuvee, small):
+    """Under two headings, and as data with the origin of each."""
+    result = cuvee("explain", "scenario.yaml", "--shadow-prices")
+    record = json.loads(cuvee("explain", "scenario.yaml", "--shadow-prices", "--json").out)["shadow_prices"]
+    assert (result.code, result.err) == (0, "")
+    assert "Shadow prices, fleet fixed" in result.out
+    assert "Shadow prices, relaxation" in result.out
+    assert max(map(len, result.out.splitlines())) <= 100
+    assert len(record["fleet_fixed"]["demand"]) == 2
+    assert any(each["of"] == "budget" for each in record["relaxation"]["prices"])

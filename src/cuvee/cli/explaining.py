@@ -30,6 +30,10 @@ DifferByOption = Annotated[
     str,
     typer.Option(help="With --alternatives: gpus (fewer of a type), types (none of a type), offers (fewer units)."),
 ]
+ShadowOption = Annotated[
+    bool,
+    typer.Option("--shadow-prices", help="What a little more is worth, with the fleet fixed and in the relaxation."),
+]
 OnlyOption = Annotated[
     str | None,
     typer.Option("--only", metavar="GPU[,GPU]", help="Why not only these GPU types? By any of their names."),
@@ -44,11 +48,12 @@ class Questions:
     alternatives: int | None = None
     differ_by: str = "gpus"
     only: str | None = None
+    shadow_prices: bool = False
 
     @property
     def any(self) -> bool:
         """Whether anything in particular is asked."""
-        return bool(self.what_if or self.alternatives or self.only)
+        return bool(self.what_if or self.alternatives or self.only or self.shadow_prices)
 
     @property
     def only_gpus(self) -> list[str]:
@@ -69,6 +74,7 @@ class Answer:
 def explain(
     question: options.Question,
     *,
+    shadow_prices: ShadowOption = False,
     alternatives: AlternativesOption = None,
     differ_by: DifferByOption = "gpus",
     only: OnlyOption = None,
@@ -77,12 +83,12 @@ def explain(
 ) -> None:
     """Say which limits bind, what a little more of each brings, and why one GPU type alone loses.
 
-    --alternatives, --only and --what-if are questions of their own, answered instead. Changes of --what-if are made
-    together, in their order: budget+5, rate*1.5, stock.A40*2, price.H100-SXM@SELLER=1.99, max_gpus.A40=4; "*" in a
-    name stands for any characters.
+    --shadow-prices, --alternatives, --only and --what-if are questions of their own, answered instead. Changes of
+    --what-if are made together, in their order: budget+5, rate*1.5, stock.A40*2, price.H100-SXM@SELLER=1.99,
+    max_gpus.A40=4; "*" in a name stands for any characters.
     """
     asked = question.read()
-    questions = Questions(what_if, alternatives, differ_by, only)
+    questions = Questions(what_if, alternatives, differ_by, only, shadow_prices)
     with working("reading") as progress:
         prepared = prepare(*asked, progress)
         _refuse_bad_questions(prepared, questions)
@@ -119,6 +125,8 @@ def _refuse_bad_questions(prepared: "PreparedProblem", questions: Questions) -> 
 
 def _answers(prepared: "PreparedProblem", result: "Plan", questions: Questions, progress: Progress) -> list[Answer]:
     answers = []
+    if questions.shadow_prices and result.has_plan:
+        answers.append(_shadow_prices(prepared, result, progress))
     if questions.alternatives and result.has_plan:
         answers.append(_alternatives(prepared, result, questions, progress))
     if questions.only_gpus and result.has_plan:
@@ -136,6 +144,17 @@ def _overview(prepared: "PreparedProblem", result: "Plan", progress: Progress) -
 
     explanation = explain_plan(prepared, result, progress=progress)
     return Answer(explanation_record(explanation), lambda console: print_explanation(result, explanation, console))
+
+
+def _shadow_prices(prepared: "PreparedProblem", result: "Plan", progress: Progress) -> Answer:
+    from cuvee.plan.shadow_prices import shadow_prices
+    from cuvee.report.shadow_console import print_shadow_prices, shadow_prices_record
+
+    progress("shadow prices")
+    prices = shadow_prices(prepared, result)
+    return Answer(
+        {"shadow_prices": shadow_prices_record(prices)}, lambda console: print_shadow_prices(result, prices, console)
+    )
 
 
 def _alternatives(prepared: "PreparedProblem", result: "Plan", questions: Questions, progress: Progress) -> Answer:
