@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.plan.candidates import CandidateSet
-from cuvee.plan.formulation import FLEET_FAMILIES, Layout, build_program
-from cuvee.plan.placement import usable_gpus
+from cuvee.plan.formulation import Layout, build_program
+from cuvee.plan.greedy import greedy_copies
 from cuvee.plan.planner import plan_prepared, settle
 from cuvee.plan.preparation import PreparedProblem, prepare_again
 from cuvee.plan.problem import Objective, PlanProblem
-from cuvee.plan.program import Answer, Array, Program, Termination
+from cuvee.plan.program import Answer, Array, Termination
 from cuvee.plan.reading import read_plan
 from cuvee.plan.result import Plan
 from cuvee.profile.replica_arrays import ReplicaArrays
@@ -124,33 +124,15 @@ def round_robin(prepared: PreparedProblem, plan: Plan) -> Baseline:
 
 
 def greedy(prepared: PreparedProblem) -> Baseline:
-    """Rents, one at a time, the replica with most requests of the demand's mix per dollar that still fits the limits.
-
-    A replica serves the mix at 1 / sum_w (lambda_w / h_cw); those that cannot serve every type of their model count
-    as 0. The assignment is then the best one for the fleet.
-    """
-    program, layout = build_program(prepared.problem, prepared.candidates)
-    serves = _mix_rate(prepared, layout)
-    value = serves / prepared.candidates.price_usd_per_hour
-    model_of = prepared.candidates.model_index
-    models = range(len(prepared.problem.models))
-    copies = np.zeros(layout.num_candidates, dtype=np.int64)
-    while True:
-        served = np.array([serves[model_of == model] @ copies[model_of == model] for model in models])
-        if prepared.problem.objective is Objective.COST and (served >= 1).all():
-            break
-        # The least served model is the bottleneck: only more of it helps.
-        wanted = np.flatnonzero((model_of == served.argmin()) & (value > 0))
-        order = wanted[np.argsort(-value[wanted], kind="stable")]
-        bought = next((row for row in order if _fits_limits(program, layout, prepared, copies, row)), None)
-        if bought is None:
-            break
-        copies[bought] += 1
-    name = "greedy by rate per dollar"
-    if not copies.any():
-        return Baseline(name, same_stock=True, plan=plan_prepared(_select(prepared, copies > 0), explain=False))
-    settled = settle(program, layout, copies, prepared)
-    return Baseline(name, same_stock=True, plan=_from_columns(prepared, layout, copies, settled.x))
+    """The fleet of `greedy_copies`, with the best assignment for it."""
+    copies = greedy_copies(prepared.problem, prepared.candidates)
+    rented = np.flatnonzero(copies)
+    name, chosen = "greedy by rate per dollar", _select(prepared, copies > 0)
+    if not len(rented):
+        return Baseline(name, same_stock=True, plan=plan_prepared(chosen, explain=False))
+    program, layout = build_program(prepared.problem, chosen.candidates)
+    settled = settle(program, layout, copies[rented], prepared)
+    return Baseline(name, same_stock=True, plan=_from_columns(chosen, layout, copies[rented], settled.x))
 
 
 def compare(prepared: PreparedProblem, plan: Plan) -> Iterator[Baseline]:
@@ -217,30 +199,3 @@ def _from_columns(prepared: PreparedProblem, layout: Layout, copies: NDArray[np.
     ):
         return plan_prepared(_select(prepared, np.zeros(layout.num_candidates, dtype=bool)), explain=False)
     return read_plan(prepared, layout, copies, unproven, unproven)
-
-
-def _mix_rate(prepared: PreparedProblem, layout: Layout) -> Array:
-    """theta that one copy of each candidate adds for its model [-]; 0 where it cannot serve every type of it."""
-    widths = [len(entry.demand.types) for entry in prepared.problem.models]
-    model_of_workload = np.repeat(np.arange(len(widths)), widths)
-    mine = prepared.candidates.model_index[:, None] == model_of_workload
-    able = (layout.rate > 0) | ~mine
-    seconds = np.where(mine & (layout.rate > 0), layout.demand_req_per_s / np.maximum(layout.rate, 1e-300), 0.0)
-    return np.where(able.all(axis=1), 1 / np.maximum(seconds.sum(axis=1), 1e-300), 0.0)
-
-
-def _fits_limits(
-    program: Program, layout: Layout, prepared: PreparedProblem, copies: NDArray[np.int64], added: np.int64
-) -> bool:
-    """Whether one more copy of `added` keeps stock, budget and caps."""
-    more = copies.copy()
-    more[added] += 1
-    x = np.zeros(len(program.cost))
-    x[: layout.num_candidates] = more
-    used = prepared.candidates.gpus_taken(more, len(prepared.problem.offers.offers))
-    for offer, column in zip(layout.machine_offer, layout.machines, strict=True):
-        x[column] = -(-int(used[offer]) // usable_gpus(prepared.problem.offers.offers[offer]))
-    if (x > program.upper * (1 + 1e-9)).any():
-        return False
-    rows = program.rows_of(*FLEET_FAMILIES)
-    return bool((program.row_activity(x)[rows] <= program.row_upper[rows] + 1e-9).all())

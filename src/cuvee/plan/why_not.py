@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from math import log
 
 from cuvee.catalog.model import ModelSpec
+from cuvee.errors import InputError
 from cuvee.plan.baselines import UNLIMITED_UNITS
 from cuvee.plan.changes import match_gpus
 from cuvee.plan.differences import Difference, TypeCost, difference, type_costs
@@ -140,9 +141,14 @@ def _type_reason(prepared: PreparedProblem, plan: Plan, alone: Plan, cost: TypeC
     entry = next(each for each in prepared.problem.models if each.model.name == cost.model)
     kind = next(each for each in entry.demand.types if each.name == cost.workload)
     inputs = prepared.inputs
-    hangs_on = rate_elasticities(entry.model, after.config, kind, prepared.gpus, inputs.engine, inputs.network_gb_per_s)
     found, most = TypeReason(cost, labels[0], labels[1]), WEAK
     if cost.single_type_usd_per_1000 <= cost.plan_usd_per_1000:
+        return found
+    try:
+        hangs_on = rate_elasticities(
+            entry.model, after.config, kind, prepared.gpus, inputs.engine, inputs.network_gb_per_s
+        )
+    except InputError:  # a model without a shape or a GPU type without figures: nothing can be estimated
         return found
     for resource, unit in UNITS.items():
         prices = [_unit_price(group, resource, entry.model, prepared) for group in (before, after)]
