@@ -87,6 +87,8 @@ BAD_OPTIONS = [
     ["--objective", "fast"],
     ["--objective", "cost"],
     ["--precision", "fp9"],
+    ["--precision", "bf16,"],
+    ["--precision", "fp8,fp8"],
     ["--engine", "[bold]"],
     ["--engine", ""],
     ["--offers", ""],

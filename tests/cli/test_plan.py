@@ -80,6 +80,19 @@ def test_precision_holds_with_and_without_a_model(cuvee, small, models):
     assert {group["precision"] for group in plan["groups"]} == {"fp8"}
 
 
+def test_several_precisions_are_a_choice(cuvee, small):
+    """Each group says which it runs, and the table says whose judgement quality is."""
+    asked = ("plan", "scenario.yaml", "--precision", "bf16,fp8")
+    record = json.loads(cuvee(*asked, "--json").out)
+    assert {group["precision"] for group in record["groups"]} <= {"bf16", "fp8"}
+    assert record["inputs"]["problem"]["models"][0]["precision"] == ["bf16", "fp8"]
+    alone = json.loads(cuvee("plan", "scenario.yaml", "--precision", "bf16", "--json").out)
+    assert record["rate_req_per_s"] > alone["rate_req_per_s"]
+    out = cuvee(*asked).out
+    assert "TP1 fp8" in out
+    assert "precision of the weights; that all answer well enough is for you to judge" in out
+
+
 def test_json_is_the_plan_file(cuvee, small):
     """It parses, says its version first, holds the plan, and reads back."""
     result = cuvee("plan", "scenario.yaml", "--json")

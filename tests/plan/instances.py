@@ -36,9 +36,10 @@ LENGTHS = ((100.0, 10.0), (10.0, 100.0), (50.0, 50.0))
 
 @dataclass(frozen=True)
 class HandProvider:
-    """Rates by label: stages joined by "+", tensor parallelism after "*": "t1", "t2*2", "t1+t2*2", "tiny:t1".
+    """Rates by label: stages joined by "+", tensor parallelism after "*": "t1", "t2*2", "t1+t2*2", "tiny:t1", "t1@fp8".
 
-    The label with the model before it comes first; what has no label does not fit. Bands by label too, 0 without one.
+    The label with the model before it comes first, then the one with the precision behind it; what has no label does
+    not fit. Bands by label too, 0 without one.
     """
 
     rates: Rates
@@ -50,7 +51,8 @@ class HandProvider:
         band = np.zeros_like(rate)
         for row, config in enumerate(configs):
             name = label(config)
-            rate[row] = self.rates.get(f"{config.model}:{name}", self.rates.get(name, [0.0] * len(workloads)))
+            known = (f"{config.model}:{name}", f"{name}@{config.precision}", name)
+            rate[row] = next((self.rates[key] for key in known if key in self.rates), [0.0] * len(workloads))
             band[row] = self.bands.get(name, 0.0)
         zero = np.zeros_like(rate)
         measured = np.full(rate.shape, Provenance.MEASURED, dtype=object)

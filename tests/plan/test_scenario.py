@@ -329,3 +329,23 @@ def test_same_scenario_same_file(folder):
         written.add(plan_to_json(replace(plan, solve_seconds=0.0)))
     assert len(written) == 1
     assert '"scenario": "scenario.yaml"' in written.pop()
+
+
+@pytest.mark.parametrize(
+    ("written", "precisions"),
+    [("fp8", ("fp8",)), (["fp8"], ("fp8",)), (["bf16", "fp8"], ("bf16", "fp8")), (None, ("bf16",))],
+)
+def test_precision_is_a_name_or_a_list(written, precisions):
+    """One is written back as a name, several as a list; both read back the same."""
+    record: dict[str, object] = {"models": [{"model": "llama-3-8b", "precision": written}]}
+    scenario = parse_scenario(record, where="test")
+    assert resolve(record).models[0].precisions == precisions
+    again = parse_scenario(yaml.safe_load(scenario_to_yaml(scenario)), where="test")
+    assert again.models == scenario.models
+
+
+@pytest.mark.parametrize(("written", "named"), [("fp9", "precision.0"), (["bf16", "fp9"], "precision.1"), ([], "list")])
+def test_a_precision_nobody_knows_is_named(written, named):
+    """By its place in the list."""
+    with pytest.raises(InputError, match=named):
+        parse_scenario({"models": [{"model": "llama-3-8b", "precision": written}]}, where="test")

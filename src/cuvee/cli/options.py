@@ -29,7 +29,12 @@ class Question:
         list[str] | None,
         typer.Option("--model", "-m", metavar="NAME[=SHARE]", help="Model name or config.json; repeat for several."),
     ] = None
-    precision: Annotated[str | None, typer.Option(help="Weights: bf16, fp8, int4, ...; default: as released.")] = None
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[,NAME]", help="Weights: bf16, fp8, int4, ...; of several the best; default: as released."
+        ),
+    ] = None
     trace: Annotated[str | None, typer.Option(metavar="FILE", help="Request trace, CSV or JSONL, plain or gz.")] = None
     mix: Annotated[str | None, typer.Option(help="trace-1, trace-2, trace-3, or a mix file (CSV, YAML).")] = None
     types: Annotated[
@@ -82,7 +87,7 @@ class Question:
                 record.pop(name, None)
         record.update({name: value for name, value in self._changes().items() if value is not None})
         if self.precision and not self.model:
-            record["models"] = [{**entry, "precision": self.precision} for entry in _models_of(record)]
+            record["models"] = [{**entry, "precision": _listed(self.precision)} for entry in _models_of(record)]
         for setting in [*self._nested_settings(), *(self.settings or [])]:
             _set(record, setting)
         embedded = ", ".join(self.melange) if self.melange else "embedded scenario"
@@ -202,7 +207,11 @@ def _parse_model(text: str, precision: str | None) -> dict[str, Any]:
                 expected="NAME or NAME=SHARE with a share in (0, 1]",
                 remedy="e.g. --model llama-3-8b=0.8",
             )
-    return {**record, "precision": precision} if precision else record
+    return {**record, "precision": _listed(precision)} if precision else record
+
+
+def _listed(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",")]
 
 
 def _set(record: dict[str, Any], setting: str) -> None:

@@ -108,9 +108,10 @@ def _check_names(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
         if group.model not in entries:
             yield f"{group.id} serves {group.model}, which is not asked for"
             continue
-        asked = (entries[group.model].precision, entries[group.model].kv_precision)
-        if (group.precision, group.kv_precision) != asked:
-            yield f"{group.id} is in {group.precision} with a {group.kv_precision} cache, not in {' with '.join(asked)}"
+        entry = entries[group.model]
+        if group.precision not in entry.precisions or group.kv_precision != entry.kv_precision:
+            asked = f"{' or '.join(entry.precisions)} with {entry.kv_precision}"
+            yield f"{group.id} is in {group.precision} with a {group.kv_precision} cache, not in {asked}"
         yield from (f"{group.id} stands on unknown {gpu}" for gpu in group.config.gpu_counts if gpu not in gpus)
         yield from (f"{group.id} rents offer {part.offer}" for part in group.rented if part.offer not in indices)
     yield from (f"machines of offer {each.offer}" for each in plan.machines if each.offer not in indices)

@@ -81,7 +81,7 @@ def find_sites(entry: ModelDemand, problem: PlanProblem, gpus: Mapping[str, GpuT
     places: dict[Place, list[int]] = {}
     offers = problem.offers.offers
     for index, offer in enumerate(offers):
-        if offer.max_units > 0 and gpus[offer.gpu].can_hold_weights(entry.precision):
+        if offer.max_units > 0 and any(gpus[offer.gpu].can_hold_weights(each) for each in entry.precisions):
             shapes.setdefault(Shape.of(offer), []).append(index)
             places.setdefault((offer.seller, offer.region, offer.zone, offer.spot), []).append(index)
     pairs: dict[tuple[Shape, Shape], list[tuple[int, int]]] = {}
@@ -109,19 +109,24 @@ def list_configurations(
     offers = problem.offers.offers
     bounds = {shape: _room_and_price([offers[index] for index in here]) for shape, here in sites.of_shape.items()}
     kinds = (*((shape,) for shape in sites.of_shape), *sites.of_pair)
-    pipelines = [_none(0)]
-    for kind in kinds:
-        found = _on_one(entry, kind[0], problem) if len(kind) == 1 else _on_two(entry, kind, gpus, problem)
+    pipelines, origins = [_none(0)], []
+    for index, precision in product(range(len(kinds)), range(len(entry.precisions))):
+        kind, name = kinds[index], entry.precisions[precision]
+        if not all(gpus[shape.gpu].can_hold_weights(name) for shape in kind):
+            continue
+        found = _on_one(entry, kind[0], problem) if len(kind) == 1 else _on_two(entry, kind, gpus, problem, name)
         taken = found[:, 0:4:2] * found[:, 1:4:2]
         room, price = np.array([bounds[shape] for shape in kind]).T
         memory = np.array([gpus[shape.gpu].usable_memory_gb for shape in kind])
         counts = taken[:, : len(kind)]
-        possible = (counts <= room).all(axis=1) & (counts @ memory >= entry.model.weight_bytes(entry.precision) / 1e9)
+        possible = (counts <= room).all(axis=1) & (counts @ memory >= entry.model.weight_bytes(name) / 1e9)
         if budget_usd_per_hour is not None:
             possible &= counts @ price <= budget_usd_per_hour * (1 + ROUNDING)
         pipelines.append(found[possible])
-    kind_of = np.repeat(np.arange(len(kinds)), [len(found) for found in pipelines[1:]])
-    return _assembled(entry, kinds, kind_of, np.concatenate(pipelines))
+        origins.append((index, precision))
+    repeats = [len(found) for found in pipelines[1:]]
+    kind_of, precision_of = np.repeat(np.array(origins, dtype=np.int64).reshape(-1, 2), repeats, axis=0).T
+    return _assembled(entry, kinds, (kind_of, precision_of), np.concatenate(pipelines))
 
 
 def _room_and_price(offers: Sequence[Offer]) -> tuple[float, float]:
@@ -145,7 +150,9 @@ def _on_one(entry: ModelDemand, shape: Shape, problem: PlanProblem) -> Counts:
     return found
 
 
-def _on_two(entry: ModelDemand, kind: tuple[Shape, ...], gpus: Mapping[str, GpuType], problem: PlanProblem) -> Counts:
+def _on_two(
+    entry: ModelDemand, kind: tuple[Shape, ...], gpus: Mapping[str, GpuType], problem: PlanProblem, precision: str
+) -> Counts:
     """Sizes and depths on both GPU types, and ways to split the layers."""
     sizes = [tensor_parallel_sizes(entry.model, shape.host_gpus) for shape in kind]
     most = problem.search.max_mixed_stages
@@ -153,7 +160,7 @@ def _on_two(entry: ModelDemand, kind: tuple[Shape, ...], gpus: Mapping[str, GpuT
     found = _none(len(sizes[0]) * len(sizes[1]) * len(depths))
     found[:, :4] = [(a, depth_a, b, depth_b) for a in sizes[0] for b in sizes[1] for depth_a, depth_b in depths]
     groups = [StageGroups(gpus[shape.gpu], found[:, 2 * i], found[:, 2 * i + 1]) for i, shape in enumerate(kind)]
-    splits = balanced_splits(entry.model.num_layers, groups[0], groups[1], entry.precision)
+    splits = balanced_splits(entry.model.num_layers, groups[0], groups[1], precision)
     row, way = np.nonzero(splits >= 0)
     found = found[row]
     found[:, 4] = splits[row, way]
@@ -161,9 +168,10 @@ def _on_two(entry: ModelDemand, kind: tuple[Shape, ...], gpus: Mapping[str, GpuT
 
 
 def _assembled(
-    entry: ModelDemand, kinds: tuple[tuple[Shape, ...], ...], kind: Counts, pipelines: Counts
+    entry: ModelDemand, kinds: tuple[tuple[Shape, ...], ...], origins: tuple[Counts, Counts], pipelines: Counts
 ) -> Configurations:
-    """Records of `pipelines`, rows as `_none` lists them."""
+    """Records of `pipelines`, rows as `_none` lists them, each of a kind and a precision."""
+    kind, precision = origins
     names = tuple(dict.fromkeys(shape.gpu for shapes in kinds for shape in shapes))
     ends = [(names.index(shapes[0].gpu), names.index(shapes[-1].gpu)) for shapes in kinds]
     gpu_of = np.array(ends, dtype=np.int64).reshape(-1, 2)
@@ -185,7 +193,7 @@ def _assembled(
         entry.model.name,
         entry.kv_precision,
         names,
-        (entry.precision,),
+        entry.precisions,
         gpu=staged(gpu_of[kind, :1], gpu_of[kind, 1:], -1),
         size=staged(size_a[:, None], size_b[:, None], 0),
         layers=staged(
@@ -193,7 +201,7 @@ def _assembled(
             spread_layers(layers_b[:, None], depth_b[:, None], position - depth_a[:, None]),
             0,
         ),
-        precision=np.zeros(len(kind), dtype=np.int64),
+        precision=precision,
         spans_machines=spans,
     )
     group = np.where(spans[:, None], np.stack([size_a, size_b], axis=1), taken)

@@ -89,7 +89,8 @@ def _no_replica(
     lead = f"no replica in stock serves {entry.model.name} {', '.join(kind.name for kind in kinds)}"
     remedy = "offer more or larger GPUs in one place, or take a smaller precision (--precision fp8)"
     tokens = min(_tokens(kind) for kind in kinds)
-    needed = entry.model.weight_bytes(entry.precision) + entry.model.kv_bytes(tokens, entry.kv_precision)
+    weights = min(entry.model.weight_bytes(precision) for precision in entry.precisions)
+    needed = weights + entry.model.kv_bytes(tokens, entry.kv_precision)
     largest = _largest_bytes(entry, problem, gpus, engine) if gpus is not None and engine is not None else needed
     if largest >= needed:
         return f"{lead}: each stage needs the memory for {tokens:.0f} tokens, and the replica a known rate; {remedy}"

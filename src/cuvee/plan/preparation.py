@@ -108,16 +108,22 @@ def _require_fit(
                 expected="requests that fit the context, prompt and answer together",
                 remedy="choose a model with a longer context, or a demand of shorter requests",
             )
-        if not any(gpus[offer.gpu].can_hold_weights(entry.precision) for offer in problem.offers.offers):
+        runs = [
+            precision
+            for precision in entry.precisions
+            if any(gpus[offer.gpu].can_hold_weights(precision) for offer in problem.offers.offers)
+        ]
+        if not runs:
             raise InputError(
-                f"no GPU type on offer runs {entry.precision} weights of {entry.model.name}",
+                f"no GPU type on offer runs {' or '.join(entry.precisions)} weights of {entry.model.name}",
                 expected="a GPU type that supports the precision",
                 remedy="offer other GPUs, or choose another precision (--precision bf16)",
             )
-        needed = entry.model.weight_bytes(entry.precision) + entry.model.kv_bytes(longest, entry.kv_precision)
+        smallest = min(runs, key=entry.model.weight_bytes)
+        needed = entry.model.weight_bytes(smallest) + entry.model.kv_bytes(longest, entry.kv_precision)
         if needed > max(sizes):
             raise DoesNotFitError(
-                f"{entry.model.name} in {entry.precision} with {longest:.0f} tokens per request",
+                f"{entry.model.name} in {smallest} with {longest:.0f} tokens per request",
                 needed_gb=needed / 1e9,
                 available_gb=max(sizes) / 1e9,
             )

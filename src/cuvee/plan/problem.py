@@ -16,6 +16,7 @@ from cuvee.plan.caution import Caution
 from cuvee.workload.records import Demand
 
 SET_BUDGET = "give a budget in $/h, e.g. --budget 30"
+PRECISIONS = "name them once each, e.g. --precision bf16,fp8"
 LIST_OFFERS = "list the offers with: cuvee offers"
 
 
@@ -30,11 +31,17 @@ class Objective(StrEnum):
 
 @dataclass(frozen=True)
 class ModelDemand:
-    """One model to serve, at which precision, and what is asked of it."""
+    """One model to serve, at which precision, and what is asked of it.
+
+    Attributes
+        precision       Weights; several where each replica may take any of them: all answer equally well, as far as
+                        the planner knows. A tuple of one stands for itself.
+        kv_precision    Cache, of every replica.
+    """
 
     model: ModelSpec
     demand: Demand
-    precision: str = "bf16"
+    precision: str | tuple[str, ...] = "bf16"
     kv_precision: str = "bf16"
 
     def __post_init__(self) -> None:
@@ -44,14 +51,32 @@ class ModelDemand:
                 expected="a ModelSpec and a Demand",
                 remedy="make them with cuvee.load_model and cuvee.load_mix or cuvee.classify",
             )
-        check_precision(self.precision, WEIGHT_BYTES)
-        if self.precision == "mxfp4" and self.model.moe is None:
-            raise InputError(
-                f"precision 'mxfp4' for {self.model.name!r}, which has no experts",
-                expected="a model with experts: mxfp4 holds those alone",
-                remedy="choose fp8 or int4",
-            )
+        self._check_precisions()
         check_precision(self.kv_precision, KV_BYTES)
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Precisions that the weights of a replica may have, at least one."""
+        return (self.precision,) if isinstance(self.precision, str) else self.precision
+
+    def _check_precisions(self) -> None:
+        if not isinstance(self.precision, str):
+            several = tuple(self.precision)
+            if not several or len(set(several)) < len(several):
+                raise InputError(
+                    f"precision = {self.precision!r:.80}",
+                    expected="one or more precisions, each once",
+                    remedy=PRECISIONS,
+                )
+            object.__setattr__(self, "precision", several if len(several) > 1 else several[0])
+        for precision in self.precisions:
+            check_precision(precision, WEIGHT_BYTES)
+            if precision == "mxfp4" and self.model.moe is None:
+                raise InputError(
+                    f"precision 'mxfp4' for {self.model.name!r}, which has no experts",
+                    expected="a model with experts: mxfp4 holds those alone",
+                    remedy="choose fp8 or int4",
+                )
 
 
 class _WrittenAsDict:

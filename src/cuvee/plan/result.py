@@ -125,6 +125,7 @@ class RunnerUp:
                           reach 1; one at 0.93 would pay at a price 7 % lower. From the linear relaxation.
         best_workload     The type it is best at.
         req_per_s_per_usd_per_hour   Its rate on that type over its price [req/s per $/h].
+        precision         Of its weights.
     """
 
     model: str
@@ -133,6 +134,7 @@ class RunnerUp:
     worth: float
     best_workload: str
     req_per_s_per_usd_per_hour: float
+    precision: str = "bf16"
 
 
 @dataclass(frozen=True)
@@ -242,9 +244,13 @@ class Plan:
         return inputs, outputs
 
     def deployment_of(self, config: ReplicaConfig) -> str:
-        """How a replica is split over its GPUs, e.g. "TP2 PP2"; profiles of a model without a shape do not say."""
-        shapes = {entry.model.name: entry.model.shape_known for entry in self.inputs.problem.models}
-        return config.parallel_label if shapes[config.model] else "as profiled"
+        """How a replica is split over its GPUs, e.g. "TP2 PP2", with its precision where the model may have several.
+
+        Profiles of a model without a shape do not say.
+        """
+        entry = next(each for each in self.inputs.problem.models if each.model.name == config.model)
+        split = config.parallel_label if entry.model.shape_known else "as profiled"
+        return f"{split} {config.precision}" if len(entry.precisions) > 1 else split
 
     @property
     def lengths_known(self) -> bool:

@@ -29,7 +29,9 @@ def find_runners_up(
         best = pricing.best_workload[row]
         model = int(candidates.model_index[row])
         rate = candidates.tables[model].rate_req_per_s[candidates.config[row], best - first_of_model[model]]
-        found[key] = RunnerUp(config.model, config.stages, price, float(worth[row]), kinds[best], float(rate) / price)
+        found[key] = RunnerUp(
+            config.model, config.stages, price, float(worth[row]), kinds[best], float(rate) / price, config.precision
+        )
         if len(found) == MOST_SHOWN:
             break
     return tuple(found.values())

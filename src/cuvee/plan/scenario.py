@@ -5,10 +5,19 @@ path, a path being relative to the scenario file.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from cuvee.errors import InputError
 from cuvee.files import read_text
@@ -61,12 +70,29 @@ class DemandSource(Strict):
         return self
 
 
+Precision = Literal["bf16", "fp16", "fp8", "int8", "int4", "mxfp4"]
+_ONE_PRECISION = {"type": "string", "enum": list(get_args(Precision))}
+Precisions = Annotated[
+    tuple[Precision, ...],
+    Field(min_length=1),
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    PlainSerializer(lambda value: value[0] if len(value) == 1 else list(value)),
+    WithJsonSchema({"anyOf": [_ONE_PRECISION, {"type": "array", "items": _ONE_PRECISION, "minItems": 1}]}),
+]
+"""One name, or a list of names."""
+
+
 class ScenarioModel(DemandSource):
-    """One model: its name or config.json, precision, share of the requests, and its own demand where it has one."""
+    """One model: its name or config.json, precision, share of the requests, and its own demand where it has one.
+
+    Attributes
+        precision       Of the weights, or a list of those a replica may have; as released where left out.
+        kv_precision    Of the cache.
+    """
 
     model: str
     share: Annotated[float, Field(gt=0, le=1)] | None = None
-    precision: Literal["bf16", "fp16", "fp8", "int8", "int4", "mxfp4"] | None = None
+    precision: Precisions | None = None
     kv_precision: Literal["bf16", "fp16", "fp8", "int8"] = "bf16"
     trace_model: str | None = None
 

@@ -137,7 +137,7 @@ def _type_reason(prepared: PreparedProblem, plan: Plan, alone: Plan, cost: TypeC
                 request costs goes with the product of their unit prices to the same powers.
     """
     before, after = (_main_group(each, cost) for each in (plan, alone))
-    labels = [f"{each.config.gpu_label} {each.config.parallel_label}" for each in (before, after)]
+    labels = [f"{each.config.gpu_label} {plan.deployment_of(each.config)}" for each in (before, after)]
     entry = next(each for each in prepared.problem.models if each.model.name == cost.model)
     kind = next(each for each in entry.demand.types if each.name == cost.workload)
     inputs = prepared.inputs

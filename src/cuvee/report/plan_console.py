@@ -133,7 +133,7 @@ def _add_idle(table: Table, plan: Plan, before: list[str]) -> None:
 
 def _add_runners_up(table: Table, plan: Plan, several_models: bool) -> None:
     for other in plan.runners_up:
-        config = ReplicaConfig(other.model, other.stages)
+        config = ReplicaConfig(other.model, other.stages, other.precision)
         row = ["", "", *([other.model] if several_models else []), config.gpu_label, plan.deployment_of(config), "", ""]
         worth = "as good" if other.worth >= AS_GOOD else f"{other.worth:.1%}"
         table.add_row(
@@ -260,6 +260,8 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     lines.extend(what_was_drawn(plan) if plan.stress else ())
     if unknown:
         lines.append(f"error not known for {', '.join(unknown)}: no sound public measurement covers such replicas")
+    if any(len(entry.precisions) > 1 for entry in plan.inputs.problem.models):
+        lines.append("bf16, fp8, int4, ...: precision of the weights; that all answer well enough is for you to judge")
     if plan.runners_up:
         lines.append("without a tick: rejected; % = what it earns at the plan's marginal values over its price")
     lines.extend(plan.inputs.problem.offers.notes)

@@ -33,7 +33,7 @@ def print_shadow_prices(plan: Plan, prices: ShadowPrices, console: Console) -> N
         table.add_row(f"req/s of {each.of.removeprefix('demand of ')}", f"-{each.value:.3f}", "")
     table.add_section()
     for each, group in zip(prices.replicas, plan.groups, strict=True):
-        replica = f"of {group.id}: {group.config.gpu_label} {group.config.parallel_label}"
+        replica = f"of {group.id}: {group.config.gpu_label} {plan.deployment_of(group.config)}"
         per_dollar = each.value / group.price_usd_per_hour
         table.add_row(f"replica {replica}", f"+{each.value:.3f}", f"+{per_dollar:.4f}")
     console.print(fitted(table, console, fold=("one more",)))
