@@ -9,6 +9,7 @@ from rich.console import Console
 from cuvee.catalog import load_model
 from cuvee.catalog.offer import Offer, OfferSet
 from cuvee.plan.baselines import Baseline
+from cuvee.plan.exclusions import ExcludedKind, ExcludedPair, Exclusions
 from cuvee.plan.problem import Limits, ModelDemand, Objective, PlanProblem
 from cuvee.plan.program import Termination
 from cuvee.plan.result import (
@@ -20,10 +21,12 @@ from cuvee.plan.result import (
     RentedGpus,
     RentedMachines,
     RunnerUp,
+    UnderLoad,
 )
 from cuvee.profile.engine import find_engine
 from cuvee.profile.replica import Stage
 from cuvee.profile.table import Provenance
+from cuvee.workload import LatencyLimits, LatencyObjective
 from cuvee.workload.records import Demand, WorkloadType
 
 A40, H100 = "A40", "H100-SXM"
@@ -78,6 +81,26 @@ def make_plan(
         inputs=PlanInputs(problem, find_engine("vllm"), 0.625),
     )
     return replace(plan, **changes)
+
+
+def with_latency_limits(plan: Plan, *, left_out: int = 3) -> Plan:
+    """The plan with p95 limits, latency at the planned load, and so many kinds of pairs left out."""
+    limits = LatencyObjective(LatencyLimits(0.5, 0.05, statistic="p95"))
+    problem = plan.inputs.problem
+    models = tuple(replace(entry, latency=limits) for entry in problem.models)
+    load = UnderLoad(5.0, 2.4, 0.45, 0.02, 12345.6)
+    groups = tuple(
+        replace(group, cells=tuple(replace(cell, under_load=load) for cell in group.cells)) for group in plan.groups
+    )
+    pairs = [
+        ExcludedPair(row.model, (Stage(gpu, 4, 80),), "bf16", row.workload, "ttft_s", 0.5, 0.75 + number)
+        for row in plan.assignment
+        for number, gpu in enumerate((A40, H100, "RTXPRO6000-Server")[:left_out])
+    ]
+    kinds = tuple(ExcludedKind(each.model, each.stages[0].gpu, each.workload, 5, 20, each) for each in pairs)
+    excluded = Exclusions(5 * len(pairs), 20 * len(pairs) + 100, kinds, tuple(pairs))
+    inputs = replace(plan.inputs, problem=replace(problem, models=models))
+    return replace(plan, groups=groups, inputs=inputs, excluded=excluded)
 
 
 def make_baselines(plan: Plan) -> list[Baseline]:

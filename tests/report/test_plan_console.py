@@ -11,7 +11,7 @@ from cuvee.plan.problem import Objective
 from cuvee.plan.program import Termination
 from cuvee.plan.result import Plan
 from cuvee.report.plan_console import print_plan
-from tests.report.plans import MARKUP, console_of, make_baselines, make_plan, text_of
+from tests.report.plans import MARKUP, console_of, make_baselines, make_plan, text_of, with_latency_limits
 
 WITHSTOOD = Withstood(Spread(1234.5, 0.0123, 0.0), Spread(1.0, 0.5, 0.0), 0.57)
 STRESS = StressReport(1000, 12345.6, WITHSTOOD, WITHSTOOD)
@@ -31,6 +31,10 @@ SHAPES = {
     "wide characters": make_plan(type_name="工作负载工作负载工作负载工作负载工作负载{0}"),
     "long notes": make_plan(notes=("left out: 12 x " + "some reason " * 30, "y" * 300)),
     "stress": make_plan(stress=STRESS, spot=True),
+    "latency": with_latency_limits(make_plan()),
+    "latency, 49 types": with_latency_limits(make_plan(num_types=49, num_groups=11)),
+    "latency, several models": with_latency_limits(make_plan(num_groups=8, models=("llama-3-8b", "qwen3-235b-a22b"))),
+    "latency, nothing left out": with_latency_limits(make_plan(), left_out=0),
     "stopped": make_plan(termination=Termination.FEASIBLE, bound=None, gap=None),
     "large numbers": make_plan(rate_req_per_s=123_456_789.0, cost_usd_per_hour=98_765_432.1, num_types=9),
 }
@@ -214,3 +218,29 @@ def test_the_stress_panel_has_every_figure():
     assert re.search(r"keeps shares\s+1,234\s", text)
     assert "each spot offer in 10.0%" in re.sub(r"\s+", " ", text)
     assert "each spot offer" not in printed(make_plan(stress=STRESS))
+
+
+def test_latency_stands_against_its_limit():
+    """The longest of any group that serves the type, the limit, and how much of it is used."""
+    text = printed(with_latency_limits(make_plan()))
+    assert "(p95, calibrated, estimated, measured)" in text
+    assert re.search(r"in100-out10 +0\.45 s of 0\.5 s +20 ms of 50 ms +12300 s +90%", text)
+    assert re.search(r"A40 +25 +25 +25 +25 +TTFT by 50%", text)
+    assert (
+        "60 of 340 pairs of replica and workload are left out; the JSON of the plan lists the nearest 12"
+        in " ".join(text.split())
+    )
+
+
+def test_nothing_left_out_is_said():
+    """One line in place of a table."""
+    text = printed(with_latency_limits(make_plan(), left_out=0))
+    assert "every one of 100 pairs of replica and workload is within the limits when idle" in " ".join(text.split())
+    assert "Left out" not in text
+
+
+def test_without_limits_there_is_no_word_on_latency():
+    """Neither table nor line."""
+    text = printed(make_plan())
+    assert "Latency" not in text
+    assert "left out" not in text

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from cuvee.cli.slo import apply_slo
 from cuvee.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,6 +60,12 @@ class Question:
         float | None,
         typer.Option(metavar="[SHARE]", help="Lower each rate by this share of its error band; alone: all of it."),
     ] = None
+    slo: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[TYPE:]LIMITS", help="Latency limits, e.g. ttft=0.5,tpot=50ms,p95 (or e2e, mean); repeatable."
+        ),
+    ] = None
     gap: Annotated[float | None, typer.Option(help="Proven gap at which to stop; default: 1e-4.")] = None
     time_limit: Annotated[float | None, typer.Option(help="Solver time at which to stop [s]; default: 120.")] = None
     settings: Annotated[
@@ -88,6 +95,7 @@ class Question:
         record.update({name: value for name, value in self._changes().items() if value is not None})
         if self.precision and not self.model:
             record["models"] = [{**entry, "precision": _listed(self.precision)} for entry in _models_of(record)]
+        apply_slo(record, self.slo or ())
         for setting in [*self._nested_settings(), *(self.settings or [])]:
             _set(record, setting)
         embedded = ", ".join(self.melange) if self.melange else "embedded scenario"
@@ -100,7 +108,7 @@ class Question:
         """An empty name is a shell variable that was not set, not a wish for the default."""
         for field in fields(self):
             value = getattr(self, field.name)
-            if value == "" or (field.name in ("model", "melange") and "" in (value or ())):
+            if value == "" or (field.name in ("model", "melange", "slo") and "" in (value or ())):
                 raise InputError(
                     f"{field.name}: an empty text", expected="a name or file", remedy="leave the option out, or fill it"
                 )

@@ -10,6 +10,7 @@ from cuvee.catalog.gpus import load_gpu_types
 from cuvee.catalog.offer import Offer
 from cuvee.errors import DoesNotFitError
 from cuvee.plan.caution import StressReport
+from cuvee.plan.check_latency import check_latency
 from cuvee.plan.check_rates import TOLERANCE, check_rates, same
 from cuvee.plan.placement import host_gpus, spans_machines, usable_gpus
 from cuvee.plan.problem import ModelDemand, Objective
@@ -70,6 +71,8 @@ def check(plan: Plan, *, gpus: Mapping[str, GpuType] | None = None) -> CheckRepo
         "load": lambda: _check_load(plan),
         "proof": lambda: _check_proof(plan),
     }
+    if any(entry.latency is not None for entry in plan.inputs.problem.models):
+        checks["latency"] = lambda: check_latency(plan, catalogue)
     passed, violations = [], []
     for name, run in checks.items():
         found = [f"{name}: {line}" for line in run()]

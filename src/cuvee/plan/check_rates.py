@@ -6,6 +6,7 @@ from math import inf, isclose
 
 from cuvee.catalog.gpu import GpuType
 from cuvee.errors import InputError
+from cuvee.plan.exclusions import limited_provider
 from cuvee.plan.problem import ModelDemand
 from cuvee.plan.result import Cell, Group, Plan
 from cuvee.profile.analytic import AnalyticProvider
@@ -29,7 +30,7 @@ def check_rates(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
     for kind in sorted(kinds):
         if not any(source.startswith(f"{kind}: ") for source in plan.inputs.throughput_sources):
             yield f"{kind} rates, and no source of the inputs says {kind!r}"
-    provider = _provider(plan, gpus)
+    provider = recomputing_provider(plan, gpus)
     entries = {entry.model.name: entry for entry in plan.inputs.problem.models}
     for group in plan.groups:
         for cell in group.cells:
@@ -37,23 +38,24 @@ def check_rates(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
                 yield f"{group.id} {cell.workload}: a rate of {cell.rate_req_per_s} req/s"
         repeated = [name for name, count in Counter(cell.workload for cell in group.cells).items() if count > 1]
         yield from (f"{group.id} has several rates for {name}" for name in repeated)
-        known = [cell for cell in group.cells if _is_known(cell, plan)]
+        known = [cell for cell in group.cells if is_known(cell, plan)]
         if known:
             yield from _check_cells(group, known, entries[group.model], provider)
 
 
-def _provider(plan: Plan, gpus: Mapping[str, GpuType]) -> ThroughputProvider:
-    """Measured where the plan holds lines of tables, analytic elsewhere, lowered as the plan says."""
+def recomputing_provider(plan: Plan, gpus: Mapping[str, GpuType]) -> ThroughputProvider:
+    """Measured where the plan holds lines of tables, analytic elsewhere, lowered and limited as the plan says."""
     inputs = plan.inputs
     models = {entry.model.name: entry.model for entry in inputs.problem.models}
     provider: ThroughputProvider = TableProvider(inputs.measured_rates, inputs.length_tolerance)
+    analytic = AnalyticProvider(models, gpus, inputs.engine, inputs.network_gb_per_s)
     if all(model.shape_known for model in models.values()):
-        analytic = AnalyticProvider(models, gpus, inputs.engine, inputs.network_gb_per_s)
         provider = ChainProvider(provider, analytic) if inputs.measured_rates else analytic
-    return lowered(provider, inputs.problem.caution.pessimism, inputs.engine)
+    saturated = lowered(provider, inputs.problem.caution.pessimism, inputs.engine)
+    return limited_provider(saturated, analytic, inputs.problem.models)
 
 
-def _is_known(cell: Cell, plan: Plan) -> bool:
+def is_known(cell: Cell, plan: Plan) -> bool:
     """Whether the plan holds what the rate rests on: the model always, measured lines where they come from a table."""
     return cell.provenance is Provenance.ESTIMATED or bool(plan.inputs.measured_rates)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from cuvee.catalog.gpu import GpuType
 from cuvee.plan.candidates import generate_candidates
 from cuvee.plan.dominance import prune_dominated
+from cuvee.plan.exclusions import explain_limits, limit_candidates, without_limits
 from cuvee.plan.formulation import FLEET_FAMILIES, Layout
 from cuvee.plan.infeasible import explain_infeasible
 from cuvee.plan.preparation import PreparedProblem, prepare
@@ -22,6 +23,7 @@ from cuvee.plan.runners_up import find_runners_up
 from cuvee.plan.search import search
 from cuvee.profile.analytic import NETWORK_GB_PER_S
 from cuvee.profile.engine import EngineSettings
+from cuvee.profile.limited import LimitedProvider
 from cuvee.profile.table import ThroughputProvider
 
 ZERO_LOAD = 1e-9
@@ -70,10 +72,7 @@ def _without_plan(prepared: PreparedProblem, termination: Termination, seconds: 
     if termination is Termination.NOTHING_FOUND:
         message = f"the solver stopped after {seconds:.1f} s without a plan; give it longer with --time-limit"
     elif explain:
-        # What more money could buy was left out so far.
-        everything = generate_candidates(problem, prepared.provider, prepared.gpus)
-        gpus, engine = prepared.gpus, prepared.inputs.engine
-        message = explain_infeasible(problem, prune_dominated(everything), gpus=gpus, engine=engine)
+        message = _why_infeasible(prepared)
     return Plan(
         termination=termination,
         objective_name=problem.objective,
@@ -93,7 +92,22 @@ def _without_plan(prepared: PreparedProblem, termination: Termination, seconds: 
         solve_seconds=seconds,
         inputs=prepared.inputs,
         message=message,
+        excluded=prepared.excluded,
     )
+
+
+def _why_infeasible(prepared: PreparedProblem) -> str:
+    """The latency limits, where they leave a workload type to nobody; else the limits on money and GPUs."""
+    problem, provider = prepared.problem, prepared.provider
+    # What more money could buy was left out so far.
+    everything = generate_candidates(problem, without_limits(provider), prepared.gpus)
+    if isinstance(provider, LimitedProvider):
+        unserved = explain_limits(problem, everything, provider)
+        if unserved:
+            return unserved
+        everything, _ = limit_candidates(everything, provider)
+    candidates, engine = prune_dominated(everything), prepared.inputs.engine
+    return explain_infeasible(problem, candidates, gpus=prepared.gpus, engine=engine)
 
 
 def plan(

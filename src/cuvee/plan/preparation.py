@@ -9,12 +9,14 @@ from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.gpus import load_gpu_types
 from cuvee.errors import DoesNotFitError, InputError
 from cuvee.plan.candidates import CandidateSet, generate_candidates
+from cuvee.plan.exclusions import Exclusions, limit_candidates, limited_provider, without_limits
 from cuvee.plan.problem import PlanProblem
 from cuvee.plan.result import (
     PlanInputs,
 )
 from cuvee.profile.analytic import NETWORK_GB_PER_S, AnalyticProvider
 from cuvee.profile.engine import EngineSettings, find_engine
+from cuvee.profile.limited import LimitedProvider
 from cuvee.profile.memory import free_bytes_per_gpu
 from cuvee.profile.pessimism import lowered
 from cuvee.profile.table import ThroughputProvider
@@ -26,6 +28,7 @@ class PreparedProblem:
 
     Attributes
         candidates    All that fit and the budget can buy.
+        excluded      Pairs of replica and workload type that latency limits leave out; None without limits.
     """
 
     problem: PlanProblem
@@ -33,6 +36,7 @@ class PreparedProblem:
     inputs: PlanInputs
     provider: ThroughputProvider
     gpus: Mapping[str, GpuType]
+    excluded: Exclusions | None = None
 
 
 def prepare(
@@ -60,13 +64,17 @@ def prepare(
     gpus = load_gpu_types() if gpus is None else gpus
     models = {entry.model.name: entry.model for entry in problem.models}
     provider = provider or AnalyticProvider(models, gpus, engine, network_gb_per_s)
-    provider = lowered(provider, problem.caution.pessimism, engine)
-    candidates = generate_candidates(problem, provider, gpus, budget_usd_per_hour=problem.limits.budget_usd_per_hour)
+    saturated = lowered(without_limits(provider), problem.caution.pessimism, engine)
+    provider = limited_provider(saturated, AnalyticProvider(models, gpus, engine, network_gb_per_s), problem.models)
+    candidates = generate_candidates(problem, saturated, gpus, budget_usd_per_hour=problem.limits.budget_usd_per_hour)
     if must_fit and len(np.unique(candidates.model_index)) < len(problem.models):
-        _require_fit(problem, generate_candidates(problem, provider, gpus), gpus, engine)
+        _require_fit(problem, generate_candidates(problem, saturated, gpus), gpus, engine)
+    excluded = None
+    if isinstance(provider, LimitedProvider):
+        candidates, excluded = limit_candidates(candidates, provider)
     sources = tuple(dict.fromkeys(source for table in candidates.tables for source in table.sources))
     inputs = PlanInputs(problem, engine, network_gb_per_s, sources, scenario, gpus=_own_gpus(problem, gpus))
-    return PreparedProblem(problem, candidates, inputs, provider, gpus)
+    return PreparedProblem(problem, candidates, inputs, provider, gpus, excluded)
 
 
 def _own_gpus(problem: PlanProblem, gpus: Mapping[str, GpuType]) -> tuple[GpuType, ...]:

@@ -13,6 +13,7 @@ from cuvee.catalog.model import KV_BYTES, WEIGHT_BYTES, ModelSpec, check_precisi
 from cuvee.catalog.offer import OfferSet
 from cuvee.errors import InputError, UnknownNameError
 from cuvee.plan.caution import Caution
+from cuvee.workload.latency_limits import LatencyObjective
 from cuvee.workload.records import Demand
 
 SET_BUDGET = "give a budget in $/h, e.g. --budget 30"
@@ -37,12 +38,14 @@ class ModelDemand:
         precision       Weights; several where each replica may take any of them: all answer equally well, as far as
                         the planner knows. A tuple of one stands for itself.
         kv_precision    Cache, of every replica.
+        latency         How long its requests may take; None: as long as it does.
     """
 
     model: ModelSpec
     demand: Demand
     precision: str | tuple[str, ...] = "bf16"
     kv_precision: str = "bf16"
+    latency: LatencyObjective | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, ModelSpec) or not isinstance(self.demand, Demand):
@@ -53,6 +56,23 @@ class ModelDemand:
             )
         self._check_precisions()
         check_precision(self.kv_precision, KV_BYTES)
+        self._check_latency()
+
+    def _check_latency(self) -> None:
+        """Limits under the name of a type that nobody asks for would silently do nothing."""
+        if self.latency is None:
+            return
+        if not isinstance(self.latency, LatencyObjective):
+            raise InputError(
+                f"latency = {self.latency!r:.80}",
+                expected="a record of LatencyObjective",
+                remedy="make it with cuvee.workload.LatencyObjective",
+            )
+        types = [kind.name for kind in self.demand.types]
+        for name in sorted(set(self.latency.by_type) - set(types)):
+            raise UnknownNameError(
+                f"workload type in the latency limits of {self.model.name}", name, types, remedy="name one of its types"
+            )
 
     @property
     def precisions(self) -> tuple[str, ...]:

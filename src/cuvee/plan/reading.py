@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.formulation import COST_TIE_BREAK, Layout, first_workloads, gpu_prices
+from cuvee.plan.latency_reading import with_latency
 from cuvee.plan.placement import usable_gpus
 from cuvee.plan.preparation import PreparedProblem
 from cuvee.plan.problem import Objective, PlanProblem
@@ -54,7 +55,7 @@ def read_plan(
     throughput = problem.objective is Objective.THROUGHPUT
     objective = rate if throughput else cost
     bound = _bound(answer, layout, objective, problem)
-    return Plan(
+    found = Plan(
         termination=answer.termination,
         objective_name=problem.objective,
         objective=objective,
@@ -72,7 +73,9 @@ def read_plan(
         num_candidates=len(prepared.candidates),
         solve_seconds=answer.seconds,
         inputs=_inputs_of(prepared, groups),
+        excluded=prepared.excluded,
     )
+    return with_latency(found, prepared.provider)
 
 
 def _inputs_of(prepared: PreparedProblem, groups: Sequence[Group]) -> PlanInputs:

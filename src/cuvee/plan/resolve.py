@@ -18,6 +18,7 @@ from cuvee.plan.melange import (
 from cuvee.plan.preparation import PreparedProblem, prepare
 from cuvee.plan.problem import Limits, ModelDemand, PlanProblem, SearchOptions
 from cuvee.plan.scenario import DEFAULT_MIX, DemandSource, Scenario, ScenarioLimits, completed
+from cuvee.plan.scenario_latency import latency_objective, require_known_types
 from cuvee.profile import AnalyticProvider, ChainProvider, ThroughputProvider, find_engine, load_throughput_table
 from cuvee.units import GBIT_PER_GB
 from cuvee.workload import ColumnNames, Demand, LengthEdges, Trace, classify, load_mix, load_trace, split_by_model
@@ -87,8 +88,10 @@ def resolve_problem(scenario: Scenario) -> PlanProblem:
     """The planning problem that `scenario` names; relative paths are relative to the working folder."""
     scenario = completed(scenario)
     offers = _offers(scenario)
+    models = tuple(_model_demands(scenario))
+    require_known_types(scenario, models)
     return PlanProblem(
-        tuple(_model_demands(scenario)),
+        models,
         offers,
         _limits(scenario.limits, scenario.budget_usd_per_hour),
         scenario.objective,
@@ -122,7 +125,9 @@ def _model_demands(scenario: Scenario) -> Iterator[ModelDemand]:
             demand = _scaled(shared, entry.share or 1 / len(scenario.models))
         if entry.rate_req_per_s:
             demand = replace(demand, rate_req_per_s=entry.rate_req_per_s)
-        yield ModelDemand(model, demand, entry.precision or model.released_precision, entry.kv_precision)
+        precision = entry.precision or model.released_precision
+        limits = latency_objective(scenario, entry, demand)
+        yield ModelDemand(model, demand, precision, entry.kv_precision, limits)
 
 
 def _scaled(demand: Demand, share: float) -> Demand:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from cuvee._version import __version__
 from cuvee.catalog.gpu import GpuType
 from cuvee.plan.caution import StressReport
+from cuvee.plan.exclusions import Exclusions
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Termination
 from cuvee.profile.engine import EngineSettings
@@ -21,13 +22,32 @@ OUTPUT_TO_INPUT_PRICE = 4.0
 
 
 @dataclass(frozen=True)
+class UnderLoad:
+    """Latency of one replica on one workload type at the planned load, in the statistic of the type's limits.
+
+    Attributes
+        saturated_req_per_s     Rate without limits [req/s].
+        rate_req_per_s          The load: as busy as the plan has the replica, with this type alone [req/s].
+        ttft_s, tpot_s, e2e_s   Latency at that load [s]; inf where nothing bounds the queue.
+    """
+
+    saturated_req_per_s: float
+    rate_req_per_s: float
+    ttft_s: float
+    tpot_s: float
+    e2e_s: float
+
+
+@dataclass(frozen=True)
 class Cell:
     """What one replica of a group does with one workload type.
 
     Attributes
-        rate_req_per_s    h: rate when it serves this type alone [req/s].
+        rate_req_per_s    h: rate when it serves this type alone, within the latency limits if there are some [req/s].
         relative_error    Half-width of the rate's error band [-]; None where no sound public figure covers it.
-        ttft_s, tpot_s    Time to first and per output token at that rate, without queueing [s]; 0 where not known.
+        ttft_s, tpot_s    Time to first and per output token at that rate [s], 0 where not known: without queueing, but
+                          with it where there are latency limits, and in their statistic.
+        under_load        Latency at the planned load; None without latency limits.
     """
 
     workload: str
@@ -36,6 +56,7 @@ class Cell:
     relative_error: float | None
     ttft_s: float
     tpot_s: float
+    under_load: UnderLoad | None = None
 
 
 @dataclass(frozen=True)
@@ -179,6 +200,7 @@ class Plan:
                               rates of their own; None without a plan.
         cost_usd_per_hour     Money, idle GPUs of whole machines included [$/h].
         stress                What it serves under draws of errors and losses, where they were asked for.
+        excluded              Pairs that miss a latency limit even when idle; None without limits.
         message               Why there is no plan and the smallest change that gives one; "" with a plan.
     """
 
@@ -201,6 +223,7 @@ class Plan:
     inputs: PlanInputs
     message: str = ""
     stress: StressReport | None = None
+    excluded: Exclusions | None = None
     schema_version: int = SCHEMA_VERSION
     cuvee_version: str = __version__
 

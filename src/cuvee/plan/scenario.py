@@ -82,12 +82,28 @@ Precisions = Annotated[
 """One name, or a list of names."""
 
 
+class ScenarioLatency(Strict):
+    """Latency limits; a field left out is that of the wider record: of all types, of all models."""
+
+    ttft_s: Positive | None = None
+    tpot_s: Positive | None = None
+    e2e_s: Positive | None = None
+    statistic: Annotated[str, Field(pattern=r"^(mean|p[5-9]\d(\.\d{1,3})?)$")] | None = None
+
+
+class ScenarioSlo(ScenarioLatency):
+    """Latency limits of a model, or of all; `types` has those of single workload types by name."""
+
+    types: dict[str, ScenarioLatency] = {}
+
+
 class ScenarioModel(DemandSource):
     """One model: its name or config.json, precision, share of the requests, and its own demand where it has one.
 
     Attributes
         precision       Of the weights, or a list of those a replica may have; as released where left out.
         kv_precision    Of the cache.
+        slo             Latency limits of this model.
     """
 
     model: str
@@ -95,6 +111,7 @@ class ScenarioModel(DemandSource):
     precision: Precisions | None = None
     kv_precision: Literal["bf16", "fp16", "fp8", "int8"] = "bf16"
     trace_model: str | None = None
+    slo: ScenarioSlo | None = None
 
     @model_validator(mode="after")
     def _one_demand(self) -> "ScenarioModel":
@@ -150,6 +167,7 @@ class Scenario(DemandSource):
         spot                  Whether offers that may be taken back count.
         network_gbit_per_s    Link between machines [Gb/s].
         throughput_table      File of measured throughput; it comes first where it has the cell.
+        slo                   Latency limits of every model that states none of its own.
         melange               Files of Mélange or AIBrix: GPUs, prices and rates in place of models, offers and engine.
     """
 
@@ -163,6 +181,7 @@ class Scenario(DemandSource):
     engine: str = "vllm"
     network_gbit_per_s: Positive = NETWORK_GB_PER_S * GBIT_PER_GB
     throughput_table: str | None = None
+    slo: ScenarioSlo | None = None
     melange: tuple[str, ...] = ()
     search: ScenarioSearch = ScenarioSearch()
     caution: ScenarioCaution = ScenarioCaution()

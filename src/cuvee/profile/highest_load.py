@@ -9,12 +9,9 @@ from numpy.typing import NDArray
 from cuvee.profile.latency import Latency, Statistic, latency
 from cuvee.profile.load import Load, LoadableReplicas
 from cuvee.profile.roots import last_that_holds
-from cuvee.workload.latency_limits import LatencyLimits
+from cuvee.workload.latency_limits import LABELS, LatencyLimits
 
 Array = NDArray[np.float64]
-
-LATENCIES = ("ttft_s", "tpot_s", "e2e_s")
-"""Fields of `Latency`, and of `LatencyLimits`."""
 
 SATURATED_WITHIN = 1e-9
 """A rate this near that of the saturated replica saturates it [-]."""
@@ -58,7 +55,7 @@ class LatencyCurve:
         nothing = np.zeros((1, len(stretch)))
         limits_s = {
             name: np.array([each.as_dict().get(name, np.inf) for each in limits])[of_pair]
-            for name in LATENCIES
+            for name in LABELS
             if any(name in each.as_dict() for each in limits)
         }
         statistic = Statistic.of([each.percentile for each in limits]).select(of_pair)
@@ -106,6 +103,10 @@ class LatencyCurve:
         """The replicas at `occupancy` in [0, 1]."""
         return self.replicas.at(occupancy[None])
 
+    def excess(self) -> Array:
+        """Latency of an idle replica over its limit, where that is most [-]; above 1 where no load is within it."""
+        return 1 / (1 + self.slack(self.latency(self.idle)))
+
     def rate_req_per_s(self, load: Load) -> Array:
         """Rate under `load` [req/s]."""
         rate: Array = np.minimum(load.rate_req_per_s[0] / self.stretch, self.saturated)
@@ -121,6 +122,8 @@ class LatencyCurve:
 
     def slack(self, found: Latency) -> Array:
         """How far below its limit the tightest latency stays, over that latency [-]; below 0 where it is missed."""
-        reserves = [limit_s / getattr(found, name) for name, limit_s in self.limits_s.items()]
-        tightest: Array = np.min(reserves, axis=0)
+        tightest = np.full_like(self.stretch, np.inf)
+        for name, limit_s in self.limits_s.items():
+            limited = np.isfinite(limit_s)
+            tightest[limited] = np.minimum(tightest[limited], limit_s[limited] / getattr(found, name)[limited])
         return tightest - 1

@@ -19,7 +19,7 @@ from cuvee.profile.load import loadable
 from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.replica_arrays import ReplicaArrays
 from cuvee.profile.table import Provenance, ThroughputProvider, ThroughputTable
-from cuvee.workload.latency_limits import LatencyObjective
+from cuvee.workload.latency_limits import LABELS, LatencyLimits, LatencyObjective
 from cuvee.workload.records import WorkloadType
 
 Array = NDArray[np.float64]
@@ -42,12 +42,14 @@ class LimitedTable:
                      tpot_s: at that load, in the limits' statistic.
         saturated    Rates and latencies without limits.
         idle         Latency without load [s]; 0 where there are no limits, nan where there is no estimate.
+        excess       The same over its limit, where that is most [-]: above 1 the pair is left out.
         e2e_s        End to end at the highest load [s]; 0 where there are no limits.
     """
 
     table: ThroughputTable
     saturated: ThroughputTable
     idle: Latency
+    excess: Array
     e2e_s: Array
 
 
@@ -74,7 +76,7 @@ class LimitedProvider:
         rate, fits, error = table.rate_req_per_s.copy(), table.fits.copy(), table.relative_error.copy()
         provenance = table.provenance.copy()
         found = Latency(table.ttft_s.copy(), table.tpot_s.copy(), np.zeros_like(rate))
-        idle = Latency(*(np.zeros_like(rate) for _ in range(3)))
+        idle, excess = _nothing(rate), np.zeros_like(rate)
         for cells, curve in self._curves(table):
             highest = curve.highest_occupancy()
             load = curve.at(np.nan_to_num(highest))
@@ -87,6 +89,7 @@ class LimitedProvider:
             kinds[kinds != Provenance.ESTIMATED] = Provenance.CALIBRATED
             provenance[cells] = kinds
             _put(idle, cells, curve.latency(curve.idle))
+            excess[cells] = curve.excess()
             _put(found, cells, curve.latency(load), most > 0)
         limited = replace(
             table,
@@ -98,25 +101,36 @@ class LimitedProvider:
             provenance=provenance,
             sources=self._sources(table, provenance),
         )
-        return LimitedTable(limited, table, idle, found.e2e_s)
+        return LimitedTable(limited, table, idle, excess, found.e2e_s)
 
     def latency_at(self, table: ThroughputTable, rate_req_per_s: Array) -> Latency:
         """Latency of the replicas of `table`, of saturated rates, at a rate each that is within the limits [s].
 
         Returns     0 where there are no limits, nan where none can hold.
         """
-        found = Latency(*(np.zeros_like(rate_req_per_s) for _ in range(3)))
+        found = _nothing(rate_req_per_s)
         for cells, curve in self._curves(table):
             rate = np.maximum(rate_req_per_s[cells], LOWEST_RATE_REQ_PER_S)
             occupancy = curve.occupancy_at(rate, curve.highest_occupancy())
             _put(found, cells, curve.latency(curve.at(occupancy)))
         return found
 
+    def latency_at_share(self, table: ThroughputTable, share: float) -> Latency:
+        """Latency of the replicas of `table` at a share of their saturated rates, within the limits or not [s]."""
+        found = _nothing(table.rate_req_per_s)
+        for cells, curve in self._curves(table):
+            rate = share * table.rate_req_per_s[cells]
+            _put(found, cells, curve.latency(curve.at(curve.occupancy_at(rate, np.ones_like(rate)))))
+        return found
+
+    def limits_of(self, model: str, workload: str) -> LatencyLimits:
+        """Limits of a model's workload type."""
+        return self.objectives.get(model, LatencyObjective()).of(workload)
+
     def _curves(self, table: ThroughputTable) -> Iterator[tuple[Cells, LatencyCurve]]:
         """Curves of the cells that fit and are limited, some at a time; nan where there is no estimate."""
         for rows, configs in alike(table.configs):
-            objective = self.objectives.get(configs.model, LatencyObjective())
-            limits = [objective.of(kind.name) for kind in table.workloads]
+            limits = [self.limits_of(configs.model, kind.name) for kind in table.workloads]
             columns = np.array([column for column, each in enumerate(limits) if each.as_dict()], dtype=np.int64)
             workloads, chosen = [table.workloads[column] for column in columns], [limits[column] for column in columns]
             step = max(1, CELLS_AT_ONCE // max(1, configs.gpu.shape[1] * len(columns)))
@@ -162,8 +176,12 @@ class LimitedProvider:
         return (*kept, *(f"{CALIBRATED_SOURCE} ({source})" for source in lowered))
 
 
+def _nothing(like: Array) -> Latency:
+    return Latency(np.zeros_like(like), np.zeros_like(like), np.zeros_like(like))
+
+
 def _put(latency: Latency, cells: Cells, found: Latency, where: NDArray[np.bool_] | None = None) -> None:
     """Write the values of some cells, 0 but `where`."""
-    for name in ("ttft_s", "tpot_s", "e2e_s"):
+    for name in LABELS:
         value = getattr(found, name)
         getattr(latency, name)[cells] = value if where is None else np.where(where, value, 0.0)

@@ -8,6 +8,7 @@ from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.model import ModelSpec
 from cuvee.profile.analytic import NETWORK_GB_PER_S, AnalyticProvider
 from cuvee.profile.engine import EngineSettings, find_engine
+from cuvee.profile.limited import LimitedProvider
 from cuvee.profile.measured import TableProvider
 from cuvee.profile.measured_files import load_throughput_table
 from cuvee.profile.pessimism import PessimisticProvider
@@ -30,7 +31,7 @@ class ChainProvider:
 
 def measured_table(provider: ThroughputProvider) -> TableProvider | None:
     """The table of rates that `provider` looks into first, whatever stands around it; None where there is none."""
-    if isinstance(provider, PessimisticProvider):
+    if isinstance(provider, (LimitedProvider, PessimisticProvider)):
         return measured_table(provider.provider)
     if isinstance(provider, ChainProvider):
         return measured_table(provider.first)

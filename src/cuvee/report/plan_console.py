@@ -15,6 +15,7 @@ from cuvee.plan.result import OUTPUT_TO_INPUT_PRICE, Cell, Group, Plan
 from cuvee.profile.pessimism import assumed_band
 from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.table import Provenance
+from cuvee.report.latency_console import latency_parts
 from cuvee.report.stress_console import stress_table, what_was_drawn
 from cuvee.report.style import (
     COMFORTABLE,
@@ -59,6 +60,8 @@ def print_plan(plan: Plan, baselines: Sequence[Baseline], console: Console) -> N
         console.print(indented(literal(line)))
     for table in _heat_tables(plan, console):
         console.print(table)
+    for part in latency_parts(plan, console):
+        console.print(part)
     panel = [stress_table(plan, plan.stress, console)] if plan.stress else []
     for part in (*_verdict(plan, baselines, console), _proof(plan), *panel, *_legend(plan)):
         console.print(part)
@@ -258,6 +261,8 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     ]
     lines.extend(_lowered(plan, cells))
     lines.extend(what_was_drawn(plan) if plan.stress else ())
+    if plan.excluded is not None:
+        lines.append("with latency limits a rate is the highest load at which they hold, by an estimated latency curve")
     if unknown:
         lines.append(f"error not known for {', '.join(unknown)}: no sound public measurement covers such replicas")
     if any(len(entry.precisions) > 1 for entry in plan.inputs.problem.models):

@@ -8,6 +8,9 @@ from numbers import Real
 
 from cuvee.errors import InputError
 
+LABELS = {"ttft_s": "TTFT", "tpot_s": "TPOT", "e2e_s": "end to end"}
+"""The latencies there are, as people call them."""
+
 MEAN = "mean"
 LOWEST_PERCENTILE = 50.0
 HIGHEST_PERCENTILE = 99.9
@@ -43,8 +46,15 @@ class LatencyLimits:
 
     def as_dict(self) -> dict[str, float]:
         """The limits that there are, by name [s]."""
-        limits = {"ttft_s": self.ttft_s, "tpot_s": self.tpot_s, "e2e_s": self.e2e_s}
-        return {label: limit for label, limit in limits.items() if limit is not None}
+        return {name: getattr(self, name) for name in LABELS if getattr(self, name) is not None}
+
+
+def time_text(seconds: float) -> str:
+    """A time for people, with three digits: "0.312 s", "45.1 ms"."""
+    if not math.isfinite(seconds):
+        return "no bound"
+    rounded = float(f"{seconds:.3g}")
+    return f"{rounded * 1000:.3g} ms" if rounded < 0.1 else f"{rounded:g} s"
 
 
 def parse_statistic(text: str) -> float | None:

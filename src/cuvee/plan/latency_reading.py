@@ -1,0 +1,45 @@
+"""Latency at the planned load: what the cells of a plan's groups say under latency limits."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from cuvee.plan.result import Group, Plan, UnderLoad
+from cuvee.profile.limited import LimitedProvider
+from cuvee.profile.table import ThroughputProvider
+
+
+def with_latency(plan: Plan, provider: ThroughputProvider) -> Plan:
+    """`plan` with the latency of each limited type on each group, as busy as it is planned; itself without limits.
+
+    Notes       Where the demand is known the load is what arrives, else all that the fleet sustains. A replica that
+                serves several types is as busy with them together: the latency of each is that at the same share of
+                its own highest load, alone.
+    """
+    if not isinstance(provider, LimitedProvider):
+        return plan
+    return replace(plan, groups=tuple(_with_latency(group, plan, provider) for group in plan.groups))
+
+
+def planned_load(plan: Plan, group: Group) -> float:
+    """Share of its highest load that a replica of `group` gets [-]."""
+    return group.utilization * plan.served_req_per_s / plan.rate_req_per_s
+
+
+def _with_latency(group: Group, plan: Plan, provider: LimitedProvider) -> Group:
+    types = next(entry.demand.types for entry in plan.inputs.problem.models if entry.model.name == group.model)
+    table = provider.provider.table([group.config], types)
+    columns = {kind.name: column for column, kind in enumerate(types)}
+    rates = np.zeros_like(table.rate_req_per_s)
+    for cell in group.cells:
+        rates[0, columns[cell.workload]] = planned_load(plan, group) * cell.rate_req_per_s
+    found = provider.latency_at(table, rates)
+
+    def under_load(workload: str) -> UnderLoad | None:
+        if not provider.limits_of(group.model, workload).as_dict():
+            return None
+        at = (0, columns[workload])
+        times = (float(each[at]) for each in (found.ttft_s, found.tpot_s, found.e2e_s))
+        return UnderLoad(float(table.rate_req_per_s[at]), float(rates[at]), *times)
+
+    return replace(group, cells=tuple(replace(cell, under_load=under_load(cell.workload)) for cell in group.cells))

@@ -1,0 +1,108 @@
+"""The printed latency: each workload type against its limits at the planned load, and the pairs left out."""
+
+import math
+from collections.abc import Iterator
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from cuvee.plan.exclusions import ExcludedKind, ExcludedPair, Exclusions
+from cuvee.plan.result import Cell, Plan
+from cuvee.report.style import fitted, heat_cell, indented, narrow, new_table
+from cuvee.workload.latency_limits import LABELS, LatencyLimits, time_text
+
+MOST_ROWS = 12
+"""Workload types the table shows [-], those nearest to a limit; as many as columns of the table of pairs left out."""
+
+
+def latency_parts(plan: Plan, console: Console) -> Iterator[RenderableType]:
+    """Nothing without limits; else the table of latencies and the pairs left out."""
+    rows = sorted(_rows(plan), key=lambda row: -row[-1])
+    if rows:
+        names = {limits.statistic for _, limits, _, _ in rows}
+        several = len(names) > 1
+        cells = [cell for group in plan.groups for cell in group.cells if cell.under_load is not None]
+        kinds = sorted({str(cell.provenance) for cell in cells})
+        what = ", ".join([*([] if several else names), *kinds])
+        table = new_table(console, title=f"Latency under load, of the limit ({what})")
+        table.add_column("workload")
+        for header in (*(["statistic"] if several else []), *LABELS.values(), "nearest"):
+            table.add_column(header, justify="right")
+        for name, limits, worst, share in rows[:MOST_ROWS]:
+            times = (_against(worst[label], limits.as_dict().get(label)) for label in LABELS)
+            table.add_row(name, *([limits.statistic] if several else []), *times, f"{share:.0%}")
+        yield fitted(table, console, fold=("workload",))
+        if len(rows) > MOST_ROWS:
+            yield indented(f"{len(rows) - MOST_ROWS} workload types further from their limits are not shown")
+    if plan.excluded is not None:
+        if plan.excluded.kinds:
+            yield _exclusion_table(plan, plan.excluded, console)
+        yield indented(_exclusion_line(plan.excluded), style="dim")
+        yield Text("")
+
+
+def _rows(plan: Plan) -> Iterator[tuple[str, LatencyLimits, dict[str, float], float]]:
+    """Limited types: name, limits, the longest latency of any group that serves it [s], and its share of a limit."""
+    entries = {entry.model.name: entry for entry in plan.inputs.problem.models}
+    cells: dict[tuple[str, str], Cell] = {
+        (group.id, cell.workload): cell for group in plan.groups for cell in group.cells
+    }
+    for row in plan.assignment:
+        objective = entries[row.model].latency
+        limits = LatencyLimits() if objective is None else objective.of(row.workload)
+        loads = [cells[name, row.workload].under_load for name, share in row.shares.items() if share > 0]
+        known = [load for load in loads if load is not None]
+        if not limits.as_dict() or not known:
+            continue
+        worst = {label: max(getattr(load, label) for load in known) for label in LABELS}
+        share = max(worst[label] / limit for label, limit in limits.as_dict().items())
+        yield (f"{row.model} {row.workload}" if len(entries) > 1 else row.workload), limits, worst, share
+
+
+def _against(value_s: float, limit_s: float | None) -> str:
+    """A latency, and the limit where there is one."""
+    return time_text(value_s) if limit_s is None else f"{time_text(value_s)} of {time_text(limit_s)}"
+
+
+def _exclusion_table(plan: Plan, excluded: Exclusions, console: Console) -> RenderableType:
+    """GPU type by workload type: share of the replicas left out, and by how much the nearest misses."""
+    several = len(plan.inputs.problem.models) > 1
+    types = [(row.model, row.workload) for row in plan.assignment]
+    table = new_table(console, title="Left out: replicas that miss a limit even when idle [% of those that fit]")
+    for header in (*(["model"] if several else []), "GPU type"):
+        table.add_column(header)
+    columns = types if len(types) <= MOST_ROWS and not narrow(console) else []
+    for header in (*(f"w{number}" for number in range(1, len(columns) + 1)), "nearest misses"):
+        table.add_column(header, justify="right")
+    rows: dict[tuple[str, str], list[ExcludedKind]] = {}
+    for kind in excluded.kinds:
+        rows.setdefault((kind.model, kind.gpu), []).append(kind)
+    for (model, gpu), kinds in rows.items():
+        of_type = {(kind.model, kind.workload): kind.num_pairs / kind.num_fitting for kind in kinds}
+        nearest = min(kinds, key=lambda kind: _ratio(kind.nearest)).nearest
+        table.add_row(
+            *([model] if several else []),
+            gpu or "several types",
+            *(heat_cell(of_type.get(each, 0.0), console) for each in columns),
+            f"{LABELS[nearest.limit]} by {_percent_above(nearest)}",
+        )
+    return fitted(table, console, fold=("model", "GPU type"))
+
+
+def _ratio(pair: ExcludedPair) -> float:
+    return math.inf if pair.idle_s is None else pair.idle_s / pair.limit_s
+
+
+def _percent_above(pair: ExcludedPair) -> str:
+    excess = _ratio(pair) - 1
+    return "an unknown time" if math.isinf(excess) else "<1%" if excess < 0.005 else f"{excess:.0%}"
+
+
+def _exclusion_line(excluded: Exclusions) -> str:
+    if not excluded.num_pairs:
+        return f"every one of {excluded.num_fitting:,} pairs of replica and workload is within the limits when idle"
+    listed = "all of them" if len(excluded.pairs) == excluded.num_pairs else f"the nearest {len(excluded.pairs):,}"
+    return (
+        f"{excluded.num_pairs:,} of {excluded.num_fitting:,} pairs of replica and workload are left out; "
+        f"the JSON of the plan lists {listed}"
+    )
