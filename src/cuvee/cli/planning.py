@@ -37,7 +37,7 @@ StressOption = Annotated[
     typer.Option(metavar="N", help="Evaluate the plan under N draws of throughput errors and stock losses."),
 ]
 PlanArgument = Annotated[
-    Path, typer.Argument(metavar="PLAN", help="Plan or frontier file, as `cuvee plan --json` writes it.")
+    Path, typer.Argument(metavar="PLAN", help="File of a plan, frontier or day, as --json writes it.")
 ]
 
 
@@ -104,13 +104,18 @@ def check(plan_file: PlanArgument, as_json: options.JsonOption = False) -> None:
 
     A frontier file is one of many plans: each is checked, and the curve's own claims.
     """
+    from cuvee.plan.any_file import load_any
     from cuvee.plan.check import check as check_plan
-    from cuvee.plan.files import load_plan
+    from cuvee.plan.frontier import Frontier
     from cuvee.plan.frontier_check import check_frontier
-    from cuvee.plan.frontier_files import is_frontier_file, load_frontier
+    from cuvee.plan.period_check import check_periods
+    from cuvee.plan.period_result import PeriodPlan
 
-    of_many = is_frontier_file(plan_file)
-    report = check_frontier(load_frontier(plan_file)) if of_many else check_plan(load_plan(plan_file))
+    claimed = load_any(plan_file)
+    if isinstance(claimed, PeriodPlan):
+        report = check_periods(claimed)
+    else:
+        report = check_frontier(claimed) if isinstance(claimed, Frontier) else check_plan(claimed)
     if as_json:
         print_json({"ok": report.ok, "passed": report.passed, "violations": report.violations})
     else:
@@ -119,13 +124,19 @@ def check(plan_file: PlanArgument, as_json: options.JsonOption = False) -> None:
         raise typer.Exit(NO_PLAN)
 
 
-def schema(name: Annotated[str, typer.Argument(help="plan, scenario or frontier")]) -> None:
+def schema(name: Annotated[str, typer.Argument(help="plan, scenario, frontier or periods")]) -> None:
     """Print the JSON Schema of a file format."""
     from cuvee.plan.files import plan_schema
     from cuvee.plan.frontier_files import frontier_schema
+    from cuvee.plan.period_files import periods_schema
     from cuvee.plan.scenario import Scenario
 
-    known = {"plan": plan_schema, "scenario": Scenario.model_json_schema, "frontier": frontier_schema}
+    known = {
+        "plan": plan_schema,
+        "scenario": Scenario.model_json_schema,
+        "frontier": frontier_schema,
+        "periods": periods_schema,
+    }
     if name not in known:
         raise InputError(
             f"schema {name!r}", expected=f"one of {', '.join(known)}", remedy="name one: cuvee schema plan"

@@ -2,22 +2,20 @@
 
 import csv
 import io
-import json
-import os
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cuvee.errors import InputError
-from cuvee.files import open_text, read_text
-from cuvee.plan.files import without_infinity
+from cuvee.plan.files import read_json, record_of, versioned_json
 from cuvee.plan.frontier import SCHEMA_VERSION, Frontier, Swept
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-WRITE_ONE = "write one with this version: cuvee frontier --json"
 LARGEST_MB = 1000.0
+
+FIELD = "swept"
+"""By which a frontier file is told from others."""
 
 
 @cache
@@ -29,9 +27,7 @@ def _adapter() -> "TypeAdapter[Frontier]":
 
 def frontier_to_json(frontier: Frontier) -> str:
     """The frontier file: JSON with the fields of `Frontier`, schema_version first; each point holds a whole plan."""
-    record = without_infinity(_adapter().dump_python(frontier, mode="json"))
-    first = ("schema_version", "cuvee_version")
-    return json.dumps({**{name: record[name] for name in first}, **record}, indent=1, allow_nan=False) + "\n"
+    return versioned_json(_adapter().dump_python(frontier, mode="json"), indent=1)
 
 
 def frontier_schema() -> dict[str, Any]:
@@ -44,37 +40,12 @@ def load_frontier(path: Path | str) -> Frontier:
 
     Raises          InputError: not a frontier file, or of a schema this version does not know.
     """
-    from pydantic import ValidationError
-
-    text = read_text(path, max_mb=LARGEST_MB)
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError: broken JSON, or a number of over 4300 digits
-        raise InputError(f"{path}: {error}", expected="a frontier file in JSON", remedy=WRITE_ONE) from error
-    version = record.get("schema_version") if isinstance(record, dict) else None
-    if version != SCHEMA_VERSION or "swept" not in record:
-        raise InputError(
-            f"{path}: schema_version {version!r}" if version != SCHEMA_VERSION else f"{path}: nothing is swept in it",
-            expected=f"a frontier file of schema_version {SCHEMA_VERSION}",
-            remedy=WRITE_ONE,
-        )
-    try:
-        return _adapter().validate_python(record)
-    except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
-        raise InputError(
-            f"{path}: {where}: {error.errors()[0]['msg']}",
-            expected="a frontier file as `cuvee frontier --json` writes it",
-            remedy="compare it with: cuvee schema frontier",
-        ) from error
+    return frontier_of(read_json(path, kind="frontier", max_mb=LARGEST_MB), path)
 
 
-def is_frontier_file(path: Path | str) -> bool:
-    """Whether a file begins like a frontier; a pipe, which can be read once only, is taken for a plan."""
-    if not os.path.isfile(path):  # noqa: PTH113 a path that is none is no error here
-        return False
-    with open_text(path) as stream:
-        return '"swept"' in stream.read(1000)
+def frontier_of(record: Any, path: Path | str) -> Frontier:  # noqa: ANN401 any JSON value
+    """The frontier that the JSON of the file at `path` holds; raises as `load_frontier` does."""
+    return record_of(record, path, _adapter(), kind="frontier", version=SCHEMA_VERSION, field=FIELD)
 
 
 def frontier_to_csv(frontier: Frontier) -> str:

@@ -16,12 +16,24 @@ from cuvee.plan.melange import (
     prepare_grid,
 )
 from cuvee.plan.preparation import PreparedProblem, prepare
-from cuvee.plan.problem import Limits, ModelDemand, PlanProblem, SearchOptions
-from cuvee.plan.scenario import DEFAULT_MIX, DemandSource, Scenario, ScenarioLimits, completed
+from cuvee.plan.problem import Limits, ModelDemand, Objective, PlanProblem, SearchOptions
+from cuvee.plan.scenario import DEFAULT_MIX, DEFAULT_SERIES, DemandSource, Scenario, ScenarioLimits, completed
 from cuvee.plan.scenario_latency import latency_objective, require_known_types
 from cuvee.profile import AnalyticProvider, ChainProvider, ThroughputProvider, find_engine, load_throughput_table
 from cuvee.units import GBIT_PER_GB
-from cuvee.workload import ColumnNames, Demand, LengthEdges, Trace, classify, load_mix, load_trace, split_by_model
+from cuvee.workload import (
+    ColumnNames,
+    Demand,
+    LengthEdges,
+    Trace,
+    TypicalDay,
+    classify,
+    fold_day,
+    load_mix,
+    load_series,
+    load_trace,
+    split_by_model,
+)
 
 
 def prepare_scenario(scenario: Scenario, *, name: str = "") -> PreparedProblem:
@@ -82,6 +94,22 @@ def _grid_demand(scenario: Scenario, case: GridCase) -> GridDemand:
         return asked if rate is None else replace(asked, demand=replace(asked.demand, rate_req_per_s=rate))
     edges = edges_between(case.ticks) if case.ticks else None
     return demand_in_cells(case, _demand(scenario, edges=edges))
+
+
+def prepare_day(scenario: Scenario, *, name: str = "") -> tuple[PreparedProblem, TypicalDay]:
+    """The question of `scenario` by time of day: its problem with the candidates, and its typical day.
+
+    Notes           Of the scenario's demand only the mix counts, so it needs no arrival rate; models with a demand of
+                    their own keep their rates in proportion.
+    """
+    asked = scenario.time_of_day
+    series = load_series(asked.demand or DEFAULT_SERIES)
+    day = fold_day(series, statistic=asked.statistic, peak_req_per_s=asked.peak_req_per_s)
+    own_demand = any(entry.mix or entry.trace or entry.trace_model for entry in scenario.models)
+    changes: dict[str, object] = {"objective": Objective.COST}
+    if not own_demand and scenario.rate_req_per_s is None:
+        changes["rate_req_per_s"] = 1.0
+    return prepare_scenario(scenario.model_copy(update=changes), name=name), day
 
 
 def resolve_problem(scenario: Scenario) -> PlanProblem:

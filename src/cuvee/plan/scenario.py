@@ -26,6 +26,7 @@ from cuvee.plan.problem import Objective, SearchOptions
 from cuvee.plan.scenario_paths import anchored
 from cuvee.profile.analytic import NETWORK_GB_PER_S
 from cuvee.units import GBIT_PER_GB
+from cuvee.workload.day import DEFAULT_PERIODS, DEFAULT_STATISTIC, MOST_PERIODS
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
@@ -152,9 +153,29 @@ class ScenarioCaution(Strict):
 
 WITH_MELANGE = {
     "schema_version", "melange", *DemandSource.model_fields, "budget_usd_per_hour", "objective", "limits", "search",
-    "caution",
+    "caution", "time_of_day",
 }  # fmt: skip
 """Fields of a scenario that mean something where GPUs, prices and rates come from files of Mélange or AIBrix."""
+
+
+class ScenarioTimeOfDay(Strict):
+    """How the demand follows the day, for `cuvee periods`; other commands plan for one rate.
+
+    Attributes
+        demand            Series of demand: a built-in name or a file; the built-in one at 12 req/s where None.
+        peak_req_per_s    What the highest step of the typical day is scaled to [req/s]; None: as it is.
+        statistic         Over the days of the series, step by step: mean, max, or a percentile p1 to p99.
+        startup_s         From renting a replica to its first request [s]; None: estimated from the model's size.
+        start_fee_usd     Of each start of a replica [$].
+    """
+
+    demand: str | None = None
+    peak_req_per_s: Positive | None = None
+    periods: Annotated[int, Field(ge=1, le=MOST_PERIODS)] = DEFAULT_PERIODS
+    statistic: Annotated[str, Field(pattern=r"^(mean|max|p[1-9]\d?)$")] = DEFAULT_STATISTIC
+    headroom: Annotated[float, Field(ge=0, le=100)] = 0.0
+    startup_s: NotNegative | None = None
+    start_fee_usd: NotNegative = 0.0
 
 
 class Scenario(DemandSource):
@@ -169,6 +190,7 @@ class Scenario(DemandSource):
         throughput_table      File of measured throughput; it comes first where it has the cell.
         slo                   Latency limits of every model that states none of its own.
         melange               Files of Mélange or AIBrix: GPUs, prices and rates in place of models, offers and engine.
+        time_of_day           How the demand follows the day, for `cuvee periods`.
     """
 
     schema_version: Literal[1] = 1
@@ -185,6 +207,7 @@ class Scenario(DemandSource):
     melange: tuple[str, ...] = ()
     search: ScenarioSearch = ScenarioSearch()
     caution: ScenarioCaution = ScenarioCaution()
+    time_of_day: ScenarioTimeOfDay = ScenarioTimeOfDay()
 
     @model_validator(mode="before")
     @classmethod
@@ -226,6 +249,8 @@ PROFILED_GAP = 1e-6
 """Proven gap at which a search over profiled GPUs stops where none is asked [-]: its program is small."""
 
 DEFAULT_MIX = "trace-2"
+DEFAULT_SERIES = "servegen-small"
+DEFAULT_PEAK_REQ_PER_S = 12.0
 DEFAULT_BUDGET_USD_PER_HOUR = 30.0
 
 
@@ -298,6 +323,16 @@ def completed(scenario: Scenario) -> Scenario:
     return scenario.model_copy(update=changes)
 
 
+def of_a_day(scenario: Scenario) -> Scenario:
+    """The scenario as a question of time of day: at least cost, with the embedded series where it names none."""
+    changes: dict[str, object] = {"objective": Objective.COST, "time_of_day": scenario.time_of_day}
+    if scenario.time_of_day.demand is None:
+        peak = scenario.time_of_day.peak_req_per_s or DEFAULT_PEAK_REQ_PER_S
+        embedded = {"demand": DEFAULT_SERIES, "peak_req_per_s": peak}
+        changes["time_of_day"] = scenario.time_of_day.model_copy(update=embedded)
+    return scenario.model_copy(update=changes)
+
+
 def standing_anywhere(scenario: Scenario) -> Scenario:
     """`scenario` with the whole path of every file, so that it can be saved anywhere and planned from anywhere."""
     return Scenario.model_validate(anchored(scenario.model_dump(exclude_unset=True), Path.cwd()))
@@ -308,4 +343,6 @@ def scenario_to_yaml(scenario: Scenario) -> str:
     idle = set(Scenario.model_fields) - WITH_MELANGE if scenario.melange else {"melange"}
     record = completed(scenario).model_dump(mode="json", exclude_none=True, exclude=idle)
     record["search"]["time_limit_s"] = scenario.search.time_limit_s  # null is "no limit", not the default
+    if "time_of_day" not in scenario.model_fields_set:
+        del record["time_of_day"]  # other commands plan for one rate
     return yaml.safe_dump(record, sort_keys=False)

@@ -5,12 +5,12 @@ from typing import Any
 
 from cuvee.catalog import load_models, offer_set_names
 from cuvee.catalog.offers import ALIASES
-from cuvee.workload import mix_names
+from cuvee.workload import mix_names, series_names
 
-PATH_FIELDS = ("model", "trace", "mix", "offers", "throughput_table", "melange")
+PATH_FIELDS = ("model", "trace", "mix", "offers", "throughput_table", "melange", "demand")
 """Scenario fields that hold a path, or several."""
 
-MAYBE_NAMES = ("model", "mix", "offers")
+MAYBE_NAMES = ("model", "mix", "offers", "demand")
 """Those of them that may hold a name of the catalogue instead."""
 
 
@@ -25,10 +25,13 @@ def anchored(record: dict[str, Any], folder: Path) -> dict[str, Any]:
             return [placed(name, each) for each in value]
         return _beside(name, value, folder) if isinstance(value, str) else value
 
-    models = record.get("models")
-    if not isinstance(models, (list, tuple)):
-        return anchor(record)
-    return {**anchor(record), "models": [anchor(each) if isinstance(each, dict) else each for each in models]}
+    here = anchor(record)
+    models, time_of_day = record.get("models"), record.get("time_of_day")
+    if isinstance(models, (list, tuple)):
+        here["models"] = [anchor(each) if isinstance(each, dict) else each for each in models]
+    if isinstance(time_of_day, dict):
+        here["time_of_day"] = anchor(time_of_day)
+    return here
 
 
 def _beside(field: str, name: str, folder: Path) -> str:
@@ -49,4 +52,5 @@ def _exists(path: Path) -> bool:
 def _catalogue_names(field: str) -> set[str]:
     if field == "model":
         return {name.lower() for spec in load_models().values() for name in (spec.name, spec.hf_id)}
-    return {"offers": {*offer_set_names(), *ALIASES}, "mix": set(mix_names())}.get(field, set())
+    known = {"offers": {*offer_set_names(), *ALIASES}, "mix": set(mix_names()), "demand": set(series_names())}
+    return known.get(field, set())

@@ -123,7 +123,7 @@ def _from_core(pricing: Pricing, problem: PlanProblem, candidates: CandidateSet,
         return first
     if first.answer.termination is not Termination.OPTIMAL:
         return _stopped(first, pricing)
-    possible = _undominated(_possible(pricing, first.program.maximize, first.answer.objective), candidates)
+    possible = undominated_of(_possible(pricing, first.program.maximize, first.answer.objective), candidates)
     if sum(len(candidates.tables[model].workloads) for model in candidates.model_index[possible]) > MOST_PAIRS:
         return _over_copies(pricing, problem, candidates, unit, started, first)
     possible = np.union1d(possible, _rented(first))
@@ -147,7 +147,7 @@ def _over_copies(
     worst = max if first.program.maximize else min
     for size in WIDENING:
         nearest = np.argsort(pricing.loss, kind="stable")[: SHORTLIST * size]
-        possible = _undominated(_possible(pricing, first.program.maximize, best.objective), candidates)
+        possible = undominated_of(_possible(pricing, first.program.maximize, best.objective), candidates)
         complete = len(possible) <= size
         kept = np.union1d(
             possible if complete else nearest[_undominated_among(nearest, candidates)][:size],
@@ -200,7 +200,7 @@ def _undominated_among(rows: Indices, candidates: CandidateSet) -> NDArray[np.bo
     return keep[rows]
 
 
-def _undominated(rows: Indices, candidates: CandidateSet) -> Indices:
+def undominated_of(rows: Indices, candidates: CandidateSet) -> Indices:
     """Those of `rows` that no others of them replace."""
     return rows[_undominated_among(rows, candidates)]
 

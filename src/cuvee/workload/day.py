@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.errors import InputError
-from cuvee.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
+from cuvee.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR
 from cuvee.workload.series import STEP_TOLERANCE, DemandSeries
 
 STEPS_S: Final = (600.0, 900.0, 1200.0, 1800.0, 3600.0, 7200.0, 10800.0, 14400.0, 21600.0)
@@ -19,6 +19,13 @@ LEAST_SHARE: Final = 1e-3
 """Of the peak that every period is planned for at least [-]: a service that nobody uses at night stays up."""
 
 DEFAULT_STATISTIC: Final = "p90"
+
+DEFAULT_PERIODS: Final = 4
+"""Fleets a day [-]; more follow the demand more closely, and need more changes."""
+
+MOST_PERIODS: Final = 24
+"""Fleets a day, at most [-]."""
+
 _PERCENTILE: Final = re.compile(r"p(\d{1,2})")
 
 
@@ -61,6 +68,14 @@ class Period:
     rate_req_per_s: float
     num_observed: int
     num_above: int
+
+    def __post_init__(self) -> None:
+        rate = self.rate_req_per_s
+        if not (0 <= self.start_s < SECONDS_PER_DAY and 0 < self.hours <= HOURS_PER_DAY and 0 < rate < np.inf):
+            raise InputError(
+                f"a period from {self.start_s} s for {self.hours} h at {rate} req/s",
+                expected="a part of a day, and a rate above 0",
+            )
 
     @property
     def end_s(self) -> float:
@@ -154,7 +169,7 @@ def _scale(peak_req_per_s: float, highest_req_per_s: float) -> float:
     return peak_req_per_s / highest_req_per_s
 
 
-def find_periods(day: TypicalDay, num_periods: int) -> tuple[Period, ...]:
+def find_periods(day: TypicalDay, num_periods: int = DEFAULT_PERIODS) -> tuple[Period, ...]:
     """The day as at most `num_periods` periods that leave least capacity unused, by their start.
 
     Raises          InputError: fewer than 1 period, or more than the day has steps.
@@ -162,10 +177,11 @@ def find_periods(day: TypicalDay, num_periods: int) -> tuple[Period, ...]:
                     the typical day. Neighbours with the same rate are one period.
     """
     rates = day.rate_req_per_s
-    if not 1 <= num_periods <= len(rates):
+    most = min(len(rates), MOST_PERIODS)
+    if not 1 <= num_periods <= most:
         raise InputError(
             f"{num_periods} periods",
-            expected=f"1 to {len(rates)}, the steps of {day.step_s / 60:g} minutes in a day",
+            expected=f"1 to {most}, in a day of {len(rates)} steps of {day.step_s / 60:g} minutes",
             remedy="e.g. --periods 4",
         )
     floor = LEAST_SHARE * float(rates.max())

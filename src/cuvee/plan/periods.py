@@ -1,0 +1,66 @@
+"""`plan_periods`: what to hold always and what to add when, for a demand that follows the day."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from cuvee.errors import InputError
+from cuvee.plan.period_reading import DayQuestion, without_fleet
+from cuvee.plan.period_result import DayDemand, PeriodPlan
+from cuvee.plan.period_search import DaySearch
+from cuvee.plan.planner import plan_prepared
+from cuvee.plan.preparation import PreparedProblem
+from cuvee.plan.problem import Objective, PlanProblem
+from cuvee.plan.startup import StartUp
+from cuvee.workload.day import DEFAULT_PERIODS, TypicalDay, find_periods
+
+
+def plan_periods(
+    prepared: PreparedProblem,
+    day: TypicalDay,
+    *,
+    num_periods: int = DEFAULT_PERIODS,
+    headroom: float = 0.0,
+    start_up: StartUp | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> PeriodPlan:
+    """Plan a day in periods.
+
+    Parameters
+        prepared       Models, offers and limits with their candidates; limits hold at every time of the day. Of its
+                       demand only the mix counts, and how the rates of several models compare.
+        day            The rates.
+        num_periods    Most fleets a day [-].
+        headroom       Capacity above the rate of each period, as a share of it [-].
+        start_up       What a start costs; the estimate where None.
+        progress       Told what is done now; may raise KeyboardInterrupt, as Ctrl-C does.
+    Returns            the cheapest day found, with its bound. Interrupted, the best so far: never worse than constant.
+    Raises             InputError: a headroom or number of periods that is none. KeyboardInterrupt: before the highest
+                       period had a fleet.
+    """
+    if not (np.isfinite(headroom) and 0 <= headroom <= 100):
+        raise InputError(f"headroom = {headroom!r}", expected="a share from 0 to 100", remedy="write 0.1 for 10 %")
+    periods = find_periods(day, num_periods)
+    problems = tuple(at_rate(prepared.problem, period.rate_req_per_s * (1 + headroom)) for period in periods)
+    num_days, rates = len(day.observed_req_per_s), tuple(day.rate_req_per_s.tolist())
+    demand = DayDemand(day.name, day.statistic, num_days, day.step_s, rates, headroom, day.notes)
+    question = DayQuestion(prepared, periods, problems, demand, start_up or StartUp())
+    return DaySearch(question, progress or (lambda _: None)).run() or _without_fleet(question)
+
+
+def at_rate(problem: PlanProblem, rate_req_per_s: float) -> PlanProblem:
+    """`problem` asking for the least cost of `rate_req_per_s` in all; the mix, and each model's part in it, stay."""
+    rates = [sum(rates) for rates in problem.rates_req_per_s]
+    models = tuple(
+        replace(entry, demand=replace(entry.demand, rate_req_per_s=rate_req_per_s * rate / sum(rates)))
+        for entry, rate in zip(problem.models, rates, strict=True)
+    )
+    return replace(problem, models=models, objective=Objective.COST)
+
+
+def _without_fleet(question: DayQuestion) -> PeriodPlan:
+    """The answer where the highest period has no fleet, with the limit that binds."""
+    problem, prepared = question.problems[question.peak], question.prepared
+    inputs = replace(prepared.inputs, problem=problem)
+    return without_fleet(question, plan_prepared(replace(prepared, problem=problem, inputs=inputs)))
