@@ -54,6 +54,7 @@ FILE_ARGUMENTS = {
     "check": ["check", "{}"],
     "workload": ["workload", "{}"],
     "list offers": ["offers", "{}"],
+    "demand": ["periods", "--demand", "./{}"],
 }
 
 
