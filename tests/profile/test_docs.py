@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.profile import doc_tables
+from tests.profile import doc_tables, latency_comparison
 from tests.profile.public_figures import COLLECTION
 from tests.profile.setups import GPUS, PAPER_LENGTHS, VLLM, best_per_gpu, leader
 
+LATENCY_PAGE = Path(__file__).parents[2] / "docs" / "latency.md"
 PAGE = Path(__file__).parents[2] / "docs" / "throughput-model.md"
 
 
@@ -26,6 +27,11 @@ PAGE = Path(__file__).parents[2] / "docs" / "throughput-model.md"
 def test_the_page_shows_what_is_computed(table: Callable[[], str]):
     """Constants, requests per dollar and the ablation stand there as computed."""
     assert table() in PAGE.read_text(encoding="utf-8")
+
+
+def test_the_page_on_latency_shows_the_comparison():
+    """The latency curve over the event simulation, as computed."""
+    assert latency_comparison.comparison_table() in LATENCY_PAGE.read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(

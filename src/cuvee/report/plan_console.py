@@ -281,7 +281,8 @@ def _lowered(plan: Plan, cells: Sequence[Cell]) -> Iterator[str]:
     pessimism = plan.inputs.problem.caution.pessimism
     if not pessimism:
         return
-    unknown = sum(cell.relative_error is None for cell in cells)
+    # Under latency limits the band is that of a rate that was lowered before.
+    unknown = 0 if plan.excluded is not None else sum(cell.relative_error is None for cell in cells)
     stand_in = float(assumed_band(np.array(np.inf), plan.inputs.engine))
     line = f"pessimism: each rate is lowered by {pessimism:.0%} of its error band"
     yield line + (f", {unknown} without a known band by {pessimism * stand_in:.0%}" if unknown else "")
