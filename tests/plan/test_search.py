@@ -97,7 +97,7 @@ def test_column_generation_agrees_with_enumeration(seeds, monkeypatch):
     monkeypatch.setattr(search_module, "CORE_SIZE", 1)
     monkeypatch.setattr(pricing_module, "ALL_AT_ONCE", 0)
     monkeypatch.setattr(pricing_module, "JOIN_PER_WORKLOAD", 1)
-    monkeypatch.setattr(pricing_module, "NEARLY_PAID", 1.0)
+    monkeypatch.setattr(pricing_module, "NEARLY_BEST", 1.0)
     for seed in seeds:
         assert_enumeration_agrees(seed)
 

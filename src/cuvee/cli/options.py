@@ -66,6 +66,14 @@ class Question:
             metavar="[TYPE:]LIMITS", help="Latency limits, e.g. ttft=0.5,tpot=50ms,p95 (or e2e, mean); repeatable."
         ),
     ] = None
+    max_share: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND=SHARE", help="Most of each model's requests on any one spot, seller, region, zone."),
+    ] = None
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND=SHARE", help="Losing any one spot, seller, region, zone or gpu keeps this share."),
+    ] = None
     gap: Annotated[float | None, typer.Option(help="Proven gap at which to stop; default: 1e-4.")] = None
     time_limit: Annotated[float | None, typer.Option(help="Solver time at which to stop [s]; default: 120.")] = None
     settings: Annotated[
@@ -145,7 +153,19 @@ class Question:
             "search.time_limit_s": self.time_limit,
             "caution.pessimism": self.pessimism,
         }
-        return [f"{name}={value}" for name, value in settings.items() if value is not None]
+        return [
+            *(f"{name}={value}" for name, value in settings.items() if value is not None),
+            *(_of_kind("--max-share", "risk.max_share", text) for text in self.max_share or []),
+            *(_of_kind("--keep", "risk.keep_after_loss", text) for text in self.keep or []),
+        ]
+
+
+def _of_kind(option: str, field: str, text: str) -> str:
+    """`KIND=SHARE` of an option as a setting."""
+    kind, separator, share = text.partition("=")
+    if not (separator and kind and _is_number(share)):
+        raise InputError(f"{option} {text!r}", expected="KIND=SHARE", remedy=f"e.g. {option} zone=0.8")
+    return f"{field}.{kind}={share}"
 
 
 def spelled_out(arguments: list[str]) -> list[str]:

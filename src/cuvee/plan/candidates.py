@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.catalog.gpu import GpuType
-from cuvee.catalog.offer import Offer
 from cuvee.plan.configurations import ROUNDING, Configurations, Sites, find_sites, list_configurations
 from cuvee.plan.placement import Placement, usable_gpus
 from cuvee.plan.problem import PlanProblem
@@ -18,6 +17,10 @@ from cuvee.profile.table import ThroughputProvider, ThroughputTable
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
+
+
+OF_EACH = ("model_index", "config", "offers", "gpus", "group", "price_usd_per_hour", "availability")
+"""Fields of a CandidateSet with an entry for each candidate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,7 @@ class CandidateSet:
         gpus                d_oc: GPUs it takes from them [-], 0 for none, shape (num_candidates, 2).
         group               GPUs there that must share a machine [-], shape (num_candidates, 2).
         price_usd_per_hour  o_c: share of the machines' prices [$/h].
+        availability        Share of the time it serves [-]: all of its offers must be there.
         num_generated       Configurations placed, before those that do not fit were dropped [-].
     """
 
@@ -42,6 +46,7 @@ class CandidateSet:
     gpus: Counts
     group: Counts
     price_usd_per_hour: Array
+    availability: Array
     num_generated: int
 
     def __len__(self) -> int:
@@ -60,7 +65,8 @@ class CandidateSet:
 
     def rate_req_per_s(self, model: int) -> Array:
         """h_cw of the candidates of one model, in their order, shape (num_candidates_of_model, num_types) [req/s]."""
-        rates: Array = self.tables[model].rate_req_per_s[self.config[self.model_index == model]]
+        rows = self.model_index == model
+        rates: Array = self.tables[model].rate_req_per_s[self.config[rows]] * self.availability[rows, None]
         return rates
 
     def per_gpu(self, values: Array) -> Array:
@@ -81,8 +87,7 @@ class CandidateSet:
 
     def select(self, keep: NDArray[np.bool_] | Counts) -> "CandidateSet":
         """The candidates where `keep` is True, or at the rows it lists; the tables stay whole."""
-        names = ("model_index", "config", "offers", "gpus", "group", "price_usd_per_hour")
-        return replace(self, **{name: getattr(self, name)[keep] for name in names})
+        return replace(self, **{name: getattr(self, name)[keep] for name in OF_EACH})
 
 
 def generate_candidates(
@@ -103,19 +108,18 @@ def generate_candidates(
         found = list_configurations(entry, problem, gpus, sites, budget_usd_per_hour=budget_usd_per_hour)
         table = replace(provider.table(found.replicas, entry.demand.types), configs=found.replicas)
         fitting = np.flatnonzero(table.fits.any(axis=1))
-        placed = _placed(found.select(fitting), sites, problem.offers.offers, budget_usd_per_hour)
+        placed = _placed(found.select(fitting), sites, problem, budget_usd_per_hour)
         part = replace(placed, tables=(table.select(fitting),), model_index=np.full(len(placed), index))
         parts.append(replace(part, num_generated=len(found)))
-    names = ("model_index", "config", "offers", "gpus", "group", "price_usd_per_hour")
     return CandidateSet(
         tuple(part.tables[0] for part in parts),
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names},
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in OF_EACH},
         num_generated=sum(part.num_generated for part in parts),
     )
 
 
 def _placed(
-    found: Configurations, sites: Sites, offers: tuple[Offer, ...], budget_usd_per_hour: float | None
+    found: Configurations, sites: Sites, problem: PlanProblem, budget_usd_per_hour: float | None
 ) -> CandidateSet:
     """Every configuration on every site of its kind that has the GPUs, at a price within the budget."""
     cuts = np.searchsorted(found.kind, np.arange(len(found.kinds) + 1))
@@ -127,6 +131,7 @@ def _placed(
         standing.append(np.repeat(np.array(here, dtype=np.int64).reshape(-1, 2), len(rows), axis=0))
     config, on = np.concatenate(configs), np.concatenate(standing)
     taken, group = found.gpus[config], found.group[config]
+    offers = problem.offers.offers
     room = np.array([*(offer.max_units * usable_gpus(offer) for offer in offers), 0])
     price = np.array([*(offer.price_usd_per_gpu_hour for offer in offers), 0.0])
     prices = (taken * price[on]).sum(axis=1)
@@ -137,4 +142,5 @@ def _placed(
     turned = ((on[:, 0] > on[:, 1]) & (on[:, 1] >= 0))[:, None]
     on, taken, group = (np.where(turned, each[:, ::-1], each)[possible] for each in (on, taken, group))
     empty = np.zeros(len(on), dtype=np.int64)
-    return CandidateSet((), empty, config[possible], on, taken, group, prices[possible], len(found))
+    available = np.append(problem.risk.availability(offers), 1.0)[on].prod(axis=1)
+    return CandidateSet((), empty, config[possible], on, taken, group, prices[possible], available, len(found))

@@ -12,10 +12,12 @@ from cuvee.errors import DoesNotFitError
 from cuvee.plan.caution import StressReport
 from cuvee.plan.check_latency import check_latency
 from cuvee.plan.check_rates import TOLERANCE, check_rates, same
+from cuvee.plan.check_risk import check_risk
 from cuvee.plan.placement import host_gpus, spans_machines, usable_gpus
 from cuvee.plan.problem import ModelDemand, Objective
 from cuvee.plan.program import Termination
 from cuvee.plan.result import Group, Plan, RentedGpus, makespan_s
+from cuvee.plan.risk import Risk
 from cuvee.plan.stress import stress
 from cuvee.profile.memory import require_fit
 
@@ -73,6 +75,8 @@ def check(plan: Plan, *, gpus: Mapping[str, GpuType] | None = None) -> CheckRepo
     }
     if any(entry.latency is not None for entry in plan.inputs.problem.models):
         checks["latency"] = lambda: check_latency(plan, catalogue)
+    if plan.has_plan and (plan.inputs.problem.risk != Risk() or plan.losses):
+        checks["risk"] = lambda: check_risk(plan)
     passed, violations = [], []
     for name, run in checks.items():
         found = [f"{name}: {line}" for line in run()]

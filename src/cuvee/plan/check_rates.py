@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from math import inf, isclose
+from math import inf, isclose, prod
 
 from cuvee.catalog.gpu import GpuType
 from cuvee.errors import InputError
@@ -40,7 +40,7 @@ def check_rates(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
         yield from (f"{group.id} has several rates for {name}" for name in repeated)
         known = [cell for cell in group.cells if is_known(cell, plan)]
         if known:
-            yield from _check_cells(group, known, entries[group.model], provider)
+            yield from _check_cells(group, known, entries[group.model], provider, _availability(group, plan))
 
 
 def recomputing_provider(plan: Plan, gpus: Mapping[str, GpuType]) -> ThroughputProvider:
@@ -60,7 +60,15 @@ def is_known(cell: Cell, plan: Plan) -> bool:
     return cell.provenance is Provenance.ESTIMATED or bool(plan.inputs.measured_rates)
 
 
-def _check_cells(group: Group, cells: list[Cell], entry: ModelDemand, provider: ThroughputProvider) -> Iterator[str]:
+def _availability(group: Group, plan: Plan) -> float:
+    """Share of the time all GPUs of a replica are there [-]."""
+    problem = plan.inputs.problem
+    return prod(problem.risk.spot_availability for part in group.rented if problem.offers.offers[part.offer].spot)
+
+
+def _check_cells(
+    group: Group, cells: list[Cell], entry: ModelDemand, provider: ThroughputProvider, availability: float
+) -> Iterator[str]:
     """Cells of one group against `provider`, which is deterministic."""
     try:
         table = provider.table([group.config], entry.demand.types)
@@ -84,5 +92,7 @@ def _check_cells(group: Group, cells: list[Cell], entry: ModelDemand, provider: 
             ("relative_error", inf if cell.relative_error is None else cell.relative_error),
         ):
             value = float(getattr(table, label)[0, column])
+            if label == "rate_req_per_s":
+                value *= availability
             if not same(value, stated):
                 yield f"{group.id} {cell.workload}: {label} {stated:.6g}, recomputed it is {value:.6g}"

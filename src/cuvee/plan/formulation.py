@@ -23,6 +23,7 @@ from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.placement import usable_gpus
 from cuvee.plan.problem import Limits, Objective, PlanProblem
 from cuvee.plan.program import Array, Indices, Program
+from cuvee.plan.risk import share_limits
 
 COST_TIE_BREAK = 1e-6
 """Weight of money under the throughput objective [-]: what all the money takes off theta, which is at most 1; of two
@@ -132,6 +133,7 @@ def build_program(
     define_budget(program, layout, candidates, problem.limits, offers)
     define_caps(program, layout, candidates, problem.limits, offers)
     define_cover(program, layout)
+    define_shares(program, layout, candidates, problem)
     define_objective(program, layout, candidates, problem, offers)
     return program, layout
 
@@ -162,6 +164,7 @@ def _layout(problem: PlanProblem, candidates: CandidateSet, pairs: Pairs, load_f
     for model, table in enumerate(candidates.tables):
         mine = model_of_pair == model
         rate[mine] = table.rate_req_per_s[candidates.config[candidate[mine]], workload[mine] - first[model]]
+    rate *= candidates.availability[candidate]
     in_use = np.unique(candidates.offers)
     machines = [index for index in in_use.tolist() if index >= 0 and problem.offers.offers[index].num_gpus > 1]
     demand = np.concatenate([np.array(rates) for rates in problem.rates_req_per_s]) * load_factor_unit
@@ -262,6 +265,26 @@ def define_stock(program: Program, layout: Layout, candidates: CandidateSet, off
         ),
         upper=stock,
     )
+
+
+def define_shares(program: Program, layout: Layout, candidates: CandidateSet, problem: PlanProblem) -> None:
+    """sum_(c in D) sum_w h_cw z_cw <= s theta sum_w lambda_w for each model and domain D of a share limit."""
+    first = first_workloads(candidates)
+    model_of_pair = candidates.model_index[layout.pair_candidate]
+    for (kind, name), offers in share_limits(problem.risk, problem.offers.offers).items():
+        inside = candidates.stands_on(offers)[layout.pair_candidate]
+        for model in range(len(candidates.tables)):
+            pairs = np.flatnonzero(inside & (model_of_pair == model))
+            workloads = np.arange(first[model], first[model + 1])
+            demand = layout.demand_req_per_s[workloads]
+            served = np.bincount(layout.service_of_workload[workloads], demand / demand.sum())
+            program.add_row(
+                "share",
+                (kind, name, model),
+                np.append(layout.busy[pairs], layout.services[: len(served)][served > 0]),
+                np.append(layout.pair_rate[pairs] / demand.sum(), -problem.risk.max_share[kind] * served[served > 0]),
+                upper=0.0,
+            )
 
 
 def weigh_columns(

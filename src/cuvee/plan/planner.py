@@ -2,25 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.catalog.gpu import GpuType
 from cuvee.plan.candidates import generate_candidates
+from cuvee.plan.check_risk import losses_of
+from cuvee.plan.contingency import Contingency
 from cuvee.plan.dominance import prune_dominated
 from cuvee.plan.exclusions import explain_limits, limit_candidates, without_limits
 from cuvee.plan.formulation import FLEET_FAMILIES, Layout
 from cuvee.plan.infeasible import explain_infeasible
+from cuvee.plan.losses import broken_by
 from cuvee.plan.preparation import PreparedProblem, prepare
-from cuvee.plan.problem import PlanProblem
+from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Program, Termination, solve
 from cuvee.plan.reading import read_plan
 from cuvee.plan.result import (
     Plan,
 )
 from cuvee.plan.runners_up import find_runners_up
-from cuvee.plan.search import search
+from cuvee.plan.search import Found, search
 from cuvee.profile.analytic import NETWORK_GB_PER_S
 from cuvee.profile.engine import EngineSettings
 from cuvee.profile.limited import LimitedProvider
@@ -35,22 +39,46 @@ def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
     problem, candidates = prepared.problem, prepared.candidates
     if not len(candidates):
         return _without_plan(prepared, Termination.INFEASIBLE, 0.0, explain=explain)
-    found = search(problem, candidates)
-    program, layout, answer, pricing = found.program, found.layout, found.answer, found.pricing
-    searched = replace(prepared, candidates=candidates.select(found.rows))
-    if not len(answer.x):
+    found, copies, settled = _search_standing(prepared)
+    layout, answer, pricing = found.layout, found.answer, found.pricing
+    if settled is None:
         return _without_plan(prepared, answer.termination, answer.seconds, explain=explain)
-    copies = np.round(answer.x[layout.copies]).astype(np.int64)
-    settled = settle(program, layout, copies, prepared)
     if settled.x[layout.load_factor] <= ZERO_LOAD:
         proven = answer.termination is Termination.OPTIMAL
         nothing = Termination.INFEASIBLE if proven else Termination.NOTHING_FOUND
         return _without_plan(prepared, nothing, answer.seconds, explain=explain)
+    searched = replace(prepared, candidates=candidates.select(found.rows))
     result = replace(read_plan(searched, layout, copies, settled, answer), num_candidates=len(candidates))
+    result = replace(result, losses=losses_of(result))
     if not explain or pricing is None:
         return result
     rented = found.rows[copies > 0]
     return replace(result, runners_up=find_runners_up(candidates, pricing, rented, problem))
+
+
+def _search_standing(prepared: PreparedProblem) -> tuple[Found, NDArray[np.int64], Answer | None]:
+    """The best plan that stands every loss it must: what was found, its copies and assignment; None without a plan."""
+    problem, candidates = prepared.problem, prepared.candidates
+    started, limit = perf_counter(), problem.search.time_limit_s
+    contingencies: list[Contingency] = []
+    while True:
+        left = None if limit is None else max(limit - (perf_counter() - started), 1e-3)
+        found = search(replace(problem, search=replace(problem.search, time_limit_s=left)), candidates, contingencies)
+        found = replace(found, answer=replace(found.answer, seconds=perf_counter() - started))
+        if not len(found.answer.x):
+            return found, np.zeros(0, dtype=np.int64), None
+        copies = np.round(found.answer.x[found.layout.copies]).astype(np.int64)
+        settled = settle(found.program, found.layout, copies, prepared)
+        everywhere = np.zeros(len(candidates), dtype=np.int64)
+        everywhere[found.rows] = copies
+        unit = float(found.layout.demand_req_per_s.sum()) / sum(map(sum, problem.rates_req_per_s))
+        serves = float(settled.x[found.layout.load_factor]) if problem.objective is Objective.THROUGHPUT else 1 / unit
+        broken = broken_by(problem, candidates, everywhere, serves, unit, contingencies)
+        if not broken:
+            return found, copies, settled
+        if found.answer.interrupted:
+            return replace(found, answer=replace(found.answer, termination=Termination.NOTHING_FOUND)), copies, None
+        contingencies += broken
 
 
 def settle(program: Program, layout: Layout, copies: NDArray[np.int64], prepared: PreparedProblem) -> Answer:
@@ -71,6 +99,8 @@ def _without_plan(prepared: PreparedProblem, termination: Termination, seconds: 
     message = "no fleet serves the demand within the limits"
     if termination is Termination.NOTHING_FOUND:
         message = f"the solver stopped after {seconds:.1f} s without a plan; give it longer with --time-limit"
+    elif _only_risk_rules_out(prepared):
+        message = f"{message}: what risk.max_share and risk.keep_after_loss ask leaves none; ease one of them"
     elif explain:
         message = _why_infeasible(prepared)
     return Plan(
@@ -108,6 +138,15 @@ def _why_infeasible(prepared: PreparedProblem) -> str:
         everything, _ = limit_candidates(everything, provider)
     candidates, engine = prune_dominated(everything), prepared.inputs.engine
     return explain_infeasible(problem, candidates, gpus=prepared.gpus, engine=engine)
+
+
+def _only_risk_rules_out(prepared: PreparedProblem) -> bool:
+    """Whether there is a plan that takes more risk."""
+    problem = prepared.problem
+    if not (problem.risk.max_share or problem.risk.keep_after_loss):
+        return False
+    bolder = replace(problem, risk=replace(problem.risk, max_share={}, keep_after_loss={}))
+    return plan_prepared(replace(prepared, problem=bolder), explain=False).has_plan
 
 
 def plan(

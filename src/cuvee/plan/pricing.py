@@ -5,24 +5,27 @@ which of the others would earn more than they are charged; those join, until non
 programs stands for one over every pair, with the same value and shadow prices.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cuvee.catalog.offer import Offer
 from cuvee.plan.candidates import CandidateSet
+from cuvee.plan.contingency import Contingency, build_with
 from cuvee.plan.formulation import (
     COST_TIE_BREAK,
+    FLEET_FAMILIES,
     Layout,
     Pairs,
     all_pairs,
-    build_program,
     first_workloads,
     gpu_prices,
 )
 from cuvee.plan.placement import usable_gpus
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve
+from cuvee.plan.risk import share_limits
 
 ALL_AT_ONCE = 20_000
 """Pairs up to which they all enter the relaxation at once [-]: rounds cost more than they save."""
@@ -30,8 +33,11 @@ ALL_AT_ONCE = 20_000
 JOIN_PER_WORKLOAD = 4
 """Candidates that join the relaxation in a round for each workload, the most underpaid first [-]."""
 
-NEARLY_PAID = 0.8
-"""Earned over charged from which further workloads of a joining candidate join with it [-]."""
+NEARLY_BEST = 0.8
+"""Earned on a workload over earned on the best from which it joins with a joining candidate [-]."""
+
+ROWS_AT_ONCE = 20_000
+"""Candidates whose values are held together [-]."""
 
 MOST_ROUNDS = 60
 """Rounds after which the shadow prices are taken as they are, stretched until they hold [-]; 5 to 20 are usual."""
@@ -80,7 +86,12 @@ class Pricing:
         return np.maximum(self.charged - self.earned, 0.0)
 
 
-def price(problem: PlanProblem, candidates: CandidateSet, load_factor_unit: float) -> Pricing | Termination:
+def price(
+    problem: PlanProblem,
+    candidates: CandidateSet,
+    load_factor_unit: float,
+    contingencies: Sequence[Contingency] = (),
+) -> Pricing | Termination:
     """Marginal values over all `candidates`, or why the relaxation has no answer.
 
     Parameters
@@ -90,36 +101,37 @@ def price(problem: PlanProblem, candidates: CandidateSet, load_factor_unit: floa
         int((candidates.model_index == model).sum()) * len(table.workloads)
         for model, table in enumerate(candidates.tables)
     )
+    relaxation = _Relaxation(problem, candidates, load_factor_unit, contingencies)
     pairs = all_pairs(candidates) if num_pairs <= ALL_AT_ONCE else _first_pairs(candidates)
-    prices = _price_over(pairs, problem, candidates, load_factor_unit)
+    prices = relaxation.solved(pairs)
     if prices is Termination.INFEASIBLE and num_pairs > ALL_AT_ONCE and problem.objective is Objective.COST:
-        enough = _enough_pairs(problem, candidates)
+        enough = _enough_pairs(problem, candidates, contingencies)
         if isinstance(enough, Termination):
             return enough
         pairs = _merged(pairs, enough, int(first_workloads(candidates)[-1]))
-        prices = _price_over(pairs, problem, candidates, load_factor_unit)
+        prices = relaxation.solved(pairs)
     tolerance = max(UNDERPAID, STRETCH_SHARE * problem.search.relative_gap)
     for _ in range(MOST_ROUNDS):
         if isinstance(prices, Termination):
             return prices
-        pricing = prices.applied(candidates, pairs)
-        more = _merged(pairs, _joining(pricing, prices, candidates, tolerance), prices.num_workloads)
+        more = _merged(pairs, relaxation.joining(prices, tolerance), prices.num_workloads)
         if len(more[0]) == len(pairs[0]):
             break
         pairs = more
-        prices = _price_over(pairs, problem, candidates, load_factor_unit)
-    if isinstance(prices, Termination):
-        return prices
-    return prices.stretched(prices.applied(candidates, pairs), problem)
+        prices = relaxation.solved(pairs)
+    return prices if isinstance(prices, Termination) else relaxation.stretched(prices, pairs)
 
 
-def _enough_pairs(problem: PlanProblem, candidates: CandidateSet) -> Pairs | Termination:
+def _enough_pairs(
+    problem: PlanProblem, candidates: CandidateSet, contingencies: Sequence[Contingency]
+) -> Pairs | Termination:
     """Pairs that can serve the whole demand between them, where any can: those of the most that can be served."""
     limits = problem.limits
     all_stock = sum(offer.max_units * offer.price_usd_per_hour for offer in problem.offers.offers)
     if limits.budget_usd_per_hour is None:
         limits = replace(limits, budget_usd_per_hour=2 * all_stock)
-    reached = price(replace(problem, objective=Objective.THROUGHPUT, limits=limits), candidates, 1.0)
+    easier = replace(problem, objective=Objective.THROUGHPUT, limits=limits)
+    reached = price(easier, candidates, 1.0, contingencies)
     if isinstance(reached, Termination):
         return reached
     # The objective of throughput carries the tie-break's price on money.
@@ -132,13 +144,17 @@ class _Prices:
 
     Attributes
         worth             pi_w [per req/s], shape (num_workloads,).
+        kept_worth        The same in each contingency, shape (num_contingencies, num_workloads).
+        share_prices      What a req/s served inside a domain of a share limit costs, by kind, name and model.
         charge_per_gpu    What one GPU of each offer costs, shape (num_offers,).
-        served            sum_w pi_w lambda_w: worth of the demand.
+        served            Worth of the demand, less what share limits give back.
         objective         Value of the relaxation over its pairs.
         copies            y, shape (num_candidates,).
     """
 
     worth: Array
+    kept_worth: Array
+    share_prices: Mapping[tuple[str, str, int], float]
     charge_per_gpu: Array
     served: float
     objective: float
@@ -148,32 +164,136 @@ class _Prices:
     def num_workloads(self) -> int:
         return len(self.worth)
 
-    def applied(self, candidates: CandidateSet, pairs: Pairs) -> Pricing:
+
+@dataclass(frozen=True, eq=False)
+class _Relaxation:
+    """The relaxation over any pairs of all candidates."""
+
+    problem: PlanProblem
+    candidates: CandidateSet
+    load_factor_unit: float
+    contingencies: Sequence[Contingency]
+
+    def solved(self, pairs: Pairs) -> _Prices | Termination:
+        """Prices of the relaxation over `pairs`."""
+        active, candidate = np.unique(pairs[0], return_inverse=True)
+        program, layout = build_with(
+            [contingency.select(active) for contingency in self.contingencies],
+            self.problem,
+            self.candidates.select(active),
+            load_factor_unit=self.load_factor_unit,
+            pairs=(candidate, pairs[1]),
+        )
+        relaxed = solve(fractional(program, layout), self.problem.search)
+        if relaxed.termination is not Termination.OPTIMAL:
+            return relaxed.termination
+        worth = np.abs(relaxed.row_dual[program.rows_of("demand")])
+        kept = np.abs(relaxed.row_dual[program.rows_of("kept")]).reshape(len(self.contingencies), len(worth))
+        levels = np.array([contingency.level for contingency in self.contingencies])
+        shares, given_back = self._share_prices(program, layout, relaxed)
+        copies = np.zeros(len(self.candidates))
+        copies[active] = relaxed.x[layout.copies]
+        return _Prices(
+            worth / layout.demand_req_per_s,
+            kept / layout.demand_req_per_s,
+            shares,
+            _charge_per_gpu(program, layout, relaxed, self.problem.offers.offers),
+            float(worth.sum() + levels @ kept.sum(axis=1)) - given_back,
+            relaxed.objective,
+            copies,
+        )
+
+    def _share_prices(
+        self, program: Program, layout: Layout, relaxed: Answer
+    ) -> tuple[Mapping[tuple[str, str, int], float], float]:
+        """Price of a req/s inside each share limit's domain, and what all of them give back per theta."""
+        first = first_workloads(self.candidates)
+        prices, given_back = {}, 0.0
+        for kind, name in share_limits(self.problem.risk, self.problem.offers.offers):
+            for model in range(len(self.candidates.tables)):
+                row = program.row_of("share", (kind, name, model))
+                dual = 0.0 if row is None else abs(float(relaxed.row_dual[row]))
+                prices[kind, name, model] = dual / layout.demand_req_per_s[first[model] : first[model + 1]].sum()
+                given_back += dual * self.problem.risk.max_share[kind]
+        return prices, given_back
+
+    def values(self, prices: _Prices, model: int, rows: Indices) -> list[Array]:
+        """What a copy of each candidate at `rows`, all of `model`, earns on each workload: as a rule, and in each
+        contingency; shapes (len(rows), num_types).
+        """
+        first = first_workloads(self.candidates)
+        mine = slice(first[model], first[model + 1])
+        candidates = self.candidates
+        rate = candidates.tables[model].rate_req_per_s[candidates.config[rows]] * candidates.availability[rows, None]
+        worth = prices.worth[mine] - self._deduction(prices, model, rows)[:, None]
+        kept = zip(self.contingencies, prices.kept_worth[:, mine], strict=True)
+        return [rate * worth, *(rate * row * case.factor[rows, None] for case, row in kept)]
+
+    def _deduction(self, prices: _Prices, model: int, rows: Indices) -> Array:
+        """What share limits take off a req/s of each candidate."""
+        taken = np.zeros(len(rows))
+        limits = share_limits(self.problem.risk, self.problem.offers.offers)
+        for (kind, name, of_model), dual in prices.share_prices.items():
+            if of_model == model and dual > 0:
+                taken += dual * self.candidates.select(rows).stands_on(limits[kind, name])
+        return taken
+
+    def applied(self, prices: _Prices) -> Pricing:
         """The same prices for every candidate."""
+        candidates = self.candidates
         first = first_workloads(candidates)
         earned, best = np.zeros(len(candidates)), np.zeros(len(candidates), dtype=np.int64)
+        plain = not (self.contingencies or prices.share_prices)
         for model, table in enumerate(candidates.tables):
-            values = table.rate_req_per_s * self.worth[first[model] : first[model + 1]]
-            rows = candidates.model_index == model
+            rows = np.flatnonzero(candidates.model_index == model)
             config = candidates.config[rows]
-            earned[rows] = values.max(axis=1, initial=0.0)[config]
-            best[rows] = first[model] + values.argmax(axis=1)[config]
-        charged = candidates.per_gpu(self.charge_per_gpu)
-        return Pricing(earned, best, charged, self.objective, self.copies, pairs)
+            if plain:  # equal configurations earn alike: the table has a row for each
+                values = table.rate_req_per_s * prices.worth[first[model] : first[model + 1]]
+                most, at = values.max(axis=1, initial=0.0)[config], values.argmax(axis=1)[config]
+                earned[rows], best[rows] = most * candidates.availability[rows], first[model] + at
+                continue
+            for some in np.array_split(rows, len(rows) // ROWS_AT_ONCE + 1):
+                each = self.values(prices, model, some)
+                earned[some] = sum(values.max(axis=1, initial=0.0) for values in each)
+                best[some] = first[model] + each[0].argmax(axis=1)
+        charged = candidates.per_gpu(prices.charge_per_gpu)
+        nobody = np.zeros(0, dtype=np.int64)
+        return Pricing(earned, best, charged, prices.objective, prices.copies, (nobody, nobody))
 
-    def stretched(self, pricing: Pricing, problem: PlanProblem) -> Pricing:
+    def stretched(self, prices: _Prices, pairs: Pairs) -> Pricing:
         """Prices at which no candidate is underpaid, and the bound that holds for them.
 
         Notes       With r the largest earned over charged: throughput charges r times as much, the value of the
                     relaxation is r times as large; cost pays requests 1/r as much. r is 1 but for rounding, or for
                     rounds left out.
         """
+        pricing = replace(self.applied(prices), pairs=pairs)
         stretch = float((pricing.earned / np.maximum(pricing.charged, 1e-300)).max(initial=1.0))
-        if problem.objective is Objective.COST:
-            bound = pricing.objective - (1 - 1 / stretch) * self.served
+        if self.problem.objective is Objective.COST:
+            bound = pricing.objective - (1 - 1 / stretch) * prices.served
             return replace(pricing, earned=pricing.earned / stretch, objective=bound)
         bound = stretch * pricing.objective + (stretch - 1) * COST_TIE_BREAK
         return replace(pricing, charged=pricing.charged * stretch, objective=bound)
+
+    def joining(self, prices: _Prices, tolerance: float) -> Pairs:
+        """Pairs of the candidates that earn most above what they are charged, some for each workload."""
+        pricing, candidates = self.applied(prices), self.candidates
+        above = pricing.earned - pricing.charged * (1 + tolerance)
+        underpaid = np.flatnonzero(above > 0)
+        order = underpaid[np.lexsort((-above[underpaid], pricing.best_workload[underpaid]))]
+        best = pricing.best_workload[order]
+        rank = np.arange(len(order)) - np.searchsorted(best, best)
+        chosen = order[rank < JOIN_PER_WORKLOAD]
+        first = first_workloads(candidates)
+        found: list[Pairs] = [NO_PAIRS]
+        for model in range(len(candidates.tables)):
+            rows = chosen[candidates.model_index[chosen] == model]
+            for values in self.values(prices, model, rows):
+                most = values.max(axis=1, initial=0.0)[:, None]
+                row, column = np.nonzero((values > 0) & (values >= NEARLY_BEST * most))
+                found.append((rows[row], first[model] + column))
+        candidate, workload = (np.concatenate(each) for each in zip(*found, strict=True))
+        return candidate, workload
 
 
 def _first_pairs(candidates: CandidateSet) -> Pairs:
@@ -199,48 +319,11 @@ def _by_offer(rows: Indices, candidates: CandidateSet) -> list[Indices]:
     return np.split(order, np.flatnonzero(np.diff(candidates.offers[order, 0])) + 1) if len(rows) else []
 
 
-def _joining(pricing: Pricing, prices: _Prices, candidates: CandidateSet, tolerance: float) -> Pairs:
-    """Pairs of the candidates that earn most above what they are charged, some for each workload."""
-    above = pricing.earned - pricing.charged * (1 + tolerance)
-    underpaid = np.flatnonzero(above > 0)
-    order = underpaid[np.lexsort((-above[underpaid], pricing.best_workload[underpaid]))]
-    best = pricing.best_workload[order]
-    rank = np.arange(len(order)) - np.searchsorted(best, best)
-    chosen = order[rank < JOIN_PER_WORKLOAD]
-    first = first_workloads(candidates)
-    found: list[Pairs] = [NO_PAIRS]
-    for model, table in enumerate(candidates.tables):
-        rows = chosen[candidates.model_index[chosen] == model]
-        values = table.rate_req_per_s[candidates.config[rows]] * prices.worth[first[model] : first[model + 1]]
-        row, column = np.nonzero((values > 0) & (values >= NEARLY_PAID * pricing.charged[rows, None]))
-        found.append((rows[row], first[model] + column))
-    candidate, workload = (np.concatenate(each) for each in zip(*found, strict=True))
-    return candidate, workload
-
-
 def _merged(pairs: Pairs, more: Pairs, num_workloads: int) -> Pairs:
     """Both, each pair once, by rising candidate."""
     keys = np.unique(np.concatenate([each[0] * num_workloads + each[1] for each in (pairs, more)]))
     candidate, workload = np.divmod(keys, num_workloads)
     return candidate, workload
-
-
-def _price_over(
-    pairs: Pairs, problem: PlanProblem, candidates: CandidateSet, load_factor_unit: float
-) -> _Prices | Termination:
-    """Prices of the relaxation over `pairs`."""
-    active, candidate = np.unique(pairs[0], return_inverse=True)
-    program, layout = build_program(
-        problem, candidates.select(active), load_factor_unit=load_factor_unit, pairs=(candidate, pairs[1])
-    )
-    relaxed = solve(fractional(program, layout), problem.search)
-    if relaxed.termination is not Termination.OPTIMAL:
-        return relaxed.termination
-    worth = np.abs(relaxed.row_dual[program.rows_of("demand")])
-    copies = np.zeros(len(candidates))
-    copies[active] = relaxed.x[layout.copies]
-    charges = _charge_per_gpu(program, layout, relaxed, problem.offers.offers)
-    return _Prices(worth / layout.demand_req_per_s, charges, float(worth.sum()), relaxed.objective, copies)
 
 
 def fractional(program: Program, layout: Layout) -> Program:
@@ -266,7 +349,7 @@ def _charge_per_gpu(program: Program, layout: Layout, relaxed: Answer, offers: t
     dual = {
         (block.family, key): abs(float(relaxed.row_dual[block.first + position]))
         for block in program.blocks
-        if block.family not in ("demand", "capacity", "cover")
+        if block.family in FLEET_FAMILIES
         for position, key in enumerate(block.keys)
     }
     charges = np.zeros(len(offers))

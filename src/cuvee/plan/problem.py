@@ -1,18 +1,19 @@
 """What the planner is asked: models and their demand, offers, limits and the objective."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from numbers import Real
 from types import MappingProxyType
-from typing import Annotated, Any
 
 from cuvee.catalog.gpus import find_gpu, load_gpu_types
 from cuvee.catalog.model import KV_BYTES, WEIGHT_BYTES, ModelSpec, check_precision
 from cuvee.catalog.offer import OfferSet
 from cuvee.errors import InputError, UnknownNameError
 from cuvee.plan.caution import Caution
+from cuvee.plan.read_only import GpuCaps, MoneyCaps
+from cuvee.plan.risk import Risk
 from cuvee.workload.latency_limits import LatencyObjective
 from cuvee.workload.records import Demand
 
@@ -97,19 +98,6 @@ class ModelDemand:
                     expected="a model with experts: mxfp4 holds those alone",
                     remedy="choose fp8 or int4",
                 )
-
-
-class _WrittenAsDict:
-    """Annotation for pydantic, which cannot write a read-only mapping by itself."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:  # noqa: ANN401 pydantic's own protocol
-        from pydantic_core import core_schema  # 0.1 s to import: only those who read or write files pay
-
-        return {**handler(source), "serialization": core_schema.plain_serializer_function_ser_schema(dict)}
-
-
-GpuCaps = Annotated[Mapping[str, int], _WrittenAsDict()]
-MoneyCaps = Annotated[Mapping[str, float], _WrittenAsDict()]
 
 
 @dataclass(frozen=True)
@@ -203,6 +191,7 @@ class PlanProblem:
     objective: Objective = Objective.THROUGHPUT
     search: SearchOptions = field(default_factory=SearchOptions)
     caution: Caution = field(default_factory=Caution)
+    risk: Risk = field(default_factory=Risk)
 
     def __post_init__(self) -> None:
         self._require_types()

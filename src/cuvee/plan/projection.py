@@ -194,4 +194,5 @@ def _service(rows: Indices, relative: Array, copies: Array) -> Service:
     program.add_rows("capacity", range(len(rented)), (candidate, busy, 1.0), upper=copies[rented])
     answer = solve(program, SERVICE_SEARCH)
     worth = np.abs(answer.row_dual[demand])
-    return Service(rows, answer.objective, (relative * (worth / worth.sum())).max(axis=1, initial=0.0))
+    per_theta = worth / max(worth.sum(), 1e-300)
+    return Service(rows, answer.objective, (relative * per_theta).max(axis=1, initial=0.0))

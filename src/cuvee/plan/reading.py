@@ -112,7 +112,7 @@ def _group(name: str, row: int, copies: np.int64, prepared: PreparedProblem, rat
     price = float(candidates.price_usd_per_hour[row])
     model = int(candidates.model_index[row])
     mine = slice(*first_workloads(candidates)[model : model + 2])
-    own = candidates.tables[model].rate_req_per_s[candidates.config[row]]
+    own = candidates.tables[model].rate_req_per_s[candidates.config[row]] * candidates.availability[row]
     load = float((rates[mine][own > 0] / own[own > 0]).sum()) / int(copies)
     return Group(
         id=name,
@@ -143,7 +143,7 @@ def _cells(candidates: CandidateSet, row: int, problem: PlanProblem) -> tuple[Ce
     return tuple(
         Cell(
             workload=kind.name,
-            rate_req_per_s=float(table.rate_req_per_s[line, column]),
+            rate_req_per_s=float(table.rate_req_per_s[line, column] * candidates.availability[row]),
             provenance=Provenance(table.provenance[line, column]),
             relative_error=_finite(table.relative_error[line, column]),
             ttft_s=float(table.ttft_s[line, column]),

@@ -17,6 +17,7 @@ from cuvee.plan.melange import (
 )
 from cuvee.plan.preparation import PreparedProblem, prepare
 from cuvee.plan.problem import Limits, ModelDemand, Objective, PlanProblem, SearchOptions
+from cuvee.plan.risk import Risk
 from cuvee.plan.scenario import DEFAULT_MIX, DEFAULT_SERIES, DemandSource, Scenario, ScenarioLimits, completed
 from cuvee.plan.scenario_latency import latency_objective, require_known_types
 from cuvee.profile import AnalyticProvider, ChainProvider, ThroughputProvider, find_engine, load_throughput_table
@@ -125,6 +126,7 @@ def resolve_problem(scenario: Scenario) -> PlanProblem:
         scenario.objective,
         SearchOptions(**scenario.search.model_dump()),
         Caution(**scenario.caution.model_dump(exclude={"stress_draws"})),
+        Risk(**scenario.risk.model_dump(mode="json")),
     )
 
 

@@ -178,6 +178,22 @@ class PlanInputs:
     gpus: tuple[GpuType, ...] = ()
 
 
+@dataclass(frozen=True)
+class Loss:
+    """What is left when one thing the plan must stand the loss of is gone.
+
+    Attributes
+        kind, name     E.g. "zone", "runpod EU-1"; see `cuvee.plan.risk.Domain`.
+        kept           Share of what the plan serves [-], or of the demand where its rate is fixed; above 1 all of it.
+        asked          Share that was asked for [-].
+    """
+
+    kind: str
+    name: str
+    kept: float
+    asked: float
+
+
 def makespan_s(problem: PlanProblem, load_factor: float) -> float:
     """T: seconds until the last model has served its requests at `load_factor` times the demanded rates [s]."""
     return max(
@@ -201,6 +217,7 @@ class Plan:
         cost_usd_per_hour     Money, idle GPUs of whole machines included [$/h].
         stress                What it serves under draws of errors and losses, where they were asked for.
         excluded              Pairs that miss a latency limit even when idle; None without limits.
+        losses                What each loss leaves that the plan must stand, of what it rents from.
         message               Why there is no plan and the smallest change that gives one; "" with a plan.
     """
 
@@ -222,6 +239,7 @@ class Plan:
     solve_seconds: float
     inputs: PlanInputs
     message: str = ""
+    losses: tuple[Loss, ...] = ()
     stress: StressReport | None = None
     excluded: Exclusions | None = None
     schema_version: int = SCHEMA_VERSION

@@ -23,6 +23,7 @@ from cuvee.errors import InputError
 from cuvee.files import read_text
 from cuvee.plan.caution import MOST_DRAWS, Caution
 from cuvee.plan.problem import Objective, SearchOptions
+from cuvee.plan.risk import Domain, Risk
 from cuvee.plan.scenario_paths import anchored
 from cuvee.profile.analytic import NETWORK_GB_PER_S
 from cuvee.units import GBIT_PER_GB
@@ -151,6 +152,15 @@ class ScenarioCaution(Strict):
     spot_loss_chance: float = Caution.spot_loss_chance
 
 
+class ScenarioRisk(Strict):
+    """What may hang on one thing, and what its loss must leave; see `Risk`."""
+
+    max_share: dict[Domain, Annotated[float, Field(ge=0, le=1)]] = {}
+    keep_after_loss: dict[Domain, Annotated[float, Field(ge=0, le=1)]] = {}
+    spot_interruptions_per_hour: NotNegative = Risk.spot_interruptions_per_hour
+    recovery_minutes: NotNegative = Risk.recovery_minutes
+
+
 WITH_MELANGE = {
     "schema_version", "melange", *DemandSource.model_fields, "budget_usd_per_hour", "objective", "limits", "search",
     "caution", "time_of_day",
@@ -208,6 +218,7 @@ class Scenario(DemandSource):
     search: ScenarioSearch = ScenarioSearch()
     caution: ScenarioCaution = ScenarioCaution()
     time_of_day: ScenarioTimeOfDay = ScenarioTimeOfDay()
+    risk: ScenarioRisk = ScenarioRisk()
 
     @model_validator(mode="before")
     @classmethod

@@ -9,6 +9,7 @@ The result is optimal over all candidates: those dropped cannot be part of anyth
 program holds for all others. Usually a tenth of the candidates is left.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -16,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.plan.candidates import CandidateSet
+from cuvee.plan.contingency import Contingency, build_with
 from cuvee.plan.dominance import undominated
 from cuvee.plan.formulation import Layout, build_program, rough_load_factor
 from cuvee.plan.pricing import Pricing, price
 from cuvee.plan.problem import Objective, PlanProblem
-from cuvee.plan.program import Answer, Indices, Program, Termination, solve
+from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve
 from cuvee.plan.projection import Projected, proven, search_copies
 
 CORE_SIZE = 30
@@ -70,171 +72,182 @@ class Found:
     pricing: Pricing | None
 
 
-def search(problem: PlanProblem, candidates: CandidateSet) -> Found:
-    """The best plan over `candidates`, of which there is at least one.
+def search(problem: PlanProblem, candidates: CandidateSet, contingencies: Sequence[Contingency] = ()) -> Found:
+    """The best plan over `candidates`, of which there is at least one, that stands all `contingencies`.
 
     Notes           The time limit holds for all steps together. A step that is stopped ends the search with the best
                     plan so far and the bound of the relaxation.
     """
     started = perf_counter()
-    unit, pricing = _priced(problem, candidates)
-    if (
-        isinstance(pricing, Pricing)
-        and problem.objective is Objective.THROUGHPUT
-        and pricing.objective <= NOBODY_SERVED
-    ):
-        pricing = Termination.INFEASIBLE
-    if isinstance(pricing, Termination):
-        found = _nothing(pricing, problem, candidates, unit)
-    elif len(candidates) <= CORE_SIZE:
-        found = replace(_solve_over(np.arange(len(candidates)), problem, candidates, unit, started), pricing=pricing)
+    unit, pricing = _priced(problem, candidates, contingencies)
+    if isinstance(pricing, Pricing) and problem.objective is Objective.THROUGHPUT:
+        pricing = pricing if pricing.objective > NOBODY_SERVED else Termination.INFEASIBLE
+    if isinstance(pricing, Termination):  # even the relaxation has no plan
+        nobody = np.zeros(0, dtype=np.int64)
+        program, layout = build_program(problem, candidates.select(nobody), load_factor_unit=unit)
+        found = Found(nobody, program, layout, Answer(pricing, np.zeros(0), 0.0, np.inf, np.zeros(0), 0.0), None)
     else:
-        found = replace(_from_core(pricing, problem, candidates, unit, started), pricing=pricing)
+        run = _Search(problem, candidates, contingencies, unit, pricing, started)
+        everything = np.arange(len(candidates))
+        found = run.over(everything) if len(candidates) <= CORE_SIZE else run.from_core()
     return replace(found, answer=replace(found.answer, seconds=perf_counter() - started))
 
 
-def _nothing(why: Termination, problem: PlanProblem, candidates: CandidateSet, unit: float) -> Found:
-    """No plan, since even the relaxation has none."""
-    nobody = np.zeros(0, dtype=np.int64)
-    program, layout = build_program(problem, candidates.select(nobody), load_factor_unit=unit)
-    return Found(nobody, program, layout, Answer(why, np.zeros(0), 0.0, np.inf, np.zeros(0), 0.0), None)
-
-
-def _priced(problem: PlanProblem, candidates: CandidateSet) -> tuple[float, Pricing | Termination]:
+def _priced(
+    problem: PlanProblem, candidates: CandidateSet, contingencies: Sequence[Contingency]
+) -> tuple[float, Pricing | Termination]:
     """The unit in which theta is near 1, and the marginal values in it."""
     unit = rough_load_factor(problem, candidates)
-    pricing = price(problem, candidates, unit)
+    pricing = price(problem, candidates, unit, contingencies)
     if problem.objective is Objective.COST or isinstance(pricing, Termination):
         return unit, pricing
     if not NOBODY_SERVED < pricing.objective < SMALL_LOAD_FACTOR:
         return unit, pricing
     unit *= pricing.objective
-    return unit, price(problem, candidates, unit)
+    return unit, price(problem, candidates, unit, contingencies)
 
 
-def _from_core(pricing: Pricing, problem: PlanProblem, candidates: CandidateSet, unit: float, started: float) -> Found:
-    size, core = CORE_SIZE, _core(pricing, candidates, CORE_SIZE)
-    first = _solve_over(core, problem, candidates, unit, started, relative_gap=CORE_GAP)
-    # A small core may be unable to serve the demand.
-    while first.answer.termination is Termination.INFEASIBLE and size < len(candidates):
-        size *= CORE_GROWTH
-        first = _solve_over(_core(pricing, candidates, size), problem, candidates, unit, started, relative_gap=CORE_GAP)
-    if not len(first.answer.x):
-        return first
-    if first.answer.termination is not Termination.OPTIMAL:
-        return _stopped(first, pricing)
-    possible = undominated_of(_possible(pricing, first.program.maximize, first.answer.objective), candidates)
-    if sum(len(candidates.tables[model].workloads) for model in candidates.model_index[possible]) > MOST_PAIRS:
-        return _over_copies(pricing, problem, candidates, unit, started, first)
-    possible = np.union1d(possible, _rented(first))
-    last = _solve_over(possible, problem, candidates, unit, started, start=first)
-    if not len(last.answer.x):
-        return _stopped(first, pricing)
-    # Plans with a dropped candidate are no better than the first one: the bound must cover those too.
-    worst = max if first.program.maximize else min
-    bound = worst(last.answer.bound, first.answer.objective)
-    return replace(last, answer=replace(last.answer, bound=bound))
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """One search, once every candidate has its price."""
 
+    problem: PlanProblem
+    candidates: CandidateSet
+    contingencies: Sequence[Contingency]
+    unit: float
+    pricing: Pricing
+    started: float
 
-def _over_copies(
-    pricing: Pricing, problem: PlanProblem, candidates: CandidateSet, unit: float, started: float, first: Found
-) -> Found:
-    """Solve without a column for each assignment: over few candidates first, then over all that could be better."""
-    copies = np.zeros(len(candidates))
-    copies[first.rows] = np.round(first.answer.x[first.layout.copies])
-    best = Projected(copies, first.answer.objective, pricing.objective, interrupted=False)
-    deadline = np.inf if problem.search.time_limit_s is None else started + problem.search.time_limit_s
-    worst = max if first.program.maximize else min
-    for size in WIDENING:
-        nearest = np.argsort(pricing.loss, kind="stable")[: SHORTLIST * size]
-        possible = undominated_of(_possible(pricing, first.program.maximize, best.objective), candidates)
-        complete = len(possible) <= size
-        kept = np.union1d(
-            possible if complete else nearest[_undominated_among(nearest, candidates)][:size],
-            np.flatnonzero(best.copies),
+    @property
+    def maximize(self) -> bool:
+        return self.problem.objective is Objective.THROUGHPUT
+
+    def from_core(self) -> Found:
+        """A plan over few candidates, then the best over all that could be better."""
+        size = CORE_SIZE
+        first = self.over(self._core(size), relative_gap=CORE_GAP)
+        # A small core may be unable to serve the demand.
+        while first.answer.termination is Termination.INFEASIBLE and size < len(self.candidates):
+            size *= CORE_GROWTH
+            first = self.over(self._core(size), relative_gap=CORE_GAP)
+        if not len(first.answer.x):
+            return first
+        if first.answer.termination is not Termination.OPTIMAL:
+            return self._stopped(first)
+        possible = self._undominated(self._possible(first.answer.objective))
+        some = self._within_pairs(possible)
+        if len(some) < len(possible) and not (self.contingencies or self.problem.risk.max_share):
+            return self._over_copies(first)
+        last = self.over(np.union1d(some, rented(first)), start=first)
+        if not len(last.answer.x):
+            return self._stopped(first)
+        if len(some) < len(possible):
+            return replace(last, answer=self._judged(last.answer, self.pricing.objective))
+        # Plans with a dropped candidate are no better than the first one: the bound must cover those too.
+        return replace(last, answer=replace(last.answer, bound=self._worse(last.answer.bound, first.answer.objective)))
+
+    def over(self, rows: Indices, *, relative_gap: float | None = None, start: Found | None = None) -> Found:
+        """Solve over the candidates at `rows`, in what is left of the time, starting from the copies of `start`."""
+        cases = [contingency.select(rows) for contingency in self.contingencies]
+        program, layout = build_with(cases, self.problem, self.candidates.select(rows), load_factor_unit=self.unit)
+        options = self.problem.search
+        options = options if relative_gap is None else replace(options, relative_gap=relative_gap)
+        if options.time_limit_s is not None:
+            options = replace(options, time_limit_s=max(self._deadline() - perf_counter(), 1e-3))
+        copies = None if start is None else self._copies(start)[rows]
+        return Found(rows, program, layout, solve(program, options, start=copies), self.pricing)
+
+    def _deadline(self) -> float:
+        limit = self.problem.search.time_limit_s
+        return np.inf if limit is None else self.started + limit
+
+    def _worse(self, first: float, second: float) -> float:
+        """The bound that both claims leave."""
+        return max(first, second) if self.maximize else min(first, second)
+
+    def _copies(self, found: Found) -> Array:
+        """Whole copies of a plan, over all candidates."""
+        copies = np.zeros(len(self.candidates))
+        copies[found.rows] = np.round(found.answer.x[found.layout.copies])
+        return copies
+
+    def _core(self, size: int) -> Indices:
+        """What the relaxation rents, and the candidates nearest to being worth their price that no others replace."""
+        core = self.pricing.copies > 1e-9
+        core[self._nearest(size)] = True
+        return np.flatnonzero(core)
+
+    def _nearest(self, size: int) -> Indices:
+        nearest = np.argsort(self.pricing.loss, kind="stable")[: SHORTLIST * size]
+        return self._undominated(nearest)[:size]
+
+    def _undominated(self, rows: Indices) -> Indices:
+        return undominated_of(rows, self.candidates, self.contingencies)
+
+    def _possible(self, value: float) -> Indices:
+        """Candidates that a plan better than `value` may rent."""
+        bound = self.pricing.objective
+        room = (bound - value) * (1 if self.maximize else -1)
+        return np.flatnonzero(self.pricing.loss <= max(room, 0.0) + SAFETY * max(abs(bound), abs(value)))
+
+    def _within_pairs(self, rows: Indices) -> Indices:
+        """As many of `rows`, nearest to their price first, as make columns for every assignment of no more pairs."""
+        order = rows[np.argsort(self.pricing.loss[rows], kind="stable")]
+        widths = np.array([len(table.workloads) for table in self.candidates.tables])
+        pairs = np.cumsum(widths[self.candidates.model_index[order]]) * (1 + len(self.contingencies))
+        return np.sort(order[pairs <= MOST_PAIRS])
+
+    def _over_copies(self, first: Found) -> Found:
+        """Solve without a column for each assignment: over few candidates first, then over all that are possible."""
+        best = Projected(self._copies(first), first.answer.objective, self.pricing.objective, interrupted=False)
+        for size in WIDENING:
+            possible = self._undominated(self._possible(best.objective))
+            complete = len(possible) <= size
+            kept = np.union1d(possible if complete else self._nearest(size), np.flatnonzero(best.copies))
+            last = complete or size == WIDENING[-1]
+            until = self._deadline() if last else min(self._deadline(), perf_counter() + WIDENING_S)
+            start = replace(best, copies=best.copies[kept])
+            chosen, relaxed = self.candidates.select(kept), self.pricing.copies[kept]
+            found = search_copies(self.problem, chosen, self.unit, start, relaxed, until)
+            # What was left out is covered by the relaxation or, where no better plan can rent it, by the plan before.
+            bound = self._worse(found.bound, best.objective) if complete else self.pricing.objective
+            copies = np.zeros(len(self.candidates))
+            copies[kept] = found.copies
+            best = replace(found, copies=copies, bound=bound)
+            if last or found.interrupted or perf_counter() >= self._deadline() or proven(best, self.problem):
+                break
+        rows = np.flatnonzero(best.copies)
+        program, layout = build_program(self.problem, self.candidates.select(rows), load_factor_unit=self.unit)
+        x = np.zeros(layout.size)
+        x[layout.copies] = best.copies[rows]
+        answer = Answer(Termination.FEASIBLE, x, best.objective, best.bound, np.zeros(0), 0.0, best.interrupted)
+        return Found(rows, program, layout, self._judged(answer, best.bound), self.pricing)
+
+    def _judged(self, answer: Answer, bound: float) -> Answer:
+        """`answer` under another bound: proven, or not."""
+        within = abs(bound - answer.objective) <= self.problem.search.relative_gap * abs(answer.objective)
+        return replace(answer, bound=bound, termination=Termination.OPTIMAL if within else Termination.FEASIBLE)
+
+    def _stopped(self, found: Found) -> Found:
+        """A plan that nothing better than the relaxation proves."""
+        return replace(
+            found, answer=replace(found.answer, termination=Termination.FEASIBLE, bound=self.pricing.objective)
         )
-        start = replace(best, copies=best.copies[kept])
-        until = deadline if complete or size == WIDENING[-1] else min(deadline, perf_counter() + WIDENING_S)
-        found = search_copies(problem, candidates.select(kept), unit, start, pricing.copies[kept], until)
-        # What was left out is covered by the relaxation or, where no better plan can rent it, by the plan before.
-        bound = worst(found.bound, best.objective) if complete else pricing.objective
-        copies = np.zeros(len(candidates))
-        copies[kept] = found.copies
-        best = replace(found, copies=copies, bound=bound)
-        if complete or found.interrupted or perf_counter() >= deadline or proven(best, problem):
-            break
-    return _found_of(best, pricing, problem, candidates, unit)
 
 
-def _found_of(best: Projected, pricing: Pricing, problem: PlanProblem, candidates: CandidateSet, unit: float) -> Found:
-    """The copies of `best` as columns of the whole program, its assignment left open."""
-    rented = np.flatnonzero(best.copies)
-    program, layout = build_program(problem, candidates.select(rented), load_factor_unit=unit)
-    x = np.zeros(layout.size)
-    x[layout.copies] = best.copies[rented]
-    termination = Termination.OPTIMAL if proven(best, problem) else Termination.FEASIBLE
-    answer = Answer(termination, x, best.objective, best.bound, np.zeros(0), 0.0, best.interrupted)
-    return Found(rented, program, layout, answer, pricing)
-
-
-def _rented(found: Found) -> Indices:
+def rented(found: Found) -> Indices:
     """Candidates of which the plan has copies."""
     return found.rows[found.answer.x[found.layout.copies] > 0.5]
 
 
-def _core(pricing: Pricing, candidates: CandidateSet, size: int) -> Indices:
-    """What the relaxation rents, and the candidates nearest to being worth their price that no others replace."""
-    nearest = np.argsort(pricing.loss, kind="stable")[: SHORTLIST * size]
-    kept = nearest[_undominated_among(nearest, candidates)]
-    core = pricing.copies > 1e-9
-    core[kept[:size]] = True
-    return np.flatnonzero(core)
-
-
-def _undominated_among(rows: Indices, candidates: CandidateSet) -> NDArray[np.bool_]:
+def undominated_of(rows: Indices, candidates: CandidateSet, contingencies: Sequence[Contingency] = ()) -> Indices:
+    """Those of `rows` that no others of them replace, in the same order."""
     keep = np.zeros(len(candidates), dtype=bool)
     chosen = candidates.select(rows)
-    for model in range(len(candidates.tables)):
-        mine = chosen.model_index == model
-        keep[rows[mine]] = undominated(chosen.offers[mine], chosen.gpus[mine], chosen.rate_req_per_s(model))
-    return keep[rows]
-
-
-def undominated_of(rows: Indices, candidates: CandidateSet) -> Indices:
-    """Those of `rows` that no others of them replace."""
-    return rows[_undominated_among(rows, candidates)]
-
-
-def _solve_over(
-    rows: NDArray[np.int64],
-    problem: PlanProblem,
-    candidates: CandidateSet,
-    unit: float,
-    started: float,
-    *,
-    relative_gap: float | None = None,
-    start: Found | None = None,
-) -> Found:
-    """Solve over the candidates at `rows`, in what is left of the time, starting from the copies of `start`."""
-    program, layout = build_program(problem, candidates.select(rows), load_factor_unit=unit)
-    options = problem.search if relative_gap is None else replace(problem.search, relative_gap=relative_gap)
-    if options.time_limit_s is not None:
-        options = replace(options, time_limit_s=max(options.time_limit_s - (perf_counter() - started), 1e-3))
-    copies = None
-    if start is not None:
-        known = np.zeros(len(candidates))
-        known[start.rows] = np.round(start.answer.x[: len(start.rows)])
-        copies = known[rows]
-    return Found(rows, program, layout, solve(program, options, start=copies), None)
-
-
-def _possible(pricing: Pricing, maximize: bool, value: float) -> Indices:
-    """Candidates that a plan better than `value` may rent."""
-    room = (pricing.objective - value) * (1 if maximize else -1)
-    slack = SAFETY * max(abs(pricing.objective), abs(value))
-    return np.flatnonzero(pricing.loss <= max(room, 0.0) + slack)
-
-
-def _stopped(found: Found, pricing: Pricing) -> Found:
-    """A plan that nothing better than the relaxation proves."""
-    return replace(found, answer=replace(found.answer, termination=Termination.FEASIBLE, bound=pricing.objective))
+    for model in range(len(chosen.tables)):
+        mine = np.flatnonzero(chosen.model_index == model)
+        rate = chosen.rate_req_per_s(model)
+        # What replaces a candidate must do so in each contingency.
+        cases = [rate * contingency.factor[rows[mine], None] for contingency in contingencies]
+        keep[rows[mine]] = undominated(chosen.offers[mine], chosen.gpus[mine], np.hstack([rate, *cases]))
+    return rows[keep[rows]]

@@ -16,6 +16,7 @@ from cuvee.profile.pessimism import assumed_band
 from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.table import Provenance
 from cuvee.report.latency_console import latency_parts
+from cuvee.report.risk_console import risk_lines
 from cuvee.report.stress_console import stress_table, what_was_drawn
 from cuvee.report.style import (
     COMFORTABLE,
@@ -58,6 +59,8 @@ def print_plan(plan: Plan, baselines: Sequence[Baseline], console: Console) -> N
     console.print(_decision_table(plan, console))
     for line in _where_to_rent(plan):
         console.print(indented(literal(line)))
+    for line in risk_lines(plan):
+        console.print(indented(line))
     for table in _heat_tables(plan, console):
         console.print(table)
     for part in latency_parts(plan, console):
@@ -235,8 +238,8 @@ def _proof(plan: Plan) -> RenderableType:
         Termination.FEASIBLE: "feasible, stopped before it was proven optimal",
     }.get(plan.termination, plan.termination.value)
     return indented(
-        f"{meaning}: {bound}\n{plan.num_candidates_generated:,} candidate replicas, {plan.num_candidates:,} "
-        f"after pruning; solved in {plan.solve_seconds:.1f} s",
+        f"{meaning}: {bound}\n{plan.num_candidates_generated:,} configurations, {plan.num_candidates:,} candidate "
+        f"replicas on offers; solved in {plan.solve_seconds:.1f} s",
     )
 
 
