@@ -9,16 +9,22 @@ from typing import Any
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-START, END = "<!-- planner table: start -->\n", "<!-- planner table: end -->\n"
+
+
+def machine_lines(machine: dict[str, Any]) -> list[str]:
+    """The machine and versions that results belong to."""
+    return [
+        f"Commit {machine['commit']}, {machine['date']}, {machine['cpus']} shared cores {machine['processor']}, Python "
+        f"{machine['python']}, HiGHS {machine['highs']}.",
+        "",
+    ]
 
 
 def planner_table(results: dict[str, Any]) -> str:
     """The 36 problems of the paper's setting as a Markdown table, with a line on the machine."""
-    machine, summary = results["machine"], results["summary"]
+    summary = results["summary"]
     lines = [
-        f"Commit {machine['commit']}, {machine['date']}, {machine['cpus']} shared cores {machine['processor']}, Python "
-        f"{machine['python']}, HiGHS {machine['highs']}.",
-        "",
+        *machine_lines(results["machine"]),
         "| | median | worst |",
         "|---|---|---|",
         f"| direct program, seconds to a proven gap of 1e-4 | {summary['direct_median_s']:.2f} | "
@@ -43,12 +49,35 @@ def planner_table(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def periods_table(results: dict[str, Any]) -> str:
+    """Each day against its constant fleet as a Markdown table."""
+    lines = [
+        *machine_lines(results["machine"]),
+        "| offers | peak [req/s] | periods | constant [$/day] | in periods [$/day] | saved | starts [$/day] | gap | "
+        "[s] |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['offers'].removeprefix('paper-')} | {row['peak_req_per_s']:.0f} | {row['periods']} | "
+        f"{row['constant_usd_per_day']:.2f} | {row['cost_usd_per_day']:.2f} | {row['saving']:.1%} | "
+        f"{row['start_usd_per_day']:.2f} | {row['gap']:.1e} | {row['seconds']:.1f} |"
+        for row in results["rows"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+TABLES = {"planner": planner_table, "periods": periods_table}
+
+
 def main() -> None:
-    """Replace what stands between the marks."""
-    results = json.loads((HERE / "results" / "planner.json").read_text())
+    """Replace what stands between the marks of each table."""
     page = PAGE.read_text()
-    before, rest = page.split(START)
-    PAGE.write_text(before + START + planner_table(results) + END + rest.split(END)[1])
+    for name, table in TABLES.items():
+        start, end = f"<!-- {name} table: start -->\n", f"<!-- {name} table: end -->\n"
+        before, rest = page.split(start)
+        results = json.loads((HERE / "results" / f"{name}.json").read_text())
+        page = before + start + table(results) + end + rest.split(end)[1]
+    PAGE.write_text(page)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import pytest
 
 from cuvee.plan.any_file import load_any
 from cuvee.plan.period_result import PeriodPlan
-from cuvee.plan.search import search
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -119,25 +118,6 @@ def test_an_option_that_cannot_be_used_is_refused(cuvee, day, options):
     assert "\n  expected: " in result.err
     assert "\n  to do: " in result.err
     assert "bug in cuvee" not in result.err
-
-
-def test_ctrl_c_keeps_the_best_day_so_far(cuvee, day, monkeypatch):
-    """While the periods are searched: the constant fleet, saved and printed, exit code 130."""
-    calls = []
-
-    def interrupted(problem, candidates):
-        calls.append(problem)
-        if len(calls) > 1:
-            raise KeyboardInterrupt
-        return search(problem, candidates)
-
-    monkeypatch.setattr("cuvee.plan.period_search.search", interrupted)
-    result = cuvee(*ASK, "--json")
-    record = json.loads(result.out)
-    assert record["saving"] == 0.0
-    assert record["bound_usd_per_day"] is None
-    (day / "periods.json").write_text(result.out)
-    assert cuvee("check", "periods.json").code == 0
 
 
 def test_the_schema_is_printed(cuvee):

@@ -11,6 +11,7 @@ import pytest
 
 from cuvee.cli import terminal
 from cuvee.plan import baselines, planner
+from cuvee.plan.search import search
 
 
 @pytest.fixture
@@ -81,6 +82,27 @@ def test_ctrl_c_before_there_is_a_plan_says_interrupted(cuvee, small, monkeypatc
     """And nothing else."""
     monkeypatch.setattr(planner, "plan_prepared", lambda _: press_ctrl_c())
     assert cuvee("plan", "scenario.yaml") == (130, "", "interrupted\n")
+
+
+def test_ctrl_c_while_a_day_is_searched_gives_the_best_day_so_far(cuvee, small, monkeypatch, ctrl_c):
+    """After the first period: the constant fleet, printed and saved, no other period begun, exit code 130."""
+    calls = []
+
+    def interrupted_search(problem, candidates):
+        calls.append(problem)
+        found = search(problem, candidates)
+        with pytest.raises(KeyboardInterrupt):
+            press_ctrl_c()
+        return found
+
+    monkeypatch.setattr("cuvee.plan.period_search.search", interrupted_search)
+    result = cuvee("periods", "scenario.yaml", "--peak", "9", "--budget", "10", "--json", "--save-dir", "out")
+    record = json.loads(result.out)
+    assert (result.code, len(calls)) == (130, 1)
+    assert (record["saving"], record["bound_usd_per_day"], record["timetable"]) == (0.0, None, [])
+    assert (small / "out" / "periods.json").read_text() == result.out
+    assert result.err.endswith("interrupted\n")
+    assert cuvee("check", "out/periods.json").code == 0
 
 
 def test_the_handler_of_others_comes_back(ctrl_c):

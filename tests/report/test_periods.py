@@ -100,6 +100,10 @@ def test_the_day_fits_and_says_what_it_saves(encoding, width, shape):
         ({"bound_usd_per_day": None, "gap": None, "elastic_usd_per_day": None}, "no bound: the search was stopped"),
         ({"termination": Termination.OPTIMAL}, "optimal for these periods"),
         ({"start_up": StartUp(300.0)}, "5.0 minutes: paid"),
+        (
+            {"constant": make_plan(termination=Termination.FEASIBLE, gap=0.03)},
+            "the constant fleet is not proven cheapest (gap 3.0e-02)",
+        ),
     ],
 )
 def test_what_there_is_not_is_said(changes, words):

@@ -43,7 +43,7 @@ def _heading(day: PeriodPlan, console: Console) -> RenderableType:
 def _replicas(day: PeriodPlan, console: Console) -> RenderableType:
     """A row per replica: how many always, how many at most."""
     several = len(day.constant.inputs.problem.models) > 1
-    table = new_table(console, title="What is rented")
+    table = new_table(console, title="What is rented; ticked: some of it always")
     for header in ("", "id", *(["model"] if several else []), "replica", "deployment"):
         table.add_column(header)
     for header in ("always", "at most", "$/h each", "starts a day", "$ a start"):
@@ -56,7 +56,7 @@ def _replicas(day: PeriodPlan, console: Console) -> RenderableType:
             each.id,
             *([each.model] if several else []),
             each.config.gpu_label + spot,
-            each.config.parallel_label,
+            day.constant.deployment_of(each.config),
             str(each.always),
             str(max(each.copies)),
             f"{each.price_usd_per_hour:.2f}",
@@ -145,6 +145,10 @@ def _legend(day: PeriodPlan, console: Console) -> Iterator[RenderableType]:
         f"on {above} of the {observed} steps observed ({above / max(observed, 1):.1%}) demand was above its period's",
         f"a start takes {minutes} minutes{estimated}: paid, without requests; until then the old fleet runs on",
     ]
+    if day.constant.termination is not Termination.OPTIMAL:
+        lines.append(
+            f"the constant fleet is not proven cheapest (gap {day.constant.gap or 0.0:.1e}): less may be saved"
+        )
     if day.demand.headroom:
         lines.append(f"fleets are planned {day.demand.headroom:.0%} above the demand of their period")
     problem = day.constant.inputs.problem
