@@ -66,7 +66,7 @@ def make_day(num_periods: int = 2, num_replicas: int = 3, **changes) -> PeriodPl
         replicas=replicas,
         timetable=timetable,
         periods=periods,
-        constant=make_plan(),
+        constant=make_plan(models=(MARKUP,)),
         solve_seconds=1.0,
     )
     return replace(day, **changes)
@@ -101,7 +101,7 @@ def test_the_day_fits_and_says_what_it_saves(encoding, width, shape):
         ({"termination": Termination.OPTIMAL}, "optimal for these periods"),
         ({"start_up": StartUp(300.0)}, "5.0 minutes: paid"),
         (
-            {"constant": make_plan(termination=Termination.FEASIBLE, gap=0.03)},
+            {"constant": make_plan(models=(MARKUP,), termination=Termination.FEASIBLE, gap=0.03)},
             "the constant fleet is not proven cheapest (gap 3.0e-02)",
         ),
     ],
