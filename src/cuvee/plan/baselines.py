@@ -117,8 +117,7 @@ def round_robin(prepared: PreparedProblem, plan: Plan) -> Baseline:
     load_factor = float((copies[used] / np.maximum(load.sum(axis=1)[used], 1e-300)).min())
     x = np.zeros(len(program.cost))
     x[: layout.num_candidates] = copies
-    busy = load_factor * load
-    x[layout.busy] = busy[layout.pair_candidate, layout.pair_workload]
+    x[layout.busy] = load_factor * shares[layout.pair_candidate, layout.pair_workload]
     x[layout.load_factor] = load_factor
     return Baseline("round-robin assignment", same_stock=True, plan=_from_columns(prepared, layout, copies, x))
 

@@ -2,7 +2,7 @@
 
     symbol    column         meaning                                                    unit
     y_c       copies         copies of candidate c, whole                               -
-    z_cw      busy           copies of c kept busy by workload w                        replicas
+    z_cw      busy           copies of c kept busy by workload w, in lambda_w / h_cw    replicas
     u_o       machines       rental units of a whole-machine offer o, whole             -
     theta     load_factor    how many times the demanded rates are served               -
 
@@ -29,6 +29,9 @@ COST_TIE_BREAK = 1e-6
 """Weight of money under the throughput objective [-]: what all the money takes off theta, which is at most 1; of two
 equally fast plans the cheaper one."""
 
+
+LEAST_LOAD = 2e-9
+"""Copies that a type of requests keeps busy at least [-]: the solver takes coefficients below 1e-9 for 0."""
 
 CAP_FAMILIES = ("max_gpus", "max_gpus_per_seller", "max_usd_per_hour_per_gpu", "max_usd_per_hour_per_seller")
 """Families of rows that cap GPUs and money; fields of `Limits`."""
@@ -67,6 +70,15 @@ class Layout:
     def copies(self) -> Indices:
         """Columns of y."""
         return np.arange(self.num_candidates)
+
+    @property
+    def pair_load(self) -> Array:
+        """lambda_w / h_cw: copies that all requests of w keep busy at theta = 1, shape (num_pairs,).
+
+        This is what a z column counts in: its value is theta x_cw, however rare or quick w is.
+        """
+        load: Array = self.demand_req_per_s[self.pair_workload] / self.pair_rate
+        return np.maximum(load, LEAST_LOAD)
 
     @property
     def busy(self) -> Indices:
@@ -212,14 +224,13 @@ def _most_copies(candidates: CandidateSet, limits: Limits, offers: tuple[Offer, 
 def define_demand(program: Program, layout: Layout) -> None:
     """sum_c (h_cw / lambda_w) z_cw >= theta for each w: every workload type is served theta times."""
     workloads = np.arange(layout.num_workloads)
-    served = layout.pair_rate / layout.demand_req_per_s[layout.pair_workload]
     program.add_rows(
         "demand",
         workloads.tolist(),
         (
             np.append(layout.pair_workload, workloads),
             np.append(layout.busy, layout.services[layout.service_of_workload]),
-            np.append(served, np.full(len(workloads), -1.0)),
+            np.append(np.ones(len(layout.busy)), np.full(len(workloads), -1.0)),
         ),
         lower=0.0,
     )
@@ -235,11 +246,31 @@ def define_cover(program: Program, layout: Layout) -> None:
     program.add_rows("cover", workloads, (layout.pair_workload, layout.pair_candidate, 1.0), lower=1.0)
 
 
+def define_links(program: Program, layout: Layout) -> None:
+    """theta x_cw <= y_c for each pair that keeps less than a copy busy, where theta is 1.
+
+    Implied where y is whole. In fractions it is not: a hundredth of a copy would serve all of a rare type; and a solver
+    that takes y = 1e-7 for 0 would have that serve a quick one.
+    """
+    light = np.flatnonzero(layout.pair_load < 1)
+    rows = np.arange(len(light))
+    program.add_rows(
+        "link",
+        rows.tolist(),
+        (
+            np.append(rows, rows),
+            np.append(layout.busy[light], layout.pair_candidate[light]),
+            np.append(np.ones(len(light)), np.full(len(light), -1.0)),
+        ),
+        upper=0.0,
+    )
+
+
 def define_capacity(program: Program, layout: Layout) -> None:
     """sum_w z_cw <= y_c for each c: no copy is busier than all the time."""
     rows = np.append(layout.pair_candidate, layout.copies)
     columns = np.append(layout.busy, layout.copies)
-    values = np.append(np.ones(len(layout.busy)), np.full(layout.num_candidates, -1.0))
+    values = np.append(layout.pair_load, np.full(layout.num_candidates, -1.0))
     program.add_rows("capacity", range(layout.num_candidates), (rows, columns, values), upper=0.0)
 
 
@@ -278,11 +309,12 @@ def define_shares(program: Program, layout: Layout, candidates: CandidateSet, pr
             workloads = np.arange(first[model], first[model + 1])
             demand = layout.demand_req_per_s[workloads]
             served = np.bincount(layout.service_of_workload[workloads], demand / demand.sum())
+            of_pair = layout.demand_req_per_s[layout.pair_workload[pairs]] / demand.sum()
             program.add_row(
                 "share",
                 (kind, name, model),
                 np.append(layout.busy[pairs], layout.services[: len(served)][served > 0]),
-                np.append(layout.pair_rate[pairs] / demand.sum(), -problem.risk.max_share[kind] * served[served > 0]),
+                np.append(of_pair, -problem.risk.max_share[kind] * served[served > 0]),
                 upper=0.0,
             )
 

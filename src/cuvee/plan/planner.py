@@ -90,7 +90,8 @@ def settle(program: Program, layout: Layout, copies: NDArray[np.int64], prepared
     fixed.lower[layout.copies] = fixed.upper[layout.copies] = copies
     fixed.lower[layout.load_factor], fixed.upper[layout.load_factor] = 0.0, np.inf
     # The fleet keeps its limits already, but for rounding: a hair above one must not leave it without an assignment.
-    fixed.row_upper[program.rows_of(*FLEET_FAMILIES)] = np.inf
+    # Links hold for theta = 1 alone.
+    fixed.row_upper[program.rows_of(*FLEET_FAMILIES, "link")] = np.inf
     return solve(fixed, replace(prepared.problem.search, time_limit_s=None))
 
 

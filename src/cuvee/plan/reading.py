@@ -39,7 +39,7 @@ def read_plan(
     demanded = float(layout.demand_req_per_s.sum())
     demand_unit = demanded / sum(map(sum, problem.rates_req_per_s))  # the program counts theta in units of its own
     served = np.zeros((layout.num_candidates, layout.num_workloads))
-    served[layout.pair_candidate, layout.pair_workload] = layout.pair_rate * settled.x[layout.busy]
+    served[layout.pair_candidate, layout.pair_workload] = settled.x[layout.busy]
     shares = served / np.maximum(served.sum(axis=0), 1e-300)
     shares[shares < SHARE_FLOOR] = 0.0
     shares /= shares.sum(axis=0)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.contingency import Contingency, build_with
 from cuvee.plan.dominance import undominated
-from cuvee.plan.formulation import Layout, build_program, rough_load_factor
+from cuvee.plan.formulation import Layout, build_program, define_links, rough_load_factor
 from cuvee.plan.pricing import Pricing, price
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve
@@ -150,6 +150,8 @@ class _Search:
         """Solve over the candidates at `rows`, in what is left of the time, starting from the copies of `start`."""
         cases = [contingency.select(rows) for contingency in self.contingencies]
         program, layout = build_with(cases, self.problem, self.candidates.select(rows), load_factor_unit=self.unit)
+        if not self.maximize:
+            define_links(program, layout)
         options = self.problem.search
         options = options if relative_gap is None else replace(options, relative_gap=relative_gap)
         if options.time_limit_s is not None:
