@@ -7,6 +7,7 @@ import pytest
 from rich.cells import cell_len
 
 from cuvee.plan.caution import Spread, StressReport, Withstood
+from cuvee.plan.latency_reading import crowding
 from cuvee.plan.problem import Objective
 from cuvee.plan.program import Termination
 from cuvee.plan.result import Plan
@@ -230,6 +231,24 @@ def test_latency_stands_against_its_limit():
         "60 of 340 pairs of replica and workload are left out; the JSON of the plan lists the nearest 12"
         in " ".join(text.split())
     )
+
+
+def test_replicas_that_several_types_crowd_are_named():
+    """12.5 req/s on 4 replicas that saturate at 5 load them to 62 %; each type alone may load them to 2.5 / 5.
+
+    Tempting: 12.5 / (4 x 2.5), busier than all the time; but a limit is no saturation.
+    """
+    plan = with_latency_limits(make_plan(num_groups=1, num_types=4))
+    crowded = replace(plan, groups=(replace(plan.groups[0], copies=4),))
+    found = crowding(crowded)
+    assert [each.workload for each in found] == [row.workload for row in plan.assignment]
+    for each in found:
+        assert (each.group, each.own_share) == ("g1", 0.5)
+        assert each.busy_share == pytest.approx(0.625)
+    words = " ".join(printed(crowded).split())
+    assert "g1 is loaded to 62% by all it serves; in100-out10 alone keeps its limits up to 50%" in words
+    assert "the same holds for 1 more of group and workload" in words
+    assert not crowding(plan)  # twelve replicas are loaded to a fifth
 
 
 def test_nothing_left_out_is_said():

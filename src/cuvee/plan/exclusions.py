@@ -83,11 +83,12 @@ def limited_provider(
 ) -> ThroughputProvider:
     """`provider` within the latency limits of `models` instead of those it had; without any where they have none."""
     saturated = without_limits(provider)
-    if saturated == estimates:  # then no rate is known that is not the estimate's
-        saturated = estimates
     objectives = {entry.model.name: entry.latency for entry in models if entry.latency is not None}
     limiting = {name: each for name, each in objectives.items() if each.limits_anything}
-    return LimitedProvider(saturated, estimates, limiting) if limiting else saturated
+    if not limiting:
+        return saturated
+    # Where no rate is known that is not the estimate's, none need be stretched.
+    return LimitedProvider(estimates if saturated == estimates else saturated, estimates, limiting)
 
 
 def without_limits(provider: ThroughputProvider) -> ThroughputProvider:

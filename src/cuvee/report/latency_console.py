@@ -7,12 +7,16 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from cuvee.plan.exclusions import ExcludedKind, ExcludedPair, Exclusions
+from cuvee.plan.latency_reading import crowding
 from cuvee.plan.result import Cell, Plan
-from cuvee.report.style import fitted, heat_cell, indented, narrow, new_table
+from cuvee.report.style import fitted, heat_cell, indented, literal, narrow, new_table
 from cuvee.workload.latency_limits import LABELS, LatencyLimits, time_text
 
 MOST_ROWS = 12
 """Workload types the table shows [-], those nearest to a limit; as many as columns of the table of pairs left out."""
+
+MOST_NOTES = 3
+"""Groups whose mixtures of types are named [-]."""
 
 
 def latency_parts(plan: Plan, console: Console) -> Iterator[RenderableType]:
@@ -34,6 +38,11 @@ def latency_parts(plan: Plan, console: Console) -> Iterator[RenderableType]:
         yield fitted(table, console, fold=("workload",))
         if len(rows) > MOST_ROWS:
             yield indented(f"{len(rows) - MOST_ROWS} workload types further from their limits are not shown")
+    crowded = list(_crowding_lines(plan))
+    for line in crowded:
+        yield indented(literal(line), style="yellow")
+    if crowded:
+        yield Text("")
     if plan.excluded is not None:
         if plan.excluded.kinds:
             yield _exclusion_table(plan, plan.excluded, console)
@@ -62,6 +71,18 @@ def _rows(plan: Plan) -> Iterator[tuple[str, LatencyLimits, dict[str, float], fl
 def _against(value_s: float, limit_s: float | None) -> str:
     """A latency, and the limit where there is one."""
     return time_text(value_s) if limit_s is None else f"{time_text(value_s)} of {time_text(limit_s)}"
+
+
+def _crowding_lines(plan: Plan) -> Iterator[str]:
+    """Where replicas that several types share may be busier than the limits of one of them allow."""
+    found = crowding(plan)
+    for each in found[:MOST_NOTES]:
+        yield (
+            f"{each.group} is loaded to {each.busy_share:.0%} by all it serves; {each.workload} alone keeps its limits "
+            f"up to {each.own_share:.0%}: beside the others it may miss them"
+        )
+    if len(found) > MOST_NOTES:
+        yield f"the same holds for {len(found) - MOST_NOTES} more of group and workload"
 
 
 def _exclusion_table(plan: Plan, excluded: Exclusions, console: Console) -> RenderableType:
