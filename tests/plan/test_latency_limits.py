@@ -269,6 +269,7 @@ def test_check_finds_what_was_left_out_without_reason(limited):
     first = limited.excluded.pairs[0]
     for changed, found in (
         (replace(first, idle_s=first.limit_s / 2), "is within the limit"),
+        (replace(first, idle_s=(first.idle_s or 0.0) * 1.01), "when idle, recomputed it is"),
         (replace(first, limit_s=first.limit_s / 2), "asked for is"),
         (replace(first, workload="other"), "not asked for"),
     ):
@@ -276,6 +277,7 @@ def test_check_finds_what_was_left_out_without_reason(limited):
         report = check(replace(limited, excluded=excluded))
         assert any(found in line for line in report.violations), found
     assert not check(replace(limited, excluded=None)).ok
+    assert not check(replace(limited, excluded=replace(limited.excluded, num_pairs=99))).ok
 
 
 def test_a_plan_within_limits_reads_back(limited, tmp_path):

@@ -93,7 +93,7 @@ def with_latency_limits(plan: Plan, *, left_out: int = 3) -> Plan:
         replace(group, cells=tuple(replace(cell, under_load=load) for cell in group.cells)) for group in plan.groups
     )
     pairs = [
-        ExcludedPair(row.model, (Stage(gpu, 4, 80),), "bf16", row.workload, "ttft_s", 0.5, 0.75 + number)
+        ExcludedPair(row.model, (Stage(gpu, 4, 80),), "bf16", False, row.workload, "ttft_s", 0.5, 0.75 + number)
         for row in plan.assignment
         for number, gpu in enumerate((A40, H100, "RTXPRO6000-Server")[:left_out])
     ]

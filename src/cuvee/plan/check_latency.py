@@ -1,14 +1,15 @@
 """The latency limits of a plan, recomputed: who serves what, how busy, and who was left out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 
 from cuvee.catalog.gpu import GpuType
 from cuvee.errors import InputError
 from cuvee.plan.check_rates import TOLERANCE, is_known, recomputing_provider, same
-from cuvee.plan.exclusions import ExcludedPair
+from cuvee.plan.exclusions import ExcludedPair, Exclusions
 from cuvee.plan.latency_reading import planned_load
 from cuvee.plan.problem import ModelDemand
 from cuvee.plan.result import Cell, Group, Plan
@@ -30,14 +31,10 @@ def check_latency(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
             yield from _check_group(group, plan, provider, entries[group.model], served)
         except InputError as error:  # a shape that is not the model's: the check of rates says so, too
             yield f"{group.id}: {error.arrived}"
-    excluded = plan.excluded
-    if excluded is None:
+    if plan.excluded is None:
         yield "there are limits, and no word on the pairs they leave out"
-        return
-    if not len(excluded.pairs) <= excluded.num_pairs <= excluded.num_fitting:
-        yield f"{len(excluded.pairs)} pairs are listed as left out, of {excluded.num_pairs} of {excluded.num_fitting}"
-    for pair in excluded.pairs:
-        yield from _check_exclusion(pair, provider, entries.get(pair.model))
+    else:
+        yield from _check_exclusions(plan, plan.excluded, provider, entries)
 
 
 def _check_group(
@@ -91,15 +88,55 @@ def _saturated(group: Group, plan: Plan, provider: LimitedProvider, entry: Model
     return replace(table, rate_req_per_s=rate, fits=fits, provenance=provenance, tpot_s=tpot_s)
 
 
-def _check_exclusion(pair: ExcludedPair, provider: LimitedProvider, entry: ModelDemand | None) -> Iterator[str]:
-    """The limit a pair left out is said to miss is one that is asked for, and what it takes is above it."""
-    kind = None if entry is None else next((kind for kind in entry.demand.types if kind.name == pair.workload), None)
-    name = f"left out {ReplicaConfig(pair.model, pair.stages).gpu_label} {pair.workload}"
-    if entry is None or kind is None:
-        yield f"{name}: not asked for"
-        return
-    asked = provider.limits_of(pair.model, pair.workload).as_dict().get(pair.limit)
-    if asked is None or not same(asked, pair.limit_s):
-        yield f"{name}: a limit of {pair.limit_s:.6g} on {pair.limit}, asked for is {asked}"
-    elif pair.idle_s is not None and not pair.idle_s > pair.limit_s:
-        yield f"{name}: {pair.limit} {pair.idle_s:.6g} when idle is within the limit of {pair.limit_s:.6g}"
+def _check_exclusions(
+    plan: Plan, excluded: Exclusions, provider: LimitedProvider, entries: Mapping[str, ModelDemand]
+) -> Iterator[str]:
+    """Counts, and each listed pair: the limit is asked for, and what an idle replica takes is above it."""
+    if not len(excluded.pairs) <= excluded.num_pairs <= excluded.num_fitting:
+        yield f"{len(excluded.pairs)} pairs are listed as left out, of {excluded.num_pairs} of {excluded.num_fitting}"
+    if sum(kind.num_pairs for kind in excluded.kinds) != excluded.num_pairs:
+        yield f"{excluded.num_pairs} pairs are left out, by type it is {sum(kind.num_pairs for kind in excluded.kinds)}"
+    asked = [pair for pair in excluded.pairs if _is_asked(pair, entries)]
+    for pair in excluded.pairs:
+        if pair not in asked:
+            yield f"{_name(pair)}: not asked for"
+    # Lines of throughput tables are kept for the plan's own replicas alone.
+    estimated = all(source.startswith(f"{Provenance.ESTIMATED}: ") for source in plan.inputs.throughput_sources)
+    idle = _idle_s(asked, provider, entries) if estimated else {}
+    for pair in asked:
+        limit_s = provider.limits_of(pair.model, pair.workload).as_dict().get(pair.limit)
+        if limit_s is None or not same(limit_s, pair.limit_s):
+            yield f"{_name(pair)}: a limit of {pair.limit_s:.6g} on {pair.limit}, asked for is {limit_s}"
+        elif pair.idle_s is not None and not pair.idle_s > pair.limit_s:
+            yield f"{_name(pair)}: {pair.limit} {pair.idle_s:.6g} when idle is within the limit of {pair.limit_s:.6g}"
+        elif pair in idle and not same(idle[pair], inf if pair.idle_s is None else pair.idle_s):
+            yield f"{_name(pair)}: {pair.limit} {pair.idle_s} when idle, recomputed it is {idle[pair]:.6g}"
+
+
+def _is_asked(pair: ExcludedPair, entries: Mapping[str, ModelDemand]) -> bool:
+    entry = entries.get(pair.model)
+    return entry is not None and pair.workload in {kind.name for kind in entry.demand.types} and pair.limit in LABELS
+
+
+def _name(pair: ExcludedPair) -> str:
+    return f"left out {ReplicaConfig(pair.model, pair.stages).gpu_label} {pair.workload}"
+
+
+def _idle_s(
+    pairs: Sequence[ExcludedPair], provider: LimitedProvider, entries: Mapping[str, ModelDemand]
+) -> dict[ExcludedPair, float]:
+    """Latency of each pair when idle, recomputed [s]."""
+    found = {}
+    for model in dict.fromkeys(pair.model for pair in pairs):
+        entry, mine = entries[model], [pair for pair in pairs if pair.model == model]
+        configs = [_config(pair, entry) for pair in mine]
+        rows = {config: row for row, config in enumerate(dict.fromkeys(configs))}
+        columns = {kind.name: column for column, kind in enumerate(entry.demand.types)}
+        idle = provider.limited(provider.provider.table(list(rows), entry.demand.types)).idle
+        for pair, config in zip(mine, configs, strict=True):
+            found[pair] = float(getattr(idle, pair.limit)[rows[config], columns[pair.workload]])
+    return found
+
+
+def _config(pair: ExcludedPair, entry: ModelDemand) -> ReplicaConfig:
+    return ReplicaConfig(pair.model, pair.stages, pair.precision, entry.kv_precision, pair.spans_machines)

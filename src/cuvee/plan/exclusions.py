@@ -36,6 +36,7 @@ class ExcludedPair:
     model: str
     stages: tuple[Stage, ...]
     precision: str
+    spans_machines: bool
     workload: str
     limit: str
     limit_s: float
@@ -166,9 +167,15 @@ def _pair(limited: LimitedTable, provider: LimitedProvider, row: int, column: in
     limits = provider.limits_of(config.model, workload).as_dict()
     idle = {name: float(getattr(limited.idle, name)[row, column]) for name in limits}
     worst = max(limits, key=lambda name: idle[name] / limits[name])
-    known = np.isfinite(idle[worst])
     return ExcludedPair(
-        config.model, config.stages, config.precision, workload, worst, limits[worst], idle[worst] if known else None
+        config.model,
+        config.stages,
+        config.precision,
+        config.spans_machines,
+        workload,
+        worst,
+        limits[worst],
+        idle[worst] if np.isfinite(idle[worst]) else None,
     )
 
 
