@@ -66,6 +66,13 @@ class Question:
             metavar="[TYPE:]LIMITS", help="Latency limits, e.g. ttft=0.5,tpot=50ms,p95 (or e2e, mean); repeatable."
         ),
     ] = None
+    headroom: Annotated[
+        float | None, typer.Option(help="Share above the demand that a least-cost plan sustains, e.g. 0.2.")
+    ] = None
+    serve: Annotated[
+        str | None,
+        typer.Option(help="mix: all types alike. models: each model apart. requests: most requests, each type apart."),
+    ] = None
     max_share: Annotated[
         list[str] | None,
         typer.Option(metavar="KIND=SHARE", help="Most of each model's requests on any one spot, seller, region, zone."),
@@ -152,6 +159,8 @@ class Question:
             "search.relative_gap": self.gap,
             "search.time_limit_s": self.time_limit,
             "caution.pessimism": self.pessimism,
+            "aim.headroom": self.headroom,
+            "aim.serve": self.serve,
         }
         return [
             *(f"{name}={value}" for name, value in settings.items() if value is not None),
@@ -195,6 +204,7 @@ def asks(command: Callable[..., None]) -> Callable[..., None]:
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
         )
         for field in fields(Question)
+        if field.name not in {parameter.name for parameter in own}  # a command may mean something of its own by it
     ]
 
     def run(**values: Any) -> None:  # noqa: ANN401 what typer parsed

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cuvee.plan.aim import Serve
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.formulation import Layout, build_program
 from cuvee.plan.greedy import greedy_copies
@@ -147,6 +148,8 @@ def compare(prepared: PreparedProblem, plan: Plan) -> Iterator[Baseline]:
         yield even
     if all(entry.model.shape_known for entry in prepared.problem.models):
         yield from one_tensor_parallel_size(prepared)
+    if prepared.problem.aim.serve is not Serve.MIX:
+        return  # the ways below spread one mix
     if plan.has_plan:
         yield round_robin(prepared, plan)
     yield greedy(prepared)

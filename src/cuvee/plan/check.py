@@ -9,7 +9,9 @@ from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.gpus import load_gpu_types
 from cuvee.catalog.offer import Offer
 from cuvee.errors import DoesNotFitError
+from cuvee.plan.aim import Serve
 from cuvee.plan.caution import StressReport
+from cuvee.plan.check_aim import check_aim, weighted_rate
 from cuvee.plan.check_latency import check_latency
 from cuvee.plan.check_rates import TOLERANCE, check_rates, same
 from cuvee.plan.check_risk import check_risk
@@ -251,7 +253,7 @@ def _check_assignment(plan: Plan) -> Iterator[str]:
     model_of = {group.id: group.model for group in plan.groups}
     for row in plan.assignment:
         total = sum(row.shares.values())
-        if not isclose(total, 1.0, abs_tol=TOLERANCE):
+        if not isclose(total, 1.0 if plan.load_factor_of(row) > 0 else 0.0, abs_tol=TOLERANCE):
             yield f"{row.model} {row.workload}: shares sum to {total:.6f}, not 1"
         for name, share in row.shares.items():
             if model_of.get(name) != row.model or not 0 <= share <= 1 + TOLERANCE:
@@ -285,16 +287,15 @@ def _check_load(plan: Plan) -> Iterator[str]:
             if share > 0 and not rate_of.get(row.workload, 0.0) > 0:
                 yield f"{group.id} gets {row.workload} and has no rate for it"
             elif share > 0:
-                served += share * plan.load_factor * row.demand_req_per_s
-                busy += share * plan.load_factor * row.demand_req_per_s / rate_of[row.workload]
+                served += share * plan.load_factor_of(row) * row.demand_req_per_s
+                busy += share * plan.load_factor_of(row) * row.demand_req_per_s / rate_of[row.workload]
         if not same(served, group.rate_req_per_s):
             yield f"{group.id} serves {served:.6g} req/s, not {group.rate_req_per_s:.6g}"
         if not same(busy, group.utilization * group.copies):
             yield f"{group.id} is busy {busy / (group.copies or 1):.6f} of the time, not {group.utilization:.6f}"
         if busy > group.copies * (1 + TOLERANCE):
             yield f"{group.id} would be busy {busy:.4f} of {group.copies} replicas"
-    if plan.has_plan and plan.objective_name is Objective.COST and plan.load_factor < 1 - TOLERANCE:
-        yield f"the fleet sustains {plan.load_factor:.4f} of the demand"
+    yield from check_aim(plan)
 
 
 def _check_proof(plan: Plan) -> Iterator[str]:
@@ -307,9 +308,9 @@ def _check_proof(plan: Plan) -> Iterator[str]:
         yield f"objective {plan.objective:.6g} at {plan.rate_req_per_s:.6g} req/s: both must be above 0"
         return
     makespan = makespan_s(asked, plan.load_factor)
-    if plan.makespan_s is None or not same(plan.makespan_s, makespan):
+    if asked.aim.serve is Serve.MIX and (plan.makespan_s is None or not same(plan.makespan_s, makespan)):
         yield f"makespan {plan.makespan_s} s at {plan.rate_req_per_s:.6g} req/s, where it is {makespan:.6g} s"
-    value = plan.rate_req_per_s if plan.objective_name is Objective.THROUGHPUT else plan.cost_usd_per_hour
+    value = weighted_rate(plan) if plan.objective_name is Objective.THROUGHPUT else plan.cost_usd_per_hour
     if not same(value, plan.objective):
         yield f"objective {plan.objective:.6g} where the plan gives {value:.6g}"
     if plan.bound is None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cuvee.catalog.offer import Offer
+from cuvee.plan.aim import Serve
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.placement import usable_gpus
 from cuvee.plan.problem import Limits, Objective, PlanProblem
@@ -51,6 +52,7 @@ class Layout:
         service_of_workload              Which theta each w is served by, shape (num_workloads,).
         demand_req_per_s                 lambda_w times the unit of theta: what theta = 1 stands for in the program,
                                          shape (num_workloads,).
+        unit                             What theta counts in [-].
     """
 
     num_candidates: int
@@ -60,6 +62,7 @@ class Layout:
     machine_offer: Indices
     service_of_workload: Indices
     demand_req_per_s: Array
+    unit: float
 
     @property
     def num_workloads(self) -> int:
@@ -144,7 +147,7 @@ def build_program(
     define_stock(program, layout, candidates, offers)
     define_budget(program, layout, candidates, problem.limits, offers)
     define_caps(program, layout, candidates, problem.limits, offers)
-    define_cover(program, layout)
+    define_cover(program, layout, problem)
     define_shares(program, layout, candidates, problem)
     define_objective(program, layout, candidates, problem, offers)
     return program, layout
@@ -180,8 +183,33 @@ def _layout(problem: PlanProblem, candidates: CandidateSet, pairs: Pairs, load_f
     in_use = np.unique(candidates.offers)
     machines = [index for index in in_use.tolist() if index >= 0 and problem.offers.offers[index].num_gpus > 1]
     demand = np.concatenate([np.array(rates) for rates in problem.rates_req_per_s]) * load_factor_unit
-    one_service = np.zeros(len(demand), dtype=np.int64)
-    return Layout(len(candidates), candidate, workload, rate, np.array(machines, dtype=np.int64), one_service, demand)
+    services = {
+        Serve.MIX: np.zeros(len(demand), dtype=np.int64),
+        Serve.MODELS: np.repeat(np.arange(len(problem.models)), np.diff(first)),
+        Serve.REQUESTS: np.arange(len(demand)),
+    }[problem.aim.serve]
+    return Layout(
+        len(candidates),
+        candidate,
+        workload,
+        rate,
+        np.array(machines, dtype=np.int64),
+        services,
+        demand,
+        load_factor_unit,
+    )
+
+
+def request_weights(problem: PlanProblem) -> Array:
+    """What a request of each w counts [-], shape (num_workloads,)."""
+    return np.concatenate([np.array(each) for each in problem.weights])
+
+
+def floors(problem: PlanProblem) -> Array:
+    """Least theta of each w [-], shape (num_workloads,)."""
+    return np.concatenate(
+        [np.full(len(each.demand.types), problem.aim.floors.get(each.model.name, 0.0)) for each in problem.models]
+    )
 
 
 def rough_load_factor(problem: PlanProblem, candidates: CandidateSet) -> float:
@@ -190,7 +218,7 @@ def rough_load_factor(problem: PlanProblem, candidates: CandidateSet) -> float:
     Cost: 1, since theta = 1 is the demand itself. Throughput: only the mix counts, so theta counts in units of what
     the money could buy with each type on its best candidate per dollar: above any plan's rate.
     """
-    if problem.objective is Objective.COST:
+    if problem.objective is Objective.COST or problem.aim.serve is Serve.REQUESTS:
         return 1.0
     seconds = 0.0
     for model, (table, demanded) in enumerate(zip(candidates.tables, problem.rates_req_per_s, strict=True)):
@@ -236,14 +264,15 @@ def define_demand(program: Program, layout: Layout) -> None:
     )
 
 
-def define_cover(program: Program, layout: Layout) -> None:
-    """sum_(c: h_cw > 0) y_c >= 1 for each w: every type has a replica.
+def define_cover(program: Program, layout: Layout, problem: PlanProblem) -> None:
+    """sum_(c: h_cw > 0) y_c >= 1 for each w that must be served: every such type has a replica.
 
     Implied by demand and capacity, but not for a solver that takes y = 1e-7 for a whole number: a demand that small
     would be served by nothing.
     """
     workloads = range(layout.num_workloads)
-    program.add_rows("cover", workloads, (layout.pair_workload, layout.pair_candidate, 1.0), lower=1.0)
+    must = np.ones(layout.num_workloads) if problem.aim.serve is Serve.MIX else np.ceil(floors(problem))
+    program.add_rows("cover", workloads, (layout.pair_workload, layout.pair_candidate, 1.0), lower=must)
 
 
 def define_links(program: Program, layout: Layout) -> None:
@@ -375,12 +404,21 @@ def define_caps(
 def define_objective(
     program: Program, layout: Layout, candidates: CandidateSet, problem: PlanProblem, offers: tuple[Offer, ...]
 ) -> None:
-    """Throughput: maximise theta, cheaper first among equals. Cost: minimise money with theta = 1."""
+    """Throughput: maximise theta, cheaper first among equals. Cost: minimise money with theta = 1 and its head-room.
+
+    Notes           With several thetas, that of service s counts sum_(w of s) weight_w lambda_w over the sum of all.
+    """
     columns, costs = weigh_columns(layout, candidates, offers, gpu_prices(offers))
     if problem.objective is Objective.COST:
         program.cost[columns] = costs
-        program.lower[layout.services] = program.upper[layout.services] = 1.0
+        program.lower[layout.services] = program.upper[layout.services] = 1.0 + problem.aim.headroom
         return
     program.maximize = True
-    program.cost[layout.services] = 1.0
+    counts = request_weights(problem) * layout.demand_req_per_s
+    program.cost[layout.services] = np.bincount(layout.service_of_workload, counts) / max(counts.sum(), 1e-300)
+    if problem.aim.serve is not Serve.MIX:
+        first_of_service = np.unique(layout.service_of_workload, return_index=True)[1]
+        program.lower[layout.services] = floors(problem)[first_of_service] / layout.unit
+    if problem.aim.serve is Serve.REQUESTS:
+        program.upper[layout.services] = 1.0 / layout.unit
     program.cost[columns] = -COST_TIE_BREAK * costs / most_money(problem)

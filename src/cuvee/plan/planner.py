@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.catalog.gpu import GpuType
+from cuvee.plan.aim import Serve
 from cuvee.plan.candidates import generate_candidates
 from cuvee.plan.check_risk import losses_of
 from cuvee.plan.contingency import Contingency
@@ -43,7 +44,7 @@ def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
     layout, answer, pricing = found.layout, found.answer, found.pricing
     if settled is None:
         return _without_plan(prepared, answer.termination, answer.seconds, explain=explain)
-    if settled.x[layout.load_factor] <= ZERO_LOAD:
+    if settled.x[layout.services].max() <= ZERO_LOAD:
         proven = answer.termination is Termination.OPTIMAL
         nothing = Termination.INFEASIBLE if proven else Termination.NOTHING_FOUND
         return _without_plan(prepared, nothing, answer.seconds, explain=explain)
@@ -82,13 +83,16 @@ def _search_standing(prepared: PreparedProblem) -> tuple[Found, NDArray[np.int64
 
 
 def settle(program: Program, layout: Layout, copies: NDArray[np.int64], prepared: PreparedProblem) -> Answer:
-    """Best assignment on a fixed fleet: theta as large as `copies` allow, whatever the objective was."""
+    """Best assignment on a fixed fleet: as much served as `copies` allow, whatever the objective was."""
     fixed = program.relaxed()
     fixed.cost[:] = 0.0
-    fixed.cost[layout.load_factor] = 1.0
     fixed.maximize = True
     fixed.lower[layout.copies] = fixed.upper[layout.copies] = copies
-    fixed.lower[layout.load_factor], fixed.upper[layout.load_factor] = 0.0, np.inf
+    if prepared.problem.aim.serve is Serve.MIX:
+        fixed.cost[layout.load_factor] = 1.0
+        fixed.lower[layout.load_factor], fixed.upper[layout.load_factor] = 0.0, np.inf
+    else:
+        fixed.cost[layout.services] = program.cost[layout.services]
     # The fleet keeps its limits already, but for rounding: a hair above one must not leave it without an assignment.
     # Links hold for theta = 1 alone.
     fixed.row_upper[program.rows_of(*FLEET_FAMILIES, "link")] = np.inf

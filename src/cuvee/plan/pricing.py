@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cuvee.catalog.offer import Offer
+from cuvee.plan.aim import Aim, Serve
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.contingency import Contingency, build_with
 from cuvee.plan.formulation import (
@@ -130,12 +131,13 @@ def _enough_pairs(
     all_stock = sum(offer.max_units * offer.price_usd_per_hour for offer in problem.offers.offers)
     if limits.budget_usd_per_hour is None:
         limits = replace(limits, budget_usd_per_hour=2 * all_stock)
-    easier = replace(problem, objective=Objective.THROUGHPUT, limits=limits)
+    easier = replace(problem, objective=Objective.THROUGHPUT, limits=limits, aim=Aim())
     reached = price(easier, candidates, 1.0, contingencies)
     if isinstance(reached, Termination):
         return reached
     # The objective of throughput carries the tie-break's price on money.
-    return reached.pairs if reached.objective + COST_TIE_BREAK >= 1 else Termination.INFEASIBLE
+    wanted = 1 + problem.aim.headroom
+    return reached.pairs if reached.objective + COST_TIE_BREAK >= wanted else Termination.INFEASIBLE
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +150,8 @@ class _Prices:
         share_prices      What a req/s served inside a domain of a share limit costs, by kind, name and model.
         charge_per_gpu    What one GPU of each offer costs, shape (num_offers,).
         served            Worth of the demand, less what share limits give back.
+        resources         Part of the objective that the limits on the fleet account for; all of it but what bounds on
+                          theta do.
         objective         Value of the relaxation over its pairs.
         copies            y, shape (num_candidates,).
     """
@@ -157,6 +161,7 @@ class _Prices:
     share_prices: Mapping[tuple[str, str, int], float]
     charge_per_gpu: Array
     served: float
+    resources: float
     objective: float
     copies: Array
 
@@ -191,6 +196,7 @@ class _Relaxation:
         kept = np.abs(relaxed.row_dual[program.rows_of("kept")]).reshape(len(self.contingencies), len(worth))
         levels = np.array([contingency.level for contingency in self.contingencies])
         shares, given_back = self._share_prices(program, layout, relaxed)
+        served = float(worth.sum() + levels @ kept.sum(axis=1)) - given_back
         copies = np.zeros(len(self.candidates))
         copies[active] = relaxed.x[layout.copies]
         return _Prices(
@@ -198,10 +204,28 @@ class _Relaxation:
             kept / layout.demand_req_per_s,
             shares,
             _charge_per_gpu(program, layout, relaxed, self.problem.offers.offers),
-            float(worth.sum() + levels @ kept.sum(axis=1)) - given_back,
+            served,
+            relaxed.objective - self._bounds_on_theta(program, layout, relaxed),
             relaxed.objective,
             copies,
         )
+
+    def _bounds_on_theta(self, program: Program, layout: Layout, relaxed: Answer) -> float:
+        """What bounds on theta contribute to the objective: nothing where there is one theta, free to grow."""
+        if self.problem.aim.serve is Serve.MIX:
+            return 0.0
+        theta = relaxed.x[layout.services]
+        return float(program.cost[layout.services] @ theta) - self._worth_of(program, layout, relaxed, theta)
+
+    def _worth_of(self, program: Program, layout: Layout, relaxed: Answer, theta: Array) -> float:
+        """Worth of serving `theta` at the shadow prices: sum_s theta_s times that of its demand, less given back."""
+        worth = np.abs(relaxed.row_dual[program.rows_of("demand")])
+        of_service = np.bincount(layout.service_of_workload, worth, minlength=len(theta))
+        for row in program.rows_of("share").tolist():
+            columns, values = program.entries_of(row)
+            mine = columns >= layout.services[0]
+            of_service[columns[mine] - layout.services[0]] += abs(relaxed.row_dual[row]) * values[mine]
+        return float(of_service @ theta)
 
     def _share_prices(
         self, program: Program, layout: Layout, relaxed: Answer
@@ -272,7 +296,7 @@ class _Relaxation:
         if self.problem.objective is Objective.COST:
             bound = pricing.objective - (1 - 1 / stretch) * prices.served
             return replace(pricing, earned=pricing.earned / stretch, objective=bound)
-        bound = stretch * pricing.objective + (stretch - 1) * COST_TIE_BREAK
+        bound = pricing.objective + (stretch - 1) * (prices.resources + COST_TIE_BREAK)
         return replace(pricing, charged=pricing.charged * stretch, objective=bound)
 
     def joining(self, prices: _Prices, tolerance: float) -> Pairs:

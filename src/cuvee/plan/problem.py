@@ -11,6 +11,7 @@ from cuvee.catalog.gpus import find_gpu, load_gpu_types
 from cuvee.catalog.model import KV_BYTES, WEIGHT_BYTES, ModelSpec, check_precision
 from cuvee.catalog.offer import OfferSet
 from cuvee.errors import InputError, UnknownNameError
+from cuvee.plan.aim import Aim, Serve
 from cuvee.plan.caution import Caution
 from cuvee.plan.read_only import GpuCaps, MoneyCaps
 from cuvee.plan.risk import Risk
@@ -183,6 +184,8 @@ class PlanProblem:
         models     One entry per model.
         offers     What can be rented.
         caution    What the plan is to withstand beyond its own estimates.
+        risk       What may hang on one thing, and what its loss must leave.
+        aim        What counts as served.
     """
 
     models: tuple[ModelDemand, ...]
@@ -192,6 +195,7 @@ class PlanProblem:
     search: SearchOptions = field(default_factory=SearchOptions)
     caution: Caution = field(default_factory=Caution)
     risk: Risk = field(default_factory=Risk)
+    aim: Aim = field(default_factory=Aim)
 
     def __post_init__(self) -> None:
         self._require_types()
@@ -211,12 +215,44 @@ class PlanProblem:
                 expected="requests per second to serve",
                 remedy="give it with --rate, or use a trace with arrival times",
             )
+        self._check_aim()
         # A cap under a name that nobody has would silently do nothing.
         offers = self.offers.offers
         _require_gpus({*self.limits.max_gpus, *self.limits.max_usd_per_hour_per_gpu}, {offer.gpu for offer in offers})
         sellers = {offer.seller for offer in offers}
         for name in sorted({*self.limits.max_gpus_per_seller, *self.limits.max_usd_per_hour_per_seller} - sellers):
             raise UnknownNameError("seller in limits", name, sellers, remedy=LIST_OFFERS)
+
+    def _check_aim(self) -> None:
+        aim = self.aim
+        names = [entry.model.name for entry in self.models]
+        for name in sorted({*aim.weights, *aim.floors} - set(names)):
+            raise UnknownNameError("model in the aim", name, names, remedy="name one of the models to serve")
+        known = all(entry.demand.rate_req_per_s is not None for entry in self.models)
+        if (aim.floors or aim.serve is Serve.REQUESTS) and not known:
+            raise InputError(
+                "floors, or requests served by themselves, for a demand without an arrival rate",
+                expected="requests per second to serve",
+                remedy="give it with --rate, or use a trace with arrival times",
+            )
+        if self.objective is Objective.COST and aim.serve is not Serve.MIX:
+            raise InputError(
+                f"aim.serve = {aim.serve} for the objective 'cost', which serves the whole demand",
+                expected="the objective 'throughput'",
+                remedy="leave weights, floors and serve out, or choose --objective throughput",
+            )
+        if self.objective is Objective.THROUGHPUT and aim.headroom:
+            raise InputError(
+                "aim.headroom for the objective 'throughput', which serves as much as it can",
+                expected="the objective 'cost'",
+                remedy="leave --headroom out, or choose --objective cost",
+            )
+        if self.risk.keep_after_loss and aim.serve is not Serve.MIX:
+            raise InputError(
+                f"risk.keep_after_loss with aim.serve = {aim.serve}",
+                expected="the mix served as a whole",
+                remedy="leave one of them out; risk.max_share goes with both",
+            )
 
     def _require_types(self) -> None:
         """Records where records belong: a name in their place would fail far from here."""
@@ -260,6 +296,11 @@ class PlanProblem:
 
     def _shares(self) -> list[float]:
         return [entry.demand.total_requests / self.num_requests for entry in self.models]
+
+    @property
+    def weights(self) -> tuple[tuple[float, ...], ...]:
+        """What a request of each model and type counts [-]; 1 unless the aim says otherwise."""
+        return tuple((self.aim.weights.get(entry.model.name, 1.0),) * len(entry.demand.types) for entry in self.models)
 
     @property
     def num_requests(self) -> float:

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cuvee.plan.aim import Serve
 from cuvee.plan.candidates import CandidateSet
-from cuvee.plan.formulation import COST_TIE_BREAK, Layout, first_workloads, gpu_prices
+from cuvee.plan.formulation import COST_TIE_BREAK, Layout, first_workloads, gpu_prices, request_weights
 from cuvee.plan.latency_reading import with_latency
 from cuvee.plan.placement import usable_gpus
 from cuvee.plan.preparation import PreparedProblem
@@ -35,25 +36,25 @@ def read_plan(
 ) -> Plan:
     """The plan that `copies` and the settled assignment stand for, with the bound that `answer` proves."""
     problem = prepared.problem
-    load_factor = float(settled.x[layout.load_factor])
-    demanded = float(layout.demand_req_per_s.sum())
-    demand_unit = demanded / sum(map(sum, problem.rates_req_per_s))  # the program counts theta in units of its own
+    load_factor = np.abs(settled.x[layout.services])[layout.service_of_workload] * layout.unit  # no -0.0
+    load_factor[load_factor < SHARE_FLOOR] = 0.0
+    demanded = layout.demand_req_per_s / layout.unit  # the program counts theta in units of its own
     served = np.zeros((layout.num_candidates, layout.num_workloads))
     served[layout.pair_candidate, layout.pair_workload] = settled.x[layout.busy]
     shares = served / np.maximum(served.sum(axis=0), 1e-300)
     shares[shares < SHARE_FLOOR] = 0.0
-    shares /= shares.sum(axis=0)
+    shares /= np.maximum(shares.sum(axis=0), 1e-300)
 
     machines = _machines(problem, layout, prepared.candidates, copies)
     chosen = _by_falling_cost(prepared.candidates, copies)
     ids = {candidate: f"g{rank}" for rank, candidate in enumerate(chosen, start=1)}
     # Rates follow from the shares alone, so that whoever reads the plan can recompute them.
-    rates = shares * (load_factor * layout.demand_req_per_s)
+    rates = shares * (load_factor * demanded)
     groups = tuple(_group(ids[row], row, copies[row], prepared, rates[row]) for row in chosen)
     cost = sum(group.cost_usd_per_hour for group in groups) + sum(rented.idle_cost_usd_per_hour for rented in machines)
-    rate = load_factor * demanded
+    rate = float(load_factor @ demanded)
     throughput = problem.objective is Objective.THROUGHPUT
-    objective = rate if throughput else cost
+    objective = float(load_factor @ (request_weights(problem) * demanded)) if throughput else cost
     bound = _bound(answer, layout, objective, problem)
     found = Plan(
         termination=answer.termination,
@@ -63,10 +64,10 @@ def read_plan(
         gap=None if bound is None else abs(bound - objective) / abs(objective),
         rate_req_per_s=rate,
         num_requests=problem.num_requests,
-        makespan_s=makespan_s(problem, load_factor * demand_unit),
+        makespan_s=makespan_s(problem, float(load_factor[0])) if problem.aim.serve is Serve.MIX else None,
         cost_usd_per_hour=cost,
         groups=groups,
-        assignment=_assignment(problem, shares, ids),
+        assignment=_assignment(problem, shares, ids, load_factor),
         machines=machines,
         runners_up=(),
         num_candidates_generated=prepared.candidates.num_generated,
@@ -96,7 +97,8 @@ def _bound(answer: Answer, layout: Layout, objective: float, problem: PlanProble
         return None
     if problem.objective is Objective.COST:
         return min(answer.bound, objective)
-    return max((answer.bound + COST_TIE_BREAK) * float(layout.demand_req_per_s.sum()), objective)
+    counts = float((request_weights(problem) * layout.demand_req_per_s).sum())
+    return max((answer.bound + COST_TIE_BREAK) * counts, objective)
 
 
 def _by_falling_cost(candidates: CandidateSet, copies: NDArray[np.int64]) -> list[int]:
@@ -158,7 +160,9 @@ def _finite(value: np.float64) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _assignment(problem: PlanProblem, shares: NDArray[np.float64], ids: dict[int, str]) -> tuple[AssignmentRow, ...]:
+def _assignment(
+    problem: PlanProblem, shares: NDArray[np.float64], ids: dict[int, str], load_factor: NDArray[np.float64]
+) -> tuple[AssignmentRow, ...]:
     kinds = [
         (entry.model.name, kind, rate)
         for entry, rates in zip(problem.models, problem.rates_req_per_s, strict=True)
@@ -172,6 +176,7 @@ def _assignment(problem: PlanProblem, shares: NDArray[np.float64], ids: dict[int
             kind.output_tokens,
             rate,
             {ids[row]: float(shares[row, column]) for row in sorted(ids) if shares[row, column] > 0},
+            float(load_factor[column]),
         )
         for column, (model, kind, rate) in enumerate(kinds)
     )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from cuvee.catalog import find_gpu, load_gpu_types, load_model, load_offers
 from cuvee.catalog.offer import OfferSet
 from cuvee.errors import InputError, UnknownNameError
+from cuvee.plan.aim import Aim
 from cuvee.plan.caution import Caution
 from cuvee.plan.grid_files import GridCase, read_grid_files
 from cuvee.plan.melange import (
@@ -18,7 +19,15 @@ from cuvee.plan.melange import (
 from cuvee.plan.preparation import PreparedProblem, prepare
 from cuvee.plan.problem import Limits, ModelDemand, Objective, PlanProblem, SearchOptions
 from cuvee.plan.risk import Risk
-from cuvee.plan.scenario import DEFAULT_MIX, DEFAULT_SERIES, DemandSource, Scenario, ScenarioLimits, completed
+from cuvee.plan.scenario import (
+    DEFAULT_MIX,
+    DEFAULT_SERIES,
+    DemandSource,
+    Scenario,
+    ScenarioAim,
+    ScenarioLimits,
+    completed,
+)
 from cuvee.plan.scenario_latency import latency_objective, require_known_types
 from cuvee.profile import AnalyticProvider, ChainProvider, ThroughputProvider, find_engine, load_throughput_table
 from cuvee.units import GBIT_PER_GB
@@ -127,6 +136,17 @@ def resolve_problem(scenario: Scenario) -> PlanProblem:
         SearchOptions(**scenario.search.model_dump()),
         Caution(**scenario.caution.model_dump(exclude={"stress_draws"})),
         Risk(**scenario.risk.model_dump(mode="json")),
+        _aim(scenario.aim),
+    )
+
+
+def _aim(aim: ScenarioAim) -> Aim:
+    """The aim, under the models' own names."""
+    return Aim(
+        aim.serve,
+        {load_model(name).name: weight for name, weight in aim.weights.items()},
+        {load_model(name).name: floor for name, floor in aim.floors.items()},
+        aim.headroom,
     )
 
 

@@ -113,7 +113,8 @@ class AssignmentRow:
 
     Attributes
         demand_req_per_s    lambda: demanded rate [req/s]; a share of one request per second where no rate is known.
-        shares              x: share of these requests by group id [-], sums to 1.
+        shares              x: share of these requests by group id [-], sums to 1; empty where none are served.
+        load_factor         theta: rate served over demanded [-]; None in files that know one for all.
     """
 
     model: str
@@ -122,6 +123,7 @@ class AssignmentRow:
     output_tokens: float
     demand_req_per_s: float
     shares: dict[str, float] = field(hash=False)
+    load_factor: float | None = None
 
 
 @dataclass(frozen=True)
@@ -266,9 +268,13 @@ class Plan:
             return sum(row.demand_req_per_s for row in self.assignment)
         return self.rate_req_per_s
 
+    def load_factor_of(self, row: AssignmentRow) -> float:
+        """theta of one row of the assignment [-]."""
+        return self.load_factor if row.load_factor is None else row.load_factor
+
     @property
     def load_factor(self) -> float:
-        """theta: sustained rate over demanded rate [-]; 0 without a plan."""
+        """theta: sustained rate over demanded rate [-], over all requests; 0 without a plan."""
         demanded = sum(row.demand_req_per_s for row in self.assignment)
         return self.rate_req_per_s / demanded if demanded else 0.0
 

@@ -21,6 +21,7 @@ from pydantic import (
 
 from cuvee.errors import InputError
 from cuvee.files import read_text
+from cuvee.plan.aim import Aim, Serve
 from cuvee.plan.caution import MOST_DRAWS, Caution
 from cuvee.plan.problem import Objective, SearchOptions
 from cuvee.plan.risk import Domain, Risk
@@ -152,6 +153,15 @@ class ScenarioCaution(Strict):
     spot_loss_chance: float = Caution.spot_loss_chance
 
 
+class ScenarioAim(Strict):
+    """What counts as served; see `Aim`. Models by the names of the catalogue, or of their files."""
+
+    serve: Serve = Serve.MIX
+    weights: dict[str, NotNegative] = {}
+    floors: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    headroom: NotNegative = Aim.headroom
+
+
 class ScenarioRisk(Strict):
     """What may hang on one thing, and what its loss must leave; see `Risk`."""
 
@@ -219,6 +229,7 @@ class Scenario(DemandSource):
     caution: ScenarioCaution = ScenarioCaution()
     time_of_day: ScenarioTimeOfDay = ScenarioTimeOfDay()
     risk: ScenarioRisk = ScenarioRisk()
+    aim: ScenarioAim = ScenarioAim()
 
     @model_validator(mode="before")
     @classmethod

@@ -16,6 +16,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from cuvee.plan.aim import Serve
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.contingency import Contingency, build_with
 from cuvee.plan.dominance import undominated
@@ -99,7 +100,7 @@ def _priced(
     """The unit in which theta is near 1, and the marginal values in it."""
     unit = rough_load_factor(problem, candidates)
     pricing = price(problem, candidates, unit, contingencies)
-    if problem.objective is Objective.COST or isinstance(pricing, Termination):
+    if problem.objective is Objective.COST or problem.aim.serve is Serve.REQUESTS or isinstance(pricing, Termination):
         return unit, pricing
     if not NOBODY_SERVED < pricing.objective < SMALL_LOAD_FACTOR:
         return unit, pricing
@@ -122,6 +123,12 @@ class _Search:
     def maximize(self) -> bool:
         return self.problem.objective is Objective.THROUGHPUT
 
+    @property
+    def _projectable(self) -> bool:
+        """Whether what copies serve is a matter of each model alone."""
+        plain = self.problem.aim.serve is Serve.MIX and not self.problem.risk.max_share
+        return plain and not self.contingencies
+
     def from_core(self) -> Found:
         """A plan over few candidates, then the best over all that could be better."""
         size = CORE_SIZE
@@ -136,7 +143,7 @@ class _Search:
             return self._stopped(first)
         possible = self._undominated(self._possible(first.answer.objective))
         some = self._within_pairs(possible)
-        if len(some) < len(possible) and not (self.contingencies or self.problem.risk.max_share):
+        if len(some) < len(possible) and self._projectable:
             return self._over_copies(first)
         last = self.over(np.union1d(some, rented(first)), start=first)
         if not len(last.answer.x):

@@ -15,6 +15,7 @@ from cuvee.plan.result import OUTPUT_TO_INPUT_PRICE, Cell, Group, Plan
 from cuvee.profile.pessimism import assumed_band
 from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.table import Provenance
+from cuvee.report.aim_console import aim_lines
 from cuvee.report.latency_console import latency_parts
 from cuvee.report.risk_console import risk_lines
 from cuvee.report.stress_console import stress_table, what_was_drawn
@@ -59,7 +60,7 @@ def print_plan(plan: Plan, baselines: Sequence[Baseline], console: Console) -> N
     console.print(_decision_table(plan, console))
     for line in _where_to_rent(plan):
         console.print(indented(literal(line)))
-    for line in risk_lines(plan):
+    for line in (*aim_lines(plan), *risk_lines(plan)):
         console.print(indented(line))
     for table in _heat_tables(plan, console):
         console.print(table)
