@@ -14,6 +14,7 @@ from cuvee.errors import InputError
 from cuvee.plan.period_search import day_bound
 from cuvee.plan.periods import at_rate
 from cuvee.plan.program import Termination
+from cuvee.plan.risk import Risk
 from cuvee.plan.startup import StartUp
 from tests.plan.days import best_day, check_day, day_of, fleets, plan_day
 from tests.plan.generated import EXACT, generate
@@ -141,6 +142,29 @@ def test_two_models_share_the_day():
     plan = plan_day(asked, {"t1": [1.0]}, day_of((12, 2.0), (12, 4.0)), start_up=StartUp(0.0))
     copies = [{each.model: each.copies[index] for each in plan.replicas} for index in range(2)]
     assert copies == [{"tiny": 2, "tiny-2": 1}, {"tiny": 3, "tiny-2": 1}]
+    assert check_day(plan).ok
+
+
+@pytest.mark.parametrize(
+    ("risk", "usd"),
+    [
+        (Risk(), 36.0),
+        (Risk(keep_after_loss={"zone": 0.5}), 60.0),
+        (Risk(keep_after_loss={"zone": 1.0}), 90.0),
+        (Risk(max_share={"zone": 0.5}), 60.0),
+    ],
+)
+def test_the_fleet_of_every_period_keeps_the_limits_of_risk(risk, usd):
+    """Zones a and b at 1 and 1.5 $/h, one request a second each; twelve hours at 1 req/s, twelve at 2, starts for free.
+
+    Without limits all stand in a: 12 x 1 + 12 x 2 = 36 $. Half kept after a loss: by night one in each zone would do,
+    2.5 $/h, as it does by day: 60 $. All kept: 12 x 2.5 + 12 x 5 = 90 $. Tempting: one in a by night, gone with it.
+    """
+    offers = [offer("t1", 1.0, 4, zone="a"), offer("t1", 1.5, 4, zone="b")]
+    asked = replace(problem(offers, [demand(1.0, rate_req_per_s=1.0)], budget=50.0, search=EXACT), risk=risk)
+    plan = plan_day(asked, ONE_RATES, day_of((12, 1.0), (12, 2.0)), start_up=StartUp(0.0))
+    assert plan.cost_usd_per_day == pytest.approx(usd)
+    assert plan.termination is Termination.OPTIMAL
     assert check_day(plan).ok
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.plan.candidates import CandidateSet
-from cuvee.plan.formulation import FLEET_FAMILIES, Layout, build_program
+from cuvee.plan.contingency import Contingency, build_with
+from cuvee.plan.formulation import FLEET_FAMILIES, Layout
 from cuvee.plan.problem import PlanProblem
 from cuvee.plan.program import Array, Indices, Program
 
@@ -50,6 +51,7 @@ def build_day_program(
     *,
     allowed: NDArray[np.bool_],
     bounds_usd_per_hour: Array,
+    contingencies: Sequence[Contingency] = (),
 ) -> tuple[Program, DayLayout]:
     """The program of a day over `candidates`, in $/day, and where its columns are.
 
@@ -59,8 +61,9 @@ def build_day_program(
         start_usd    sigma [$], shape (num_candidates,).
         allowed      Which candidates each period may rent, shape (num_periods, num_candidates).
         bounds_usd_per_hour    b: no fleet of the period alone costs less [$/h], shape (num_periods,).
+        contingencies          What every fleet must stand, over the same candidates.
     """
-    parts = [build_program(problem, candidates) for problem in problems]
+    parts = [build_with(contingencies, problem, candidates) for problem in problems]
     layout = parts[0][1]
     places = _place_columns(layout, len(problems), len(parts[0][0].cost))
     day = Program.of_size(len(problems) * (len(parts[0][0].cost) + len(candidates) + len(layout.machine_offer)))

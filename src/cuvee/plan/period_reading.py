@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cuvee.plan.check_risk import losses_of
 from cuvee.plan.formulation import build_program
 from cuvee.plan.period_result import Change, DayDemand, DayReplica, PeriodPlan, PlannedPeriod
 from cuvee.plan.planner import settle
@@ -68,7 +69,8 @@ def read_fleet(question: DayQuestion, period: int, copies: NDArray[np.int64], bo
     )
     proven = plan.gap is not None and plan.gap <= problem.search.relative_gap
     termination = Termination.OPTIMAL if proven else Termination.FEASIBLE
-    return replace(plan, termination=termination, num_candidates=len(everything.candidates))
+    plan = replace(plan, termination=termination, num_candidates=len(everything.candidates), losses=losses_of(plan))
+    return replace(plan, excluded=everything.excluded)
 
 
 def read_day(

@@ -9,7 +9,7 @@
    are few: the bound of this program holds for all others.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -17,9 +17,12 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from cuvee.plan.contingency import Contingency
+from cuvee.plan.losses import broken_by
 from cuvee.plan.period_program import DayLayout, build_day_program
 from cuvee.plan.period_reading import DayQuestion, read_day, read_fleet
 from cuvee.plan.period_result import PeriodPlan
+from cuvee.plan.placement import usable_gpus
 from cuvee.plan.problem import PlanProblem, SearchOptions
 from cuvee.plan.program import Answer, Array, Indices, Program, solve
 from cuvee.plan.result import Plan
@@ -46,15 +49,6 @@ class _Best:
     bound_usd_per_day: float | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class _DayProgram:
-    """A program of the day, and which of all candidates it is over."""
-
-    program: Program
-    places: DayLayout
-    candidates: Indices
-
-
 class DaySearch:
     """The search for one day, and what it knows so far."""
 
@@ -63,10 +57,13 @@ class DaySearch:
         self.candidates = question.prepared.candidates
         self.started = perf_counter()
         self.found: dict[float, Found] = {}  # by demanded rate
+        self.contingencies: list[Contingency] = []  # losses that some fleet did not stand
         startup_h = self._startup_s() / SECONDS_PER_HOUR
         models = len(question.prepared.problem.models)
         # Idle GPUs of whole machines are paid and start nothing: rent may then rise without a start.
         offers = question.prepared.problem.offers.offers
+        self.usable = np.array([usable_gpus(offer) for offer in offers])
+        self.unit_price = np.array([offer.price_usd_per_hour for offer in offers])
         machines = any(offer.num_gpus > 1 and offer.max_units > 0 for offer in offers)
         self.least_startup_h = 0.0 if machines else float(min(startup_h.min(initial=np.inf), question.hours.min()))
         price = self.candidates.price_usd_per_hour
@@ -129,23 +126,21 @@ class DaySearch:
             return
         self.progress("from the best fleet of each period")
         alone = np.array([self._copies(self._search(period, share=0.0)) for period in range(num_periods)])
-        rented = self._program(alone > 0)
-        self._take(best, rented, self._solve(rented, alone, np.zeros(num_periods, dtype=bool), share=0.1))
+        nothing, everything = np.zeros(num_periods, dtype=bool), np.ones(num_periods, dtype=bool)
+        self._improve_over(alone > 0, best, alone, nothing, share=0.1)
         self._choose_anew(best)
         possible = self._possible(best, floor)
         if possible.sum() > MOST_PAIRS:
             return
         self.progress(f"proof over {possible.sum()} choices (Ctrl-C keeps the best so far)")
-        whole = self._program(possible)
-        answer = self._solve(whole, best.copies, np.ones(num_periods, dtype=bool), share=1.0)
-        self._take(best, whole, answer)
+        answer = self._improve_over(possible, best, best.copies, everything, share=1.0)
         if len(answer.x):
             best.bound_usd_per_day = max(floor, min(answer.bound, best.usd_per_day))
 
     def _choose_anew(self, best: _Best) -> None:
         """Choose fleets of one or two neighbouring periods beside the others until nothing helps."""
         num_periods = len(self.question.periods)
-        program = self._program(np.tile(self._near(), (num_periods, 1)))
+        near = np.tile(self._near(), (num_periods, 1))
         for width in AT_A_TIME:
             before = np.inf
             while width <= num_periods and best.usd_per_day < before * (1 - SAFETY):
@@ -153,15 +148,28 @@ class DaySearch:
                 for first in range(num_periods):
                     self.progress(f"fleets beside each other, {before:.2f} $/day (Ctrl-C keeps the best so far)")
                     free = np.isin(np.arange(num_periods), (first + np.arange(width)) % num_periods)
-                    self._take(best, program, self._solve(program, best.copies, free, share=0.1))
+                    self._improve_over(near, best, best.copies, free, share=0.1)
 
     def _search(self, period: int, *, share: float) -> Found:
         """The cheapest fleet of one period, in a share of the time that is left."""
         problem = self.question.problems[period]
         rate = _rate(problem)
-        if rate not in self.found:
-            self.found[rate] = search(replace(problem, search=self._in_time(problem.search, share)), self.candidates)
+        while rate not in self.found:
+            timed = replace(problem, search=self._in_time(problem.search, share))
+            found = search(timed, self.candidates, self.contingencies)
+            if not len(found.answer.x) or self._stand({period: self._copies(found)}):
+                self.found[rate] = found
+            elif found.answer.interrupted:
+                raise KeyboardInterrupt
         return self.found[rate]
+
+    def _stand(self, fleets: Mapping[int, NDArray[np.int64]]) -> bool:
+        """Whether fleets, by their period, stand every loss they must; those they do not become contingencies."""
+        before = len(self.contingencies)
+        for period, copies in fleets.items():
+            problem = self.question.problems[period]
+            self.contingencies += broken_by(problem, self.candidates, copies, 1.0, 1.0, self.contingencies)
+        return len(self.contingencies) == before
 
     def _bound(self, problem: PlanProblem) -> float | None:
         """b: no fleet of the period alone costs less [$/h]; None where that is not known."""
@@ -187,7 +195,7 @@ class DaySearch:
             if found.pricing is not None:
                 near |= found.pricing.copies > 1e-9
                 nearest = np.argsort(found.pricing.loss, kind="stable")[: SHORTLIST * NEAR]
-                near[undominated_of(nearest, self.candidates)[:NEAR]] = True
+                near[undominated_of(nearest, self.candidates, self.contingencies)[:NEAR]] = True
         return near
 
     def _possible(self, best: _Best, floor: float) -> NDArray[np.bool_]:
@@ -207,48 +215,64 @@ class DaySearch:
             dearer = found.pricing.objective + found.pricing.loss - found.answer.bound
             possible[period] = (hours - self.least_startup_h) * np.maximum(dearer, 0.0) <= room
         if self.starts_by_price:
-            kept = undominated_of(np.flatnonzero(possible.any(axis=0)), self.candidates)
+            kept = undominated_of(np.flatnonzero(possible.any(axis=0)), self.candidates, self.contingencies)
             possible &= np.isin(np.arange(len(self.candidates)), kept)
         return np.asarray(possible | (best.copies > 0))
 
-    def _program(self, allowed: NDArray[np.bool_]) -> _DayProgram:
-        """The program of the day over the candidates that are `allowed`, shape (num_periods, num_candidates)."""
-        question, kept = self.question, np.flatnonzero(allowed.any(axis=0))
+    def _improve_over(
+        self,
+        allowed: NDArray[np.bool_],
+        best: _Best,
+        copies: NDArray[np.int64],
+        free: NDArray[np.bool_],
+        *,
+        share: float,
+    ) -> Answer:
+        """Make `best` the cheapest day from `copies` on, where it is cheaper.
+
+        Parameters
+            allowed    Candidates of each period, shape (num_periods, num_candidates).
+            free       Periods whose fleet may change, shape (num_periods,).
+            share      Of the time that is left [-].
+        """
+        kept = np.flatnonzero(allowed.any(axis=0))
+        while True:
+            program, places = self._program(allowed, kept)
+            known, held = copies[:, kept].astype(np.float64), places.copies[~free]
+            program.lower[held] = program.upper[held] = known[~free]
+            options = self._in_time(self.question.prepared.problem.search, share)
+            answer = solve(program, options, start=known.ravel())
+            if not len(answer.x):
+                return answer
+            found = np.zeros_like(best.copies)
+            found[:, kept] = np.round(answer.x[places.copies])
+            if self._stand(dict(enumerate(found))):
+                break
+        usd_per_day = self._usd_per_day(found)
+        if usd_per_day < best.usd_per_day:
+            best.copies, best.usd_per_day = found, usd_per_day
+        return answer
+
+    def _program(self, allowed: NDArray[np.bool_], kept: Indices) -> tuple[Program, DayLayout]:
+        """The program of the day over the candidates `kept`, of which each period may rent those `allowed`."""
+        question = self.question
         bounds = np.array([self._bound(problem) for problem in question.problems], dtype=float)
-        program, places = build_day_program(
+        return build_day_program(
             question.problems,
             question.hours,
             self.candidates.select(kept),
             self.start_usd[kept],
             allowed=allowed[:, kept],
             bounds_usd_per_hour=bounds * (1 - SAFETY),
+            contingencies=[contingency.select(kept) for contingency in self.contingencies],
         )
-        return _DayProgram(program, places, kept)
-
-    def _solve(self, day: _DayProgram, copies: NDArray[np.int64], free: NDArray[np.bool_], *, share: float) -> Answer:
-        """The best day from `copies` on; they stay as they are in the periods that are not `free`."""
-        program, known = day.program.copy(), copies[:, day.candidates].astype(np.float64)
-        held = day.places.copies[~free]
-        program.lower[held] = program.upper[held] = known[~free]
-        return solve(program, self._in_time(self.question.prepared.problem.search, share), start=known.ravel())
-
-    def _take(self, best: _Best, day: _DayProgram, answer: Answer) -> None:
-        """Make the day of `answer` the best where it is cheaper."""
-        if not len(answer.x):
-            return
-        copies = np.zeros_like(best.copies)
-        copies[:, day.candidates] = np.round(answer.x[day.places.copies])
-        usd_per_day = self._usd_per_day(copies)
-        if usd_per_day < best.usd_per_day:
-            best.copies, best.usd_per_day = copies, usd_per_day
 
     def _usd_per_day(self, copies: NDArray[np.int64]) -> float:
         """Rent and starts of a day."""
-        rents = [
-            read_fleet(self.question, period, fleet, None).cost_usd_per_hour for period, fleet in enumerate(copies)
-        ]
+        taken = np.array([self.candidates.gpus_taken(fleet, len(self.usable)) for fleet in copies])
+        rents = np.ceil(taken / self.usable) @ self.unit_price
         started = np.maximum(copies - np.roll(copies, 1, axis=0), 0).sum(axis=0)
-        return float(self.question.hours @ np.array(rents) + self.start_usd @ started)
+        return float(self.question.hours @ rents + self.start_usd @ started)
 
 
 def _rate(problem: PlanProblem) -> float:
