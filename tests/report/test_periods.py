@@ -134,3 +134,16 @@ def test_the_chart_shows_demand_below_capacity():
     # 8 rows stand for 5.5 req/s: 4 req/s are 5.8 rows, 5 req/s 7.3.
     assert filled == [6, 6, 7, 7]
     assert shaded == [0, 0, 1, 1]
+
+
+def test_where_to_rent_is_said_where_offers_are_in_several_places():
+    """A line for each replica; none where there is only one seller and region."""
+    constant = make_plan(models=(MARKUP,))
+    problem = constant.inputs.problem
+    first, *others = problem.offers.offers
+    apart = replace(problem.offers, offers=(replace(first, region="far"), *others))
+    there = replace(constant, inputs=replace(constant.inputs, problem=replace(problem, offers=apart)))
+    for plan, said in ((constant, False), (there, True)):
+        console = console_of()
+        print_periods(make_day(constant=plan), console)
+        assert ("r1 rents " in text_of(console)) is said

@@ -21,7 +21,7 @@ def print_periods(day: PeriodPlan, console: Console) -> None:
     if not day.has_plan:
         console.print(Text(f"\n{day.termination}: {literal(day.constant.message)}", style="bold red"))
         return
-    for part in (*day_lines(day, console), _replicas(day, console), _periods(day, console)):
+    for part in (*day_lines(day, console), _replicas(day, console), *_where_to_rent(day), _periods(day, console)):
         console.print(part)
     console.print(_timetable(day, console) if day.timetable else indented("nothing changes in the course of the day"))
     for part in (*_verdict(day, console), *_legend(day, console)):
@@ -64,6 +64,15 @@ def _replicas(day: PeriodPlan, console: Console) -> RenderableType:
             f"{each.start_usd:.2f}",
         )
     return fitted(table, console, fold=("model", "replica", "deployment"), drop=("$ a start", "starts a day"))
+
+
+def _where_to_rent(day: PeriodPlan) -> Iterator[RenderableType]:
+    """Offers of each replica, where offers differ in more than the GPU."""
+    offers = day.constant.inputs.problem.offers.offers
+    if len({(offer.seller, offer.region, offer.zone) for offer in offers}) > 1:
+        for each in day.replicas:
+            parts = [f"{part.num_gpus} GPUs of {part.label}" for part in each.rented]
+            yield indented(literal(f"{each.id} rents {' and '.join(parts)}"))
 
 
 def _periods(day: PeriodPlan, console: Console) -> RenderableType:
