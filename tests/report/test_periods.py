@@ -136,14 +136,14 @@ def test_the_chart_shows_demand_below_capacity():
     assert shaded == [0, 0, 1, 1]
 
 
-def test_where_to_rent_is_said_where_offers_are_in_several_places():
-    """A line for each replica; none where there is only one seller and region."""
+@pytest.mark.parametrize(("region", "said"), [("here", False), ("there", True)])
+def test_where_to_rent_is_said_where_offers_are_in_several_places(region, said):
+    """A line for each replica; none where there is only one seller, region and zone."""
     constant = make_plan(models=(MARKUP,))
     problem = constant.inputs.problem
-    first, *others = problem.offers.offers
-    apart = replace(problem.offers, offers=(replace(first, region="far"), *others))
-    there = replace(constant, inputs=replace(constant.inputs, problem=replace(problem, offers=apart)))
-    for plan, said in ((constant, False), (there, True)):
-        console = console_of()
-        print_periods(make_day(constant=plan), console)
-        assert ("r1 rents " in text_of(console)) is said
+    first, *others = (replace(each, seller="s", region="here", zone="") for each in problem.offers.offers)
+    offers = replace(problem.offers, offers=(replace(first, region=region), *others))
+    placed = replace(constant, inputs=replace(constant.inputs, problem=replace(problem, offers=offers)))
+    console = console_of()
+    print_periods(make_day(constant=placed), console)
+    assert ("r1 rents " in text_of(console)) is said
