@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from cuvee.plan.aim import Serve
 from cuvee.plan.candidates import CandidateSet
-from cuvee.plan.formulation import Layout, build_program
+from cuvee.plan.formulation import build_program
 from cuvee.plan.greedy import greedy_copies
+from cuvee.plan.layout import Layout
 from cuvee.plan.planner import plan_prepared, settle
 from cuvee.plan.preparation import PreparedProblem, prepare_again
 from cuvee.plan.problem import Objective, PlanProblem

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.plan.candidates import CandidateSet
-from cuvee.plan.formulation import Layout, Pairs, build_program
+from cuvee.plan.formulation import build_program
+from cuvee.plan.layout import Layout, Pairs
 from cuvee.plan.problem import PlanProblem
 from cuvee.plan.program import Array, Indices, Program
 

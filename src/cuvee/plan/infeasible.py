@@ -8,7 +8,8 @@ import numpy as np
 from cuvee.catalog.gpu import GpuType
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.configurations import find_sites, list_configurations
-from cuvee.plan.formulation import CAP_FAMILIES, Layout, build_program, gpu_prices
+from cuvee.plan.formulation import CAP_FAMILIES, build_program, gpu_prices
+from cuvee.plan.layout import Layout
 from cuvee.plan.problem import ModelDemand, Objective, PlanProblem
 from cuvee.plan.program import Program, Termination, solve
 from cuvee.profile.engine import EngineSettings

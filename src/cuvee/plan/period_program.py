@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.contingency import Contingency, build_with
-from cuvee.plan.formulation import FLEET_FAMILIES, Layout
+from cuvee.plan.formulation import FLEET_FAMILIES
+from cuvee.plan.layout import Layout
 from cuvee.plan.problem import PlanProblem
 from cuvee.plan.program import Array, Indices, Program
 

@@ -14,8 +14,9 @@ from cuvee.plan.check_risk import losses_of
 from cuvee.plan.contingency import Contingency
 from cuvee.plan.dominance import prune_dominated
 from cuvee.plan.exclusions import explain_limits, limit_candidates, without_limits
-from cuvee.plan.formulation import FLEET_FAMILIES, Layout
+from cuvee.plan.formulation import FLEET_FAMILIES
 from cuvee.plan.infeasible import explain_infeasible
+from cuvee.plan.layout import Layout
 from cuvee.plan.losses import broken_by
 from cuvee.plan.preparation import PreparedProblem, prepare
 from cuvee.plan.problem import Objective, PlanProblem

@@ -14,15 +14,8 @@ from cuvee.catalog.offer import Offer
 from cuvee.plan.aim import Aim, Serve
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.contingency import Contingency, build_with
-from cuvee.plan.formulation import (
-    COST_TIE_BREAK,
-    FLEET_FAMILIES,
-    Layout,
-    Pairs,
-    all_pairs,
-    first_workloads,
-    gpu_prices,
-)
+from cuvee.plan.formulation import COST_TIE_BREAK, FLEET_FAMILIES, gpu_prices
+from cuvee.plan.layout import Layout, Pairs, all_pairs, first_workloads
 from cuvee.plan.placement import usable_gpus
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve

@@ -19,7 +19,8 @@ from time import perf_counter
 import numpy as np
 
 from cuvee.plan.candidates import CandidateSet
-from cuvee.plan.formulation import Layout, build_program, first_workloads
+from cuvee.plan.formulation import build_program
+from cuvee.plan.layout import Layout, first_workloads
 from cuvee.plan.problem import Objective, PlanProblem, SearchOptions
 from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve
 

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from cuvee.plan.aim import Serve
 from cuvee.plan.candidates import CandidateSet
-from cuvee.plan.formulation import COST_TIE_BREAK, Layout, first_workloads, gpu_prices, request_weights
+from cuvee.plan.formulation import COST_TIE_BREAK, gpu_prices, request_weights
 from cuvee.plan.latency_reading import with_latency
+from cuvee.plan.layout import Layout, first_workloads
 from cuvee.plan.placement import usable_gpus
 from cuvee.plan.preparation import PreparedProblem
 from cuvee.plan.problem import Objective, PlanProblem

@@ -20,7 +20,8 @@ from cuvee.plan.aim import Serve
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.contingency import Contingency, build_with
 from cuvee.plan.dominance import undominated
-from cuvee.plan.formulation import Layout, build_program, define_links, rough_load_factor
+from cuvee.plan.formulation import build_program, define_links, rough_load_factor
+from cuvee.plan.layout import Layout
 from cuvee.plan.pricing import Pricing, price
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve
@@ -158,7 +159,7 @@ class _Search:
         cases = [contingency.select(rows) for contingency in self.contingencies]
         program, layout = build_with(cases, self.problem, self.candidates.select(rows), load_factor_unit=self.unit)
         if not self.maximize:
-            define_links(program, layout)
+            define_links(program, layout, self.problem.aim.headroom)
         options = self.problem.search
         options = options if relative_gap is None else replace(options, relative_gap=relative_gap)
         if options.time_limit_s is not None:

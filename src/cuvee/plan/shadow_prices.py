@@ -16,7 +16,8 @@ from enum import StrEnum
 import numpy as np
 
 from cuvee.plan.evaluation import load_factors, read_fleet
-from cuvee.plan.formulation import CAP_FAMILIES, Layout, build_program, rough_load_factor
+from cuvee.plan.formulation import CAP_FAMILIES, build_program, rough_load_factor
+from cuvee.plan.layout import Layout
 from cuvee.plan.preparation import PreparedProblem
 from cuvee.plan.pricing import Pricing, fractional, price
 from cuvee.plan.problem import Objective, PlanProblem

@@ -1,0 +1,141 @@
+"""The columns of the planner's program: which is which, and what they count in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cuvee.plan.aim import Serve
+from cuvee.plan.candidates import CandidateSet
+from cuvee.plan.problem import PlanProblem
+from cuvee.plan.program import Array, Indices
+
+LEAST_LOAD = 2e-9
+"""Copies that a type of requests keeps busy at least [-]: the solver takes coefficients below 1e-9 for 0."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Which column is which.
+
+    Attributes
+        pair_candidate, pair_workload    c and w of each z column, shape (num_pairs,); w counts over all models.
+        pair_rate                        h_cw of each z column [req/s], shape (num_pairs,).
+        machine_offer                    o of each u column, shape (num_machines,).
+        service_of_workload              Which theta each w is served by, shape (num_workloads,).
+        demand_req_per_s                 lambda_w times the unit of theta: what theta = 1 stands for in the program,
+                                         shape (num_workloads,).
+        unit                             What theta counts in [-].
+    """
+
+    num_candidates: int
+    pair_candidate: Indices
+    pair_workload: Indices
+    pair_rate: Array
+    machine_offer: Indices
+    service_of_workload: Indices
+    demand_req_per_s: Array
+    unit: float
+
+    @property
+    def num_workloads(self) -> int:
+        """w over all models [-]."""
+        return len(self.demand_req_per_s)
+
+    @property
+    def copies(self) -> Indices:
+        """Columns of y."""
+        return np.arange(self.num_candidates)
+
+    @property
+    def pair_load(self) -> Array:
+        """lambda_w / h_cw: copies that all requests of w keep busy at theta = 1, shape (num_pairs,).
+
+        This is what a z column counts in: its value is theta x_cw, however rare or quick w is.
+        """
+        load: Array = self.demand_req_per_s[self.pair_workload] / self.pair_rate
+        return np.maximum(load, LEAST_LOAD)
+
+    @property
+    def busy(self) -> Indices:
+        """Columns of z."""
+        return self.num_candidates + np.arange(len(self.pair_candidate))
+
+    @property
+    def machines(self) -> Indices:
+        """Columns of u."""
+        return self.num_candidates + len(self.pair_candidate) + np.arange(len(self.machine_offer))
+
+    @property
+    def services(self) -> Indices:
+        """Columns of theta."""
+        first = self.num_candidates + len(self.pair_candidate) + len(self.machine_offer)
+        return first + np.arange(self.service_of_workload.max(initial=0) + 1)
+
+    @property
+    def load_factor(self) -> int:
+        """Column of theta where there is one."""
+        return int(self.services[0])
+
+    @property
+    def size(self) -> int:
+        """Columns of all kinds [-]."""
+        return int(self.services[-1]) + 1
+
+    @property
+    def rate(self) -> Array:
+        """h_cw of the pairs, 0 elsewhere [req/s], shape (num_candidates, num_workloads)."""
+        rate = np.zeros((self.num_candidates, self.num_workloads))
+        rate[self.pair_candidate, self.pair_workload] = self.pair_rate
+        return rate
+
+
+Pairs = tuple[Indices, Indices]
+"""Candidates and the workloads they may serve: w counts over all models."""
+
+
+def first_workloads(candidates: CandidateSet) -> Indices:
+    """Where each model's workloads begin among those of all models, and their number, shape (num_models + 1,)."""
+    return np.cumsum([0, *(len(table.workloads) for table in candidates.tables)])
+
+
+def all_pairs(candidates: CandidateSet) -> Pairs:
+    """Every (c, w) with a rate, by rising c."""
+    first = first_workloads(candidates)
+    found: list[Pairs] = []
+    for model, table in enumerate(candidates.tables):
+        rows = np.flatnonzero(candidates.model_index == model)
+        row, column = np.nonzero(table.rate_req_per_s[candidates.config[rows]])
+        found.append((rows[row], first[model] + column))
+    candidate, workload = (np.concatenate(each) for each in zip(*found, strict=True))
+    order = np.argsort(candidate, kind="stable")
+    return candidate[order], workload[order]
+
+
+def make_layout(problem: PlanProblem, candidates: CandidateSet, pairs: Pairs, load_factor_unit: float) -> Layout:
+    """The columns of the program with a z column for each of `pairs`, theta counted in `load_factor_unit`."""
+    candidate, workload = pairs
+    first = first_workloads(candidates)
+    rate = np.zeros(len(candidate))
+    model_of_pair = candidates.model_index[candidate]
+    for model, table in enumerate(candidates.tables):
+        mine = model_of_pair == model
+        rate[mine] = table.rate_req_per_s[candidates.config[candidate[mine]], workload[mine] - first[model]]
+    rate *= candidates.availability[candidate]
+    in_use = np.unique(candidates.offers)
+    machines = [index for index in in_use.tolist() if index >= 0 and problem.offers.offers[index].num_gpus > 1]
+    demand = np.concatenate([np.array(rates) for rates in problem.rates_req_per_s]) * load_factor_unit
+    services = {
+        Serve.MIX: np.zeros(len(demand), dtype=np.int64),
+        Serve.MODELS: np.repeat(np.arange(len(problem.models)), np.diff(first)),
+        Serve.REQUESTS: np.arange(len(demand)),
+    }[problem.aim.serve]
+    return Layout(
+        len(candidates),
+        candidate,
+        workload,
+        rate,
+        np.array(machines, dtype=np.int64),
+        services,
+        demand,
+        load_factor_unit,
+    )
