@@ -108,9 +108,6 @@ BROKEN = {
     ),
     "more steps above than observed": (lambda day: with_period(day, 0, num_above=99), "99 of 12 steps above"),
     "a rate that its plan does not serve": (lambda day: with_period(day, 1, rate_req_per_s=4.5), "due are 4.5"),
-    "headroom that no plan has": (
-        lambda day: replace(day, demand=replace(day.demand, headroom=0.1)), "demand: 00:00-12:00: planned for 1 req/s",
-    ),
     "a constant plan for another rate": (
         lambda day: replace(day, constant=day.periods[0].plan), "demand: all day: planned for 1 req/s",
     ),

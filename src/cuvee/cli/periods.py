@@ -20,7 +20,6 @@ DemandOption = Annotated[
 ]
 PeriodsOption = Annotated[int | None, typer.Option("--periods", help="Most fleets a day; default: 4.")]
 PeakOption = Annotated[float | None, typer.Option(help="Scale the day's highest step to this [req/s].")]
-HeadroomOption = Annotated[float | None, typer.Option(help="Capacity above the demand, as a share of it; default: 0.")]
 SaveDirOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Write periods.json, scenario.yaml and periods.txt there.")
 ]
@@ -33,7 +32,6 @@ def periods(
     demand: DemandOption = None,
     num_periods: PeriodsOption = None,
     peak: PeakOption = None,
-    headroom: HeadroomOption = None,
     as_json: options.JsonOption = False,
     save_dir: SaveDirOption = None,
 ) -> None:
@@ -50,7 +48,7 @@ def periods(
 
     _refuse_idle(question)
     scenario, name = question.read()
-    scenario = _asked(scenario, demand, num_periods, peak, headroom)
+    scenario = _asked(scenario, demand, num_periods, peak)
     if save_dir is not None:
         require_folder(save_dir)
     with working("reading") as progress:
@@ -61,7 +59,6 @@ def periods(
             prepared,
             day,
             num_periods=asked.periods,
-            headroom=asked.headroom,
             start_up=StartUp(asked.startup_s, asked.start_fee_usd),
             progress=progress,
         )
@@ -93,15 +90,13 @@ def _refuse_idle(question: options.Question) -> None:
         )
 
 
-def _asked(
-    scenario: "Scenario", demand: str | None, num_periods: int | None, peak: float | None, headroom: float | None
-) -> "Scenario":
+def _asked(scenario: "Scenario", demand: str | None, num_periods: int | None, peak: float | None) -> "Scenario":
     """The scenario with the options over its own fields."""
     from cuvee.plan.scenario import of_a_day
 
     if demand == "":
         raise InputError("demand: an empty text", expected="a name or file", remedy="leave the option out, or fill it")
-    given = {"demand": demand, "periods": num_periods, "peak_req_per_s": peak, "headroom": headroom}
+    given = {"demand": demand, "periods": num_periods, "peak_req_per_s": peak}
     changes = {name: value for name, value in given.items() if value is not None}
     return of_a_day(scenario.model_copy(update={"time_of_day": scenario.time_of_day.model_copy(update=changes)}))
 

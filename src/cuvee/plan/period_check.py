@@ -82,15 +82,15 @@ def _check_day(day: PeriodPlan) -> Iterator[str]:
 
 
 def _check_demand(day: PeriodPlan) -> Iterator[str]:
-    """Every plan serves its period's rate and the headroom, the constant one the highest; all else is one question."""
+    """Every plan serves its period's rate, the constant one the highest; all else is one question."""
     rates = [each.period.rate_req_per_s for each in day.periods]
     plans = [(each.period.label, each.plan, rate) for each, rate in zip(day.periods, rates, strict=True)]
     if plans:
         plans.append(("all day", day.constant, max(rates)))
     for label, plan, rate in plans:
         asked = sum(row.demand_req_per_s for row in plan.assignment)
-        if not same(asked, rate * (1 + day.demand.headroom)):
-            yield f"{label}: planned for {asked:.6g} req/s, due are {rate:.6g} and {day.demand.headroom:.1%} more"
+        if not same(asked, rate):
+            yield f"{label}: planned for {asked:.6g} req/s, due are {rate:.6g}"
         if plan.objective_name is not Objective.COST:
             yield f"{label}: objective {plan.objective_name}"
         if _without_rates(plan.inputs.problem) != _without_rates(day.constant.inputs.problem):

@@ -91,7 +91,7 @@ def _place_columns(layout: Layout, num_periods: int, size: int) -> DayLayout:
 
 
 def define_period(day: Program, part: Program, places: DayLayout, period: int, hours: float) -> None:
-    """The rows of the period alone, theta = 1, and its money: H_p (sum_c o_c y_c^p + sum_o p_o u_o^p)."""
+    """The rows of the period alone and its money: H_p (sum_c o_c y_c^p + sum_o p_o u_o^p)."""
     columns, first = places.columns[period], len(day.row_lower)
     day.cost[columns] = hours * part.cost
     day.lower[columns], day.upper[columns], day.whole[columns] = part.lower, part.upper, part.whole

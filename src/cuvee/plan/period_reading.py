@@ -26,7 +26,7 @@ class DayQuestion:
     """What a day asks: a problem for each period, all over the candidates of `prepared`.
 
     Attributes
-        problems    One for each period, of least cost, headroom included.
+        problems    One for each period, of least cost.
     """
 
     prepared: PreparedProblem

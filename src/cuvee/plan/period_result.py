@@ -24,7 +24,6 @@ class DayDemand:
         num_days          Days the series shows [-].
         step_s            Length of a step [s].
         rate_req_per_s    Rate of each step from midnight on [req/s].
-        headroom          Capacity planned above these rates, as a share of them [-].
         notes             What was assumed, one a line.
     """
 
@@ -33,13 +32,12 @@ class DayDemand:
     num_days: int
     step_s: float
     rate_req_per_s: tuple[float, ...]
-    headroom: float
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class PlannedPeriod:
-    """A period of the day and its fleet: a plan of least cost that serves the period's rate and the headroom.
+    """A period of the day and its fleet: a plan of least cost that serves the period's rate.
 
     The bound of the plan is that of the period alone; where the whole day is cheaper so, its fleet costs more.
     """

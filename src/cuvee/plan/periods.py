@@ -3,9 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
-from cuvee.errors import InputError
 from cuvee.plan.period_reading import DayQuestion, without_fleet
 from cuvee.plan.period_result import DayDemand, PeriodPlan
 from cuvee.plan.period_search import DaySearch
@@ -21,30 +18,26 @@ def plan_periods(
     day: TypicalDay,
     *,
     num_periods: int = DEFAULT_PERIODS,
-    headroom: float = 0.0,
     start_up: StartUp | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> PeriodPlan:
     """Plan a day in periods.
 
     Parameters
-        prepared       Models, offers and limits with their candidates; limits hold at every time of the day. Of its
-                       demand only the mix counts, and how the rates of several models compare.
+        prepared       Models, offers and limits with their candidates; limits and the head-room of the aim hold at
+                       every time of the day. Of its demand only the mix counts, and how rates of models compare.
         day            The rates.
         num_periods    Most fleets a day [-].
-        headroom       Capacity above the rate of each period, as a share of it [-].
         start_up       What a start costs; the estimate where None.
         progress       Told what is done now; may raise KeyboardInterrupt, as Ctrl-C does.
     Returns            the cheapest day found, with its bound. Interrupted, the best so far: never worse than constant.
-    Raises             InputError: a headroom or number of periods that is none. KeyboardInterrupt: before the highest
-                       period had a fleet.
+    Raises             InputError: a number of periods that is none. KeyboardInterrupt: before the highest period had
+                       a fleet.
     """
-    if not (np.isfinite(headroom) and 0 <= headroom <= 100):
-        raise InputError(f"headroom = {headroom!r}", expected="a share from 0 to 100", remedy="write 0.1 for 10 %")
     periods = find_periods(day, num_periods)
-    problems = tuple(at_rate(prepared.problem, period.rate_req_per_s * (1 + headroom)) for period in periods)
+    problems = tuple(at_rate(prepared.problem, period.rate_req_per_s) for period in periods)
     num_days, rates = len(day.observed_req_per_s), tuple(day.rate_req_per_s.tolist())
-    demand = DayDemand(day.name, day.statistic, num_days, day.step_s, rates, headroom, day.notes)
+    demand = DayDemand(day.name, day.statistic, num_days, day.step_s, rates, day.notes)
     question = DayQuestion(prepared, periods, problems, demand, start_up or StartUp())
     return DaySearch(question, progress or (lambda _: None)).run() or _without_fleet(question)
 

@@ -193,7 +193,6 @@ class ScenarioTimeOfDay(Strict):
     peak_req_per_s: Positive | None = None
     periods: Annotated[int, Field(ge=1, le=MOST_PERIODS)] = DEFAULT_PERIODS
     statistic: Annotated[str, Field(pattern=r"^(mean|max|p[1-9]\d?)$")] = DEFAULT_STATISTIC
-    headroom: Annotated[float, Field(ge=0, le=100)] = 0.0
     startup_s: NotNegative | None = None
     start_fee_usd: NotNegative = 0.0
 

@@ -158,9 +158,9 @@ def _legend(day: PeriodPlan, console: Console) -> Iterator[RenderableType]:
         lines.append(
             f"the constant fleet is not proven cheapest (gap {day.constant.gap or 0.0:.1e}): less may be saved"
         )
-    if day.demand.headroom:
-        lines.append(f"fleets are planned {day.demand.headroom:.0%} above the demand of their period")
     problem = day.constant.inputs.problem
+    if problem.aim.headroom:
+        lines.append(f"fleets are planned {problem.aim.headroom:.0%} above the demand of their period")
     lines.extend(day.demand.notes)
     lines.extend(problem.offers.notes)
     lines.extend(note for entry in problem.models for note in entry.demand.notes)
