@@ -88,9 +88,9 @@ def test_ctrl_c_while_a_day_is_searched_gives_the_best_day_so_far(cuvee, small, 
     """After the first period: the constant fleet, printed and saved, no other period begun, exit code 130."""
     calls = []
 
-    def interrupted_search(problem, candidates):
+    def interrupted_search(problem, *others):
         calls.append(problem)
-        found = search(problem, candidates)
+        found = search(problem, *others)
         with pytest.raises(KeyboardInterrupt):
             press_ctrl_c()
         return found
