@@ -19,7 +19,10 @@ Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 
-OF_EACH = ("model_index", "config", "offers", "gpus", "group", "price_usd_per_hour", "availability")
+OF_EACH = (
+    "model_index", "config", "offers", "gpus", "group", "price_usd_per_hour", "availability", "start_usd_per_hour",
+    "running",
+)  # fmt: skip
 """Fields of a CandidateSet with an entry for each candidate."""
 
 
@@ -36,6 +39,8 @@ class CandidateSet:
         group               GPUs there that must share a machine [-], shape (num_candidates, 2).
         price_usd_per_hour  o_c: share of the machines' prices [$/h].
         availability        Share of the time it serves [-]: all of its offers must be there.
+        start_usd_per_hour  What a start of a copy costs, spread over the horizon of moves [$/h]; 0 where nothing runs.
+        running             Group of the current fleet whose copies are kept, by index [-]; -1 where they are added.
         num_generated       Configurations placed, before those that do not fit were dropped [-].
     """
 
@@ -47,6 +52,8 @@ class CandidateSet:
     group: Counts
     price_usd_per_hour: Array
     availability: Array
+    start_usd_per_hour: Array
+    running: Counts
     num_generated: int
 
     def __len__(self) -> int:
@@ -56,6 +63,19 @@ class CandidateSet:
     def placements(self) -> tuple[Placement, ...]:
         """All candidates as records, made anew: for few of them."""
         return tuple(self.placement(row) for row in range(len(self)))
+
+    @property
+    def is_kept(self) -> NDArray[np.bool_]:
+        """Which are copies that run now and are kept, shape (num_candidates,)."""
+        return self.running >= 0
+
+    def same_as(self, rows: Counts) -> NDArray[np.bool_]:
+        """Which have the configuration and the offers of some candidate of `rows`, shape (num_candidates,)."""
+        same = np.zeros(len(self), dtype=bool)
+        for row in rows:
+            mine = (self.model_index == self.model_index[row]) & (self.config == self.config[row])
+            same |= mine & (self.offers == self.offers[row]).all(axis=1)
+        return same
 
     def placement(self, row: int) -> Placement:
         """One candidate as a record."""
@@ -143,4 +163,7 @@ def _placed(
     on, taken, group = (np.where(turned, each[:, ::-1], each)[possible] for each in (on, taken, group))
     empty = np.zeros(len(on), dtype=np.int64)
     available = np.append(problem.risk.availability(offers), 1.0)[on].prod(axis=1)
-    return CandidateSet((), empty, config[possible], on, taken, group, prices[possible], available, len(found))
+    free, added = np.zeros(len(on)), np.full(len(on), -1)
+    return CandidateSet(
+        (), empty, config[possible], on, taken, group, prices[possible], available, free, added, len(found)
+    )

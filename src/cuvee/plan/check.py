@@ -13,6 +13,7 @@ from cuvee.plan.aim import Serve
 from cuvee.plan.caution import StressReport
 from cuvee.plan.check_aim import check_aim, weighted_rate
 from cuvee.plan.check_latency import check_latency
+from cuvee.plan.check_moves import moves_usd_per_hour
 from cuvee.plan.check_rates import TOLERANCE, check_rates, same
 from cuvee.plan.check_risk import check_risk
 from cuvee.plan.placement import host_gpus, spans_machines, usable_gpus
@@ -149,8 +150,10 @@ def _check_money(plan: Plan) -> Iterator[str]:
     if not same(total, plan.cost_usd_per_hour):
         yield f"the fleet costs {total:.4f} $/h, not {plan.cost_usd_per_hour:.4f}"
     budget = plan.inputs.problem.limits.budget_usd_per_hour
-    if budget is not None and total > budget * (1 + TOLERANCE):
-        yield f"the fleet costs {total:.4f} $/h, above the budget of {budget:.4f}"
+    moves = moves_usd_per_hour(plan)
+    if budget is not None and total + moves > budget * (1 + TOLERANCE):
+        moving = f" and the way to it {moves:.4f}" if moves else ""
+        yield f"the fleet costs {total:.4f} $/h{moving}, above the budget of {budget:.4f}"
 
 
 def _check_stock(plan: Plan) -> Iterator[str]:
@@ -310,7 +313,8 @@ def _check_proof(plan: Plan) -> Iterator[str]:
     makespan = makespan_s(asked, plan.load_factor)
     if asked.aim.serve is Serve.MIX and (plan.makespan_s is None or not same(plan.makespan_s, makespan)):
         yield f"makespan {plan.makespan_s} s at {plan.rate_req_per_s:.6g} req/s, where it is {makespan:.6g} s"
-    value = weighted_rate(plan) if plan.objective_name is Objective.THROUGHPUT else plan.cost_usd_per_hour
+    spent = plan.cost_usd_per_hour + moves_usd_per_hour(plan)
+    value = weighted_rate(plan) if plan.objective_name is Objective.THROUGHPUT else spent
     if not same(value, plan.objective):
         yield f"objective {plan.objective:.6g} where the plan gives {value:.6g}"
     if plan.bound is None:

@@ -21,6 +21,7 @@ from cuvee.catalog.offer import Offer
 from cuvee.plan.aim import Serve
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.layout import Layout, Pairs, all_pairs, first_workloads, make_layout
+from cuvee.plan.move_rows import define_moves, most_moves_usd_per_hour
 from cuvee.plan.placement import usable_gpus
 from cuvee.plan.problem import Limits, Objective, PlanProblem
 from cuvee.plan.program import Array, Indices, Program
@@ -67,6 +68,8 @@ def build_program(
     define_cover(program, layout, problem)
     define_shares(program, layout, candidates, problem)
     define_objective(program, layout, candidates, problem, offers)
+    if problem.current is not None:
+        define_moves(program, candidates, problem, problem.current, objective_per_dollar(problem))
     return program, layout
 
 
@@ -103,8 +106,9 @@ def rough_load_factor(problem: PlanProblem, candidates: CandidateSet) -> float:
 
 
 def most_money(problem: PlanProblem) -> float:
-    """The budget, or the price of all stock where that is less [$/h]."""
+    """The budget, or the price of all stock and of moving to all of it where that is less [$/h]."""
     stock = sum(offer.max_units * offer.price_usd_per_hour for offer in problem.offers.offers)
+    stock += most_moves_usd_per_hour(problem)
     budget = problem.limits.budget_usd_per_hour
     return stock if budget is None else min(budget, stock)
 
@@ -279,8 +283,8 @@ def define_objective(
     Notes           With several thetas, that of service s counts sum_(w of s) weight_w lambda_w over the sum of all.
     """
     columns, costs = weigh_columns(layout, candidates, offers, gpu_prices(offers))
+    program.cost[columns] = objective_per_dollar(problem) * costs
     if problem.objective is Objective.COST:
-        program.cost[columns] = costs
         program.lower[layout.services] = program.upper[layout.services] = 1.0 + problem.aim.headroom
         return
     program.maximize = True
@@ -291,4 +295,8 @@ def define_objective(
         program.lower[layout.services] = floors(problem)[first_of_service] / layout.unit
     if problem.aim.serve is Serve.REQUESTS:
         program.upper[layout.services] = 1.0 / layout.unit
-    program.cost[columns] = -COST_TIE_BREAK * costs / most_money(problem)
+
+
+def objective_per_dollar(problem: PlanProblem) -> float:
+    """Weight of money in the objective [per $/h]."""
+    return 1.0 if problem.objective is Objective.COST else -COST_TIE_BREAK / most_money(problem)

@@ -26,6 +26,7 @@ from cuvee.plan.result import (
     Plan,
 )
 from cuvee.plan.runners_up import find_runners_up
+from cuvee.plan.running import with_running
 from cuvee.plan.search import Found, search
 from cuvee.profile.analytic import NETWORK_GB_PER_S
 from cuvee.profile.engine import EngineSettings
@@ -142,6 +143,7 @@ def _why_infeasible(prepared: PreparedProblem) -> str:
         if unserved:
             return unserved
         everything, _ = limit_candidates(everything, provider)
+    everything = with_running(everything, problem, provider)
     candidates, engine = prune_dominated(everything), prepared.inputs.engine
     return explain_infeasible(problem, candidates, gpus=prepared.gpus, engine=engine)
 

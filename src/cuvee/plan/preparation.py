@@ -14,6 +14,7 @@ from cuvee.plan.problem import PlanProblem
 from cuvee.plan.result import (
     PlanInputs,
 )
+from cuvee.plan.running import with_running
 from cuvee.profile.analytic import NETWORK_GB_PER_S, AnalyticProvider
 from cuvee.profile.engine import EngineSettings, find_engine
 from cuvee.profile.limited import LimitedProvider
@@ -72,6 +73,7 @@ def prepare(
     excluded = None
     if isinstance(provider, LimitedProvider):
         candidates, excluded = limit_candidates(candidates, provider)
+    candidates = with_running(candidates, problem, provider)
     sources = tuple(dict.fromkeys(source for table in candidates.tables for source in table.sources))
     inputs = PlanInputs(problem, engine, network_gb_per_s, sources, scenario, gpus=_own_gpus(problem, gpus))
     return PreparedProblem(problem, candidates, inputs, provider, gpus, excluded)

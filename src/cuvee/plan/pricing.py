@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cuvee.catalog.offer import Offer
 from cuvee.plan.aim import Aim, Serve
 from cuvee.plan.candidates import CandidateSet
+from cuvee.plan.charges import charge_per_gpu, price_of_a_dollar
 from cuvee.plan.contingency import Contingency, build_with
-from cuvee.plan.formulation import COST_TIE_BREAK, FLEET_FAMILIES, gpu_prices
+from cuvee.plan.formulation import COST_TIE_BREAK, most_money
 from cuvee.plan.layout import Layout, Pairs, all_pairs, first_workloads
-from cuvee.plan.placement import usable_gpus
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve
 from cuvee.plan.risk import share_limits
@@ -121,9 +120,8 @@ def _enough_pairs(
 ) -> Pairs | Termination:
     """Pairs that can serve the whole demand between them, where any can: those of the most that can be served."""
     limits = problem.limits
-    all_stock = sum(offer.max_units * offer.price_usd_per_hour for offer in problem.offers.offers)
     if limits.budget_usd_per_hour is None:
-        limits = replace(limits, budget_usd_per_hour=2 * all_stock)
+        limits = replace(limits, budget_usd_per_hour=2 * most_money(problem))
     easier = replace(problem, objective=Objective.THROUGHPUT, limits=limits, aim=Aim())
     reached = price(easier, candidates, 1.0, contingencies)
     if isinstance(reached, Termination):
@@ -142,6 +140,7 @@ class _Prices:
         kept_worth        The same in each contingency, shape (num_contingencies, num_workloads).
         share_prices      What a req/s served inside a domain of a share limit costs, by kind, name and model.
         charge_per_gpu    What one GPU of each offer costs, shape (num_offers,).
+        charge_per_dollar    What a dollar an hour of moves costs.
         served            Worth of the demand, less what share limits give back.
         resources         Part of the objective that the limits on the fleet account for; all of it but what bounds on
                           theta do.
@@ -153,6 +152,7 @@ class _Prices:
     kept_worth: Array
     share_prices: Mapping[tuple[str, str, int], float]
     charge_per_gpu: Array
+    charge_per_dollar: float
     served: float
     resources: float
     objective: float
@@ -174,7 +174,8 @@ class _Relaxation:
 
     def solved(self, pairs: Pairs) -> _Prices | Termination:
         """Prices of the relaxation over `pairs`."""
-        active, candidate = np.unique(pairs[0], return_inverse=True)
+        active = np.union1d(pairs[0], np.flatnonzero(self.candidates.is_kept))
+        candidate = np.searchsorted(active, pairs[0])
         program, layout = build_with(
             [contingency.select(active) for contingency in self.contingencies],
             self.problem,
@@ -196,7 +197,8 @@ class _Relaxation:
             worth / layout.demand_req_per_s,
             kept / layout.demand_req_per_s,
             shares,
-            _charge_per_gpu(program, layout, relaxed, self.problem.offers.offers),
+            charge_per_gpu(program, relaxed, self.problem.offers.offers),
+            price_of_a_dollar(program, relaxed),
             served,
             relaxed.objective - self._bounds_on_theta(program, layout, relaxed),
             relaxed.objective,
@@ -273,7 +275,9 @@ class _Relaxation:
                 each = self.values(prices, model, some)
                 earned[some] = sum(values.max(axis=1, initial=0.0) for values in each)
                 best[some] = first[model] + each[0].argmax(axis=1)
-        charged = candidates.per_gpu(prices.charge_per_gpu)
+        charged = candidates.per_gpu(prices.charge_per_gpu) + prices.charge_per_dollar * candidates.start_usd_per_hour
+        # What is left is the price of their number: there are so many copies to keep, and taking one away costs, too.
+        charged[candidates.is_kept] = earned[candidates.is_kept]
         nobody = np.zeros(0, dtype=np.int64)
         return Pricing(earned, best, charged, prices.objective, prices.copies, (nobody, nobody))
 
@@ -319,6 +323,9 @@ def _first_pairs(candidates: CandidateSet) -> Pairs:
     found: list[Pairs] = [NO_PAIRS]
     for model, table in enumerate(candidates.tables):
         mine = np.flatnonzero(candidates.model_index == model)
+        kept = mine[candidates.is_kept[mine]]
+        row, column = np.nonzero(table.rate_req_per_s[candidates.config[kept]])
+        found.append((kept[row], first[model] + column))
         alone = mine[candidates.offers[mine, 1] < 0]
         # A model that fits no single offer starts from all its candidates.
         for rows in _by_offer(alone if len(alone) else mine, candidates):
@@ -327,8 +334,7 @@ def _first_pairs(candidates: CandidateSet) -> Pairs:
             able = value.max(axis=0) > 0
             found.append((rows[best[able]], first[model] + np.flatnonzero(able)))
     candidate, workload = (np.concatenate(each) for each in zip(*found, strict=True))
-    order = np.lexsort((workload, candidate))
-    return candidate[order], workload[order]
+    return _merged((candidate, workload), NO_PAIRS, int(first[-1]))
 
 
 def _by_offer(rows: Indices, candidates: CandidateSet) -> list[Indices]:
@@ -353,40 +359,3 @@ def fractional(program: Program, layout: Layout) -> Program:
     relaxed.upper[layout.copies] = np.inf
     relaxed.row_lower[program.rows_of("cover")] = -np.inf
     return relaxed
-
-
-def _charge_per_gpu(program: Program, layout: Layout, relaxed: Answer, offers: tuple[Offer, ...]) -> Array:
-    """What a replica is charged for one GPU of each offer, shape (num_offers,).
-
-    Notes           Single GPUs: shadow price of the stock, plus what renting one costs at those of budget and caps. Of
-                    whole machines, whose unit column rents, the stock row's price, or the most that keeps the unit
-                    column from being profitable: the solver's own price of an offer nobody rents may be anything
-                    below it, just enough to keep replicas away.
-    """
-    dual = {
-        (block.family, key): abs(float(relaxed.row_dual[block.first + position]))
-        for block in program.blocks
-        if block.family in FLEET_FAMILIES
-        for position, key in enumerate(block.keys)
-    }
-    charges = np.zeros(len(offers))
-    money = dual["budget", ""] + _cost_of_a_dollar(program, layout, offers)
-    for index, (offer, price_per_gpu) in enumerate(zip(offers, gpu_prices(offers), strict=True)):
-        dollar = money
-        dollar += dual.get(("max_usd_per_hour_per_gpu", offer.gpu), 0.0)
-        dollar += dual.get(("max_usd_per_hour_per_seller", offer.seller), 0.0)
-        counted = dual.get(("max_gpus", offer.gpu), 0.0) + dual.get(("max_gpus_per_seller", offer.seller), 0.0)
-        renting = dollar * price_per_gpu + counted
-        stock = dual.get(("stock", index), 0.0)
-        if offer.num_gpus == 1:
-            charges[index] = renting + stock
-        else:
-            charges[index] = max(stock, renting * offer.num_gpus / usable_gpus(offer))
-    return charges
-
-
-def _cost_of_a_dollar(program: Program, layout: Layout, offers: tuple[Offer, ...]) -> float:
-    """Weight of money in the objective itself: 1 where it is the objective, the tie-break's otherwise."""
-    row = program.row_of("budget", "")
-    columns, prices = program.entries_of(row) if row is not None else (np.zeros(0, dtype=np.int64), np.zeros(0))
-    return float(abs(program.cost[columns[0]]) / prices[0]) if len(columns) else 0.0

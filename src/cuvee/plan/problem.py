@@ -13,6 +13,7 @@ from cuvee.catalog.offer import OfferSet
 from cuvee.errors import InputError, UnknownNameError
 from cuvee.plan.aim import Aim, Serve
 from cuvee.plan.caution import Caution
+from cuvee.plan.current_fleet import CurrentFleet
 from cuvee.plan.read_only import GpuCaps, MoneyCaps
 from cuvee.plan.risk import Risk
 from cuvee.workload.latency_limits import LatencyObjective
@@ -186,6 +187,7 @@ class PlanProblem:
         caution    What the plan is to withstand beyond its own estimates.
         risk       What may hang on one thing, and what its loss must leave.
         aim        What counts as served.
+        current    What runs now, on offers whose stock counts what it holds; None where nothing does.
     """
 
     models: tuple[ModelDemand, ...]
@@ -196,6 +198,7 @@ class PlanProblem:
     caution: Caution = field(default_factory=Caution)
     risk: Risk = field(default_factory=Risk)
     aim: Aim = field(default_factory=Aim)
+    current: CurrentFleet | None = None
 
     def __post_init__(self) -> None:
         self._require_types()

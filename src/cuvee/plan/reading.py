@@ -25,6 +25,7 @@ from cuvee.plan.result import (
     RentedMachines,
     makespan_s,
 )
+from cuvee.plan.running import first_of_same, moves_usd_per_hour
 from cuvee.profile.providers import measured_table
 from cuvee.profile.table import Provenance
 
@@ -42,6 +43,7 @@ def read_plan(
     demanded = layout.demand_req_per_s / layout.unit  # the program counts theta in units of its own
     served = np.zeros((layout.num_candidates, layout.num_workloads))
     served[layout.pair_candidate, layout.pair_workload] = settled.x[layout.busy]
+    copies, served = _together(prepared.candidates, copies, served)
     shares = served / np.maximum(served.sum(axis=0), 1e-300)
     shares[shares < SHARE_FLOOR] = 0.0
     shares /= np.maximum(shares.sum(axis=0), 1e-300)
@@ -55,7 +57,8 @@ def read_plan(
     cost = sum(group.cost_usd_per_hour for group in groups) + sum(rented.idle_cost_usd_per_hour for rented in machines)
     rate = float(load_factor @ demanded)
     throughput = problem.objective is Objective.THROUGHPUT
-    objective = float(load_factor @ (request_weights(problem) * demanded)) if throughput else cost
+    spent = cost + moves_usd_per_hour(problem, groups)
+    objective = float(load_factor @ (request_weights(problem) * demanded)) if throughput else spent
     bound = _bound(answer, layout, objective, problem)
     found = Plan(
         termination=answer.termination,
@@ -78,6 +81,17 @@ def read_plan(
         excluded=prepared.excluded,
     )
     return with_latency(found, prepared.provider)
+
+
+def _together(
+    candidates: CandidateSet, copies: NDArray[np.int64], served: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Copies and what they serve, with kept and added copies of one configuration counted as one candidate."""
+    first = first_of_same(candidates, copies)
+    all_copies, all_served = np.zeros_like(copies), np.zeros_like(served)
+    np.add.at(all_copies, first, copies)
+    np.add.at(all_served, first, served)
+    return all_copies, all_served
 
 
 def _inputs_of(prepared: PreparedProblem, groups: Sequence[Group]) -> PlanInputs:

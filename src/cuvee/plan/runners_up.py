@@ -14,11 +14,11 @@ MOST_SHOWN = 5
 def find_runners_up(
     candidates: CandidateSet, pricing: Pricing, rented: NDArray[np.int64], problem: PlanProblem
 ) -> tuple[RunnerUp, ...]:
-    """The best replica of each set of GPU types that is not `rented`, most worthy first."""
+    """The best replica of each set of GPU types that is not `rented`, nor running already, most worthy first."""
     worth = pricing.worth
     kinds = [kind.name for entry in problem.models for kind in entry.demand.types]
     first_of_model = np.cumsum([0, *(len(entry.demand.types) for entry in problem.models)])
-    taken = set(rented.tolist())
+    taken = set(np.flatnonzero(candidates.is_kept | candidates.same_as(rented)).tolist())
     found: dict[tuple[str, str], RunnerUp] = {}
     for row in np.argsort(-worth, kind="stable"):
         config = candidates.placement(int(row)).config

@@ -156,6 +156,7 @@ class _Search:
 
     def over(self, rows: Indices, *, relative_gap: float | None = None, start: Found | None = None) -> Found:
         """Solve over the candidates at `rows`, in what is left of the time, starting from the copies of `start`."""
+        rows = np.union1d(rows, np.flatnonzero(self.candidates.is_kept))  # what runs must be kept or taken away
         cases = [contingency.select(rows) for contingency in self.contingencies]
         program, layout = build_with(cases, self.problem, self.candidates.select(rows), load_factor_unit=self.unit)
         if not self.maximize:
@@ -213,7 +214,8 @@ class _Search:
         for size in WIDENING:
             possible = self._undominated(self._possible(best.objective))
             complete = len(possible) <= size
-            kept = np.union1d(possible if complete else self._nearest(size), np.flatnonzero(best.copies))
+            chosen_before = np.flatnonzero((best.copies > 0) | self.candidates.is_kept)
+            kept = np.union1d(possible if complete else self._nearest(size), chosen_before)
             last = complete or size == WIDENING[-1]
             until = self._deadline() if last else min(self._deadline(), perf_counter() + WIDENING_S)
             start = replace(best, copies=best.copies[kept])
@@ -252,12 +254,15 @@ def rented(found: Found) -> Indices:
 
 def undominated_of(rows: Indices, candidates: CandidateSet, contingencies: Sequence[Contingency] = ()) -> Indices:
     """Those of `rows` that no others of them replace, in the same order."""
-    keep = np.zeros(len(candidates), dtype=bool)
-    chosen = candidates.select(rows)
+    # Copies that are kept are replaced by none, and there are too few of them to replace others.
+    keep = candidates.is_kept.copy()
+    added = rows[~candidates.is_kept[rows]]
+    chosen = candidates.select(added)
     for model in range(len(chosen.tables)):
         mine = np.flatnonzero(chosen.model_index == model)
         rate = chosen.rate_req_per_s(model)
         # What replaces a candidate must do so in each contingency.
-        cases = [rate * contingency.factor[rows[mine], None] for contingency in contingencies]
-        keep[rows[mine]] = undominated(chosen.offers[mine], chosen.gpus[mine], np.hstack([rate, *cases]))
+        cases = [rate * contingency.factor[added[mine], None] for contingency in contingencies]
+        starts = chosen.start_usd_per_hour[mine]
+        keep[added[mine]] = undominated(chosen.offers[mine], chosen.gpus[mine], np.hstack([rate, *cases]), starts)
     return rows[keep[rows]]

@@ -107,21 +107,27 @@ class ReplicaArrays(Sequence[ReplicaConfig]):
 
     @staticmethod
     def joined(parts: Iterable["ReplicaArrays"]) -> "ReplicaArrays":
-        """The configurations of all `parts`, one after the other; names and model are those of the first."""
+        """The configurations of all `parts`, one after the other; the model and cache precision are those of all."""
         parts = list(parts)
         depth = max(part.gpu.shape[1] for part in parts)
+        gpu_names = tuple(dict.fromkeys(name for part in parts for name in part.gpu_names))
+        precisions = tuple(dict.fromkeys(name for part in parts for name in part.precisions))
 
-        def stacked(name: str, absent: int) -> NDArray[np.int64]:
-            arrays = [getattr(part, name) for part in parts]
+        def stacked(arrays: Iterable[NDArray[np.int64]], absent: int) -> NDArray[np.int64]:
             return np.concatenate(
                 [np.pad(each, ((0, 0), (0, depth - each.shape[1])), constant_values=absent) for each in arrays]
             )
 
-        return replace(
-            parts[0],
-            gpu=stacked("gpu", -1),
-            size=stacked("size", 0),
-            layers=stacked("layers", 0),
-            precision=np.concatenate([part.precision for part in parts]),
-            spans_machines=np.concatenate([part.spans_machines for part in parts]),
+        gpu = [np.array([*map(gpu_names.index, part.gpu_names), -1])[part.gpu] for part in parts]
+        precision = [np.array([*map(precisions.index, part.precisions)])[part.precision] for part in parts]
+        return ReplicaArrays(
+            parts[0].model,
+            parts[0].kv_precision,
+            gpu_names,
+            precisions,
+            stacked(gpu, -1),
+            stacked((part.size for part in parts), 0),
+            stacked((part.layers for part in parts), 0),
+            np.concatenate(precision),
+            np.concatenate([part.spans_machines for part in parts]),
         )

@@ -74,6 +74,19 @@ class ThroughputProvider(Protocol):
         ...
 
 
+def stacked(first: ThroughputTable, second: ThroughputTable) -> ThroughputTable:
+    """The configurations of `first`, then those of `second`, both on the same workloads."""
+    names = ("rate_req_per_s", "fits", "relative_error", "ttft_s", "tpot_s", "num_sequences", "provenance")
+    arrays = [part.configs for part in (first, second) if isinstance(part.configs, ReplicaArrays)]
+    configs = ReplicaArrays.joined(arrays) if len(arrays) == 2 else (*first.configs, *second.configs)
+    return ThroughputTable(
+        configs,
+        first.workloads,
+        **{name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in names},
+        sources=tuple(dict.fromkeys((*first.sources, *second.sources))),
+    )
+
+
 def overlay(first: ThroughputTable, second: ThroughputTable) -> ThroughputTable:
     """Values of `first` where it has the cell, of `second` elsewhere; both over the same configs and workloads."""
     known = first.fits
