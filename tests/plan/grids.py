@@ -68,7 +68,7 @@ def best_of_two(case: Mapping[str, Any]) -> float:
     most = int(np.ceil(load[0][np.isfinite(load[0])].sum())) + 1
     best = np.inf
     for copies in range(most + 1):
-        room, other = float(copies) + 1e-9, 0.0
+        room, other = copies * (1 + 1e-9), 0.0
         for cell in order:
             taken = min(1.0, room / load[0, cell]) if np.isfinite(load[0, cell]) else 0.0
             room -= taken * load[0, cell] if taken else 0.0
@@ -101,8 +101,9 @@ def best_of_shares(case: Mapping[str, Any]) -> float:
         highs.addConstr(sum(shares[gpu, cell] for gpu in range(num_gpus) if (gpu, cell) in shares) == 1)
     for gpu in range(num_gpus):
         mine = [cell for cell in range(num_cells) if (gpu, cell) in shares]
-        if mine:
-            highs.addConstr(sum(float(load[gpu, cell]) * shares[gpu, cell] for cell in mine) <= copies[gpu])
+        heavy = [cell for cell in mine if load[gpu, cell] > 1e-8]  # the solver refuses coefficients below 1e-9
+        if heavy:
+            highs.addConstr(sum(float(load[gpu, cell]) * shares[gpu, cell] for cell in heavy) <= copies[gpu])
         for cell in mine:
             highs.addConstr(shares[gpu, cell] <= copies[gpu])
     highs.run()

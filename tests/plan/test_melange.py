@@ -130,6 +130,25 @@ def test_a_gpu_that_is_hardly_used_is_paid(tmp_path):
     served(plan)
 
 
+def test_rates_of_very_different_size(tmp_path):
+    """One g1 serves all of it in a tenth of its time, 16.894 $/h.
+
+    Tempting, and once answered as proven: 87.245 $/h. Shares of 1e-12 and rates from 1e-3 to 1e9 req/s took the solver
+    beyond its tolerances.
+    """
+    tputs = [
+        [[42800.0, 64100.0, 876000.0]],
+        [[2840000.0, 0.0142, 27.6]],
+        [[0.0, 852000000.0, 1580.0]],
+        [[0.00107, 439000000.0, 4000.0]],
+        [[0.00603, 13.8, 321000000.0]],
+    ]
+    case = grid_case([87.245, 16.894, 7.245, 0.019, 13.197], tputs, [[0.4, 3.29e-12, 0.6]], 4.65)
+    plan = solve_grid(case, tmp_path)
+    assert plan.cost_usd_per_hour == pytest.approx(16.894)
+    served(plan)
+
+
 def test_a_full_fleet_is_full(tmp_path):
     """Three GPUs that are busy all the time are enough: rounding must not ask for a fourth."""
     case = grid_case([1.7], [[[10.0, 0.3]]], [[0.99, 0.01]], 30.0)  # 29.7 / 10 + 0.3 / 0.3 = 3.97

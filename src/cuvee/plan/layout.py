@@ -9,8 +9,8 @@ from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.problem import PlanProblem
 from cuvee.plan.program import Array, Indices
 
-LEAST_LOAD = 2e-9
-"""Copies that a type of requests keeps busy at least [-]: the solver takes coefficients below 1e-9 for 0."""
+LEAST_LOAD = 1e-6
+"""Copies that a type of requests keeps busy at least [-]: below its own tolerance the solver's presolve goes wrong."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -250,6 +250,9 @@ def _set_options(highs: Any, options: SearchOptions) -> None:
         "mip_abs_gap": 0.0,
         # Starting over after the root costs half the time of these small programs and rarely pays.
         "mip_allow_restart": False,
+        # A heuristic where any plan is hard to find. Here it is not; and with coefficients of very different size the
+        # search after it was seen to end at five times the optimum, called optimal.
+        "mip_heuristic_run_feasibility_jump": False,
         "random_seed": options.seed,
         "threads": options.threads,
     }
