@@ -51,6 +51,7 @@ FILE_ARGUMENTS = {
     "model": ["plan", "-m", "./{}"],
     "throughput": ["plan", "--throughput", "{}"],
     "melange": ["plan", "--melange", "{}"],
+    "current fleet": ["plan", "--from", "{}"],
     "check": ["check", "{}"],
     "workload": ["workload", "{}"],
     "list offers": ["offers", "{}"],

@@ -1,4 +1,4 @@
-"""Parsing of offer files into records: CSV with line numbers, JSON and YAML with paths."""
+"""Parsing of files of offers, and of other lists, into records: CSV with line numbers, JSON and YAML with paths."""
 
 import csv
 import json
@@ -61,7 +61,7 @@ def _next_row(reader: Any, path: str) -> list[str] | None:  # noqa: ANN401
     return row
 
 
-def parse_json(text: str, path: str) -> Any:  # noqa: ANN401 the readers check the shape
+def parse_json(text: str, path: str, expected: str = "a list of offers") -> Any:  # noqa: ANN401 the readers check the shape
     """Content of a JSON text; raises InputError with line and column."""
     try:
         return json.loads(text)
@@ -71,26 +71,26 @@ def parse_json(text: str, path: str) -> Any:  # noqa: ANN401 the readers check t
             expected="JSON, YAML (name the file .yaml) or CSV",
         ) from None
     except (RecursionError, ValueError) as error:
-        raise InputError(f"{path}: not usable JSON ({_reason(error)})", expected="a list of offers") from None
+        raise InputError(f"{path}: not usable JSON ({_reason(error)})", expected=expected) from None
 
 
-def parse_yaml(text: str, path: str) -> Any:  # noqa: ANN401 the readers check the shape
+def parse_yaml(text: str, path: str, expected: str = "a list of offers") -> Any:  # noqa: ANN401 the readers check the shape
     """Content of a YAML text; raises InputError with line and column where known."""
     try:
         return yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
-        raise InputError(f"{place}: not YAML ({error.problem})", expected="a list of offers") from None
+        raise InputError(f"{place}: not YAML ({error.problem})", expected=expected) from None
     # PyYAML lets its scalar constructors fail with whatever they hit, e.g. on the date 2026-99-99.
     except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError, LookupError) as error:
-        raise InputError(f"{path}: not usable YAML ({_reason(error)})", expected="a list of offers") from None
+        raise InputError(f"{path}: not usable YAML ({_reason(error)})", expected=expected) from None
 
 
-def records_of(items: object, place: str) -> list[Record]:
+def records_of(items: object, place: str, expected: str = "a list of offers") -> list[Record]:
     """Records of a JSON or YAML list; raises InputError where an entry is no object."""
     if not isinstance(items, list):
-        raise InputError(f"{place}: {_kind(items)}", expected="a list of offers")
+        raise InputError(f"{place}: {_kind(items)}", expected=expected)
     for index, item in enumerate(items):
         if not isinstance(item, dict) or not all(isinstance(key, str) for key in item):
             raise InputError(f"{place}[{index}]: {_kind(item)}", expected="an object with named fields")

@@ -81,6 +81,12 @@ class Question:
         list[str] | None,
         typer.Option(metavar="KIND=SHARE", help="Losing any one spot, seller, region, zone or gpu keeps this share."),
     ] = None
+    current_fleet: Annotated[
+        str | None, typer.Option("--from", metavar="FILE", help="What runs now: a plan file, or a list (CSV, YAML).")
+    ] = None
+    horizon: Annotated[float | None, typer.Option(help="Hours that a plan --from another is to stand; default: 6.")] = (
+        None
+    )
     gap: Annotated[float | None, typer.Option(help="Proven gap at which to stop; default: 1e-4.")] = None
     time_limit: Annotated[float | None, typer.Option(help="Solver time at which to stop [s]; default: 120.")] = None
     settings: Annotated[
@@ -138,6 +144,13 @@ class Question:
                 remedy="change the models' own demand in the scenario file",
             )
 
+        if "moves" in scenario.model_fields_set and scenario.current_fleet is None:
+            raise InputError(
+                "--horizon or moves without a fleet to move from",
+                expected="what runs now",
+                remedy="give it with --from plan.json",
+            )
+
     def _changes(self) -> dict[str, Any]:
         return {
             "models": _parse_models(self.model, self.precision),
@@ -152,6 +165,7 @@ class Question:
             "engine": self.engine,
             "throughput_table": self.throughput,
             "melange": self.melange,
+            "current_fleet": self.current_fleet,
         }
 
     def _nested_settings(self) -> list[str]:
@@ -159,6 +173,7 @@ class Question:
             "search.relative_gap": self.gap,
             "search.time_limit_s": self.time_limit,
             "caution.pessimism": self.pessimism,
+            "moves.horizon_h": self.horizon,
             "aim.headroom": self.headroom,
             "aim.serve": self.serve,
         }

@@ -8,6 +8,8 @@ from cuvee.catalog.offer import OfferSet
 from cuvee.errors import InputError, UnknownNameError
 from cuvee.plan.aim import Aim
 from cuvee.plan.caution import Caution
+from cuvee.plan.current_fleet import MoveOptions
+from cuvee.plan.fleet_files import with_current
 from cuvee.plan.grid_files import GridCase, read_grid_files
 from cuvee.plan.melange import (
     GridDemand,
@@ -128,7 +130,7 @@ def resolve_problem(scenario: Scenario) -> PlanProblem:
     offers = _offers(scenario)
     models = tuple(_model_demands(scenario))
     require_known_types(scenario, models)
-    return PlanProblem(
+    problem = PlanProblem(
         models,
         offers,
         _limits(scenario.limits, scenario.budget_usd_per_hour),
@@ -138,6 +140,9 @@ def resolve_problem(scenario: Scenario) -> PlanProblem:
         Risk(**scenario.risk.model_dump(mode="json")),
         _aim(scenario.aim),
     )
+    if scenario.current_fleet is None:
+        return problem
+    return with_current(problem, scenario.current_fleet, MoveOptions(**scenario.moves.model_dump()))
 
 
 def _aim(aim: ScenarioAim) -> Aim:

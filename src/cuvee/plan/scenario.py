@@ -23,6 +23,7 @@ from cuvee.errors import InputError
 from cuvee.files import read_text
 from cuvee.plan.aim import Aim, Serve
 from cuvee.plan.caution import MOST_DRAWS, Caution
+from cuvee.plan.current_fleet import MoveOptions
 from cuvee.plan.problem import Objective, SearchOptions
 from cuvee.plan.risk import Domain, Risk
 from cuvee.plan.scenario_paths import anchored
@@ -197,6 +198,16 @@ class ScenarioTimeOfDay(Strict):
     start_fee_usd: NotNegative = 0.0
 
 
+class ScenarioMoves(Strict):
+    """What moves from the current fleet take, and how long the plan after them is to stand; see `MoveOptions`."""
+
+    horizon_h: Positive = MoveOptions.horizon_h
+    startup_s: NotNegative | None = MoveOptions.startup_s
+    start_fee_usd: NotNegative = MoveOptions.start_fee_usd
+    drain_s: NotNegative = MoveOptions.drain_s
+    overlap_usd_per_hour: NotNegative | None = MoveOptions.overlap_usd_per_hour
+
+
 class Scenario(DemandSource):
     """A planning question. Without any field: Llama-3 70B, the mix of trace 2, stock "Avail 1", 30 $/h.
 
@@ -210,6 +221,7 @@ class Scenario(DemandSource):
         slo                   Latency limits of every model that states none of its own.
         melange               Files of Mélange or AIBrix: GPUs, prices and rates in place of models, offers and engine.
         time_of_day           How the demand follows the day, for `cuvee periods`.
+        current_fleet         What runs now: a plan file, or a list of groups (CSV, YAML).
     """
 
     schema_version: Literal[1] = 1
@@ -229,6 +241,8 @@ class Scenario(DemandSource):
     time_of_day: ScenarioTimeOfDay = ScenarioTimeOfDay()
     risk: ScenarioRisk = ScenarioRisk()
     aim: ScenarioAim = ScenarioAim()
+    current_fleet: str | None = None
+    moves: ScenarioMoves = ScenarioMoves()
 
     @model_validator(mode="before")
     @classmethod
@@ -366,4 +380,6 @@ def scenario_to_yaml(scenario: Scenario) -> str:
     record["search"]["time_limit_s"] = scenario.search.time_limit_s  # null is "no limit", not the default
     if "time_of_day" not in scenario.model_fields_set:
         del record["time_of_day"]  # other commands plan for one rate
+    if scenario.current_fleet is None:
+        record.pop("moves", None)
     return yaml.safe_dump(record, sort_keys=False)

@@ -7,7 +7,7 @@ from cuvee.catalog import load_models, offer_set_names
 from cuvee.catalog.offers import ALIASES
 from cuvee.workload import mix_names, series_names
 
-PATH_FIELDS = ("model", "trace", "mix", "offers", "throughput_table", "melange", "demand")
+PATH_FIELDS = ("model", "trace", "mix", "offers", "throughput_table", "melange", "demand", "current_fleet")
 """Scenario fields that hold a path, or several."""
 
 MAYBE_NAMES = ("model", "mix", "offers", "demand")
