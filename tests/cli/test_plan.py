@@ -241,7 +241,7 @@ def test_stress_is_printed_kept_and_saved(cuvee, small):
     assert load_scenario("kept/scenario.yaml").caution.stress_draws == 50
     again = json.loads(cuvee("plan", "kept/scenario.yaml", "--json").out)
     assert again["stress"]["rebalanced"]["whole_chance"] == plan.stress.rebalanced.whole_chance
-    assert "stress" in cuvee("check", "kept/plan.json").out
+    assert "proof, draws" in cuvee("check", "kept/plan.json").out
 
 
 def test_no_stress_unless_asked(cuvee, small):
@@ -250,3 +250,27 @@ def test_no_stress_unless_asked(cuvee, small):
     asked = ("plan", "scenario.yaml", "--set", "caution.stress_draws=20", "--json")
     assert json.loads(cuvee(*asked).out)["stress"]["num_draws"] == 20
     assert json.loads(cuvee(*asked, "--stress", "0").out)["stress"] is None
+
+
+def test_a_robust_plan_says_what_its_worst_draw_sustains(cuvee, small):
+    """--robust N: the worst of N draws is printed, is what the proof is about, and `check` draws it again."""
+    result = cuvee("plan", "scenario.yaml", "--robust", "4", "--save-dir", "kept")
+    plan = load_plan("kept/plan.json")
+    assert result.code == 0
+    assert plan.worst_draw_req_per_s == plan.objective < plan.rate_req_per_s
+    assert f"in the worst of 4 draws it sustains {plan.objective:.2f} req/s, by which it is compared here" in result.out
+    assert "in its worst draw" in result.out
+    assert "robust: best in the worst of 4 draws" in result.out
+    assert load_scenario("kept/scenario.yaml").caution.robust_draws == 4
+    assert "proof, draws" in cuvee("check", "kept/plan.json").out
+
+
+def test_what_reckons_with_estimates_alone_says_so(cuvee, small):
+    """A frontier of robust plans is refused, with what to do; a comparison leaves out ways that ignore the draws."""
+    refused = cuvee("frontier", "scenario.yaml", "--robust", "4")
+    assert refused.code == 2
+    assert "leave out --robust" in refused.err
+    compared = cuvee("compare", "scenario.yaml", "--robust", "4").out
+    assert "in the worst of 4 draws" in compared
+    assert "greedy" not in compared
+    assert "greedy" in cuvee("compare", "scenario.yaml").out

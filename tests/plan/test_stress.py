@@ -10,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cuvee.errors import InputError
+from cuvee.plan.aim import Aim, Serve
 from cuvee.plan.caution import Caution, StressReport
 from cuvee.plan.check import check
 from cuvee.plan.draws import SHARED_VARIANCE, SIGMAS_PER_BAND, error_normals, list_hosts, rate_factors, surviving_copies
@@ -18,6 +19,7 @@ from cuvee.plan.planner import plan_prepared
 from cuvee.plan.preparation import prepare
 from cuvee.plan.problem import Objective
 from cuvee.plan.result import Plan
+from cuvee.plan.risk import Risk
 from cuvee.plan.stress import stress
 from cuvee.profile.replica import ReplicaConfig, Stage
 from tests.plan.generated import LABELS, generate
@@ -142,6 +144,25 @@ def test_a_spot_offer_is_taken_back_as_a_whole(machines):
     assert (copies[:, 1] == 0).mean() == pytest.approx(0.3, abs=0.03)
 
 
+@pytest.mark.parametrize("robust_draws", [0, 3])
+def test_stated_interruptions_are_drawn_and_not_counted_twice(robust_draws):
+    """Spot t1 of 2 req/s, interrupted once an hour for an hour: planned at 1 req/s, drawn at 2 or, half the time, at 0.
+
+    Tempting: 1 or 0, which would take the interruptions off twice. A robust plan of it alone serves nobody at worst.
+    """
+    risk = Risk(spot_interruptions_per_hour=1.0, recovery_minutes=60.0)
+    asked = problem([offer("t1", 1.0, 1, spot=True)], [demand(1.0)], budget=1.0)
+    asked = replace(asked, risk=risk, caution=replace(SAFE, robust_draws=robust_draws))
+    plan = plan_prepared(prepare(asked, provider=HandProvider({"t1": [2.0]}), gpus=GPUS))
+    if robust_draws:
+        assert not plan.has_plan
+        return
+    assert plan.rate_req_per_s == pytest.approx(1.0)
+    rate = stress(plan, num_draws=4000).rebalanced.rate_req_per_s
+    assert (rate.mean, rate.worst) == pytest.approx((1.0, 0.0), abs=0.05)
+    assert set(rate_factors(plan, 10).ravel()) == {2.0}
+
+
 def test_a_pipeline_over_machines_needs_all_of_them():
     """A pipeline of t1 and t2 on two offers has a host for each stage, and is lost with either: 0.8^2 stay."""
     asked = problem([offer("t1", 1.0, 1), offer("t2", 1.0, 1)], [demand(1.0)], budget=2.0)
@@ -169,7 +190,7 @@ def test_any_plan_under_stress(seed, luck):
     assert 0 <= report.kept_shares.whole_chance <= report.rebalanced.whole_chance <= 1
     found = check_tiny(replace(plan, stress=report))
     assert found.ok
-    assert "stress" in found.passed
+    assert "draws" in found.passed
 
 
 def test_check_draws_again(machines, tmp_path):
@@ -183,7 +204,14 @@ def test_check_draws_again(machines, tmp_path):
     better = replace(plan.stress, rebalanced=replace(plan.stress.rebalanced, whole_chance=0.999))
     report = check_tiny(replace(plan, stress=better))
     assert len(report.violations) == 1
-    assert report.violations[0].startswith("stress: rebalanced whole_chance 0.999, the draws give ")
+    assert report.violations[0].startswith("draws: stress: rebalanced whole_chance 0.999, the draws give ")
+
+
+def test_requests_served_apart_are_refused(machines):
+    """Draws are compared by how much of the mix is served, which a plan for models apart does not promise."""
+    apart = replace(machines.inputs.problem, aim=Aim(serve=Serve.MODELS))
+    with pytest.raises(InputError, match="serves models apart"):
+        stress(replace(machines, inputs=replace(machines.inputs, problem=apart)), num_draws=10)
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ def test_the_stress_panel_has_every_figure():
     assert "Under 1,000 draws of errors and losses (seed 0)" in text
     assert re.search(r"re-balances\s+1,234\s+0\.0123\s+0\s+100\.0%\s+50\.0%\s+0\.0%\s+57%", text)
     assert re.search(r"keeps shares\s+1,234\s", text)
-    assert "each spot offer in 10.0%" in re.sub(r"\s+", " ", text)
+    assert "each spot offer is taken back in 10.0%" in re.sub(r"\s+", " ", text)
     assert "each spot offer" not in printed(make_plan(stress=STRESS))
 
 

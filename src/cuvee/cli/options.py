@@ -87,6 +87,10 @@ class Question:
     horizon: Annotated[float | None, typer.Option(help="Hours that a plan --from another is to stand; default: 6.")] = (
         None
     )
+    robust: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Optimise the worst of N draws of throughput errors; 20 are a good start."),
+    ] = None
     gap: Annotated[float | None, typer.Option(help="Proven gap at which to stop; default: 1e-4.")] = None
     time_limit: Annotated[float | None, typer.Option(help="Solver time at which to stop [s]; default: 120.")] = None
     settings: Annotated[
@@ -176,6 +180,7 @@ class Question:
             "moves.horizon_h": self.horizon,
             "aim.headroom": self.headroom,
             "aim.serve": self.serve,
+            "caution.robust_draws": self.robust,
         }
         return [
             *(f"{name}={value}" for name, value in settings.items() if value is not None),

@@ -137,7 +137,10 @@ def greedy(prepared: PreparedProblem) -> Baseline:
 
 
 def compare(prepared: PreparedProblem, plan: Plan) -> Iterator[Baseline]:
-    """Every baseline beside `plan`, one at a time: each may take a while."""
+    """Every baseline beside `plan`, one at a time: each may take a while.
+
+    Notes           Beside a robust plan only those that are robust as well: the last two look at the estimates alone.
+    """
     types = gpu_types_on_offer(prepared.problem)
     for gpu in types:
         yield single_type(prepared, gpu)
@@ -149,8 +152,8 @@ def compare(prepared: PreparedProblem, plan: Plan) -> Iterator[Baseline]:
         yield even
     if all(entry.model.shape_known for entry in prepared.problem.models):
         yield from one_tensor_parallel_size(prepared)
-    if prepared.problem.aim.serve is not Serve.MIX:
-        return  # the ways below spread one mix
+    if prepared.problem.aim.serve is not Serve.MIX or prepared.problem.caution.robust_draws:
+        return  # the ways below spread one mix, by the estimates
     if plan.has_plan:
         yield round_robin(prepared, plan)
     yield greedy(prepared)

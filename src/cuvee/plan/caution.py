@@ -10,12 +10,17 @@ MOST_DRAWS = 100_000
 """Above this, percentiles no longer change in the digits shown [-]."""
 
 
+MOST_ROBUST_DRAWS = 200
+"""Above this the worst draw is so rare that a plan for it is a plan for nothing else [-]."""
+
+
 @dataclass(frozen=True)
 class Caution:
     """How far a plan distrusts its inputs; the defaults trust them.
 
     Attributes
         pessimism           Share of its error band by which each rate is lowered [-]; see `cuvee.profile.pessimism`.
+        robust_draws        Draws of throughput errors whose worst is optimised [-]; 0: the estimates alone.
         seed                Of the draws of throughput errors and losses.
         host_loss_chance    Chance that a rented host is down at any moment [-]; twice what large clouds allow
                             themselves for a single machine (0.5 %: Amazon Compute SLA of 2022-05-05).
@@ -23,6 +28,7 @@ class Caution:
     """
 
     pessimism: float = 0.0
+    robust_draws: int = 0
     seed: int = 0
     host_loss_chance: float = 0.01
     spot_loss_chance: float = 0.10
@@ -34,11 +40,26 @@ class Caution:
                 expected="a share of the error band in [0, 1]",
                 remedy="write --pessimism 0.5 for half of the band, --pessimism alone for all of it",
             )
+        if not 0 <= self.robust_draws <= MOST_ROBUST_DRAWS:
+            raise InputError(
+                f"robust_draws = {self.robust_draws!r}",
+                expected=f"a number of draws from 0 to {MOST_ROBUST_DRAWS}",
+                remedy="e.g. --robust 20; to see what many draws do to a plan: --stress 1000",
+            )
         if not 0 <= self.seed < 2**31:
             raise InputError(f"caution.seed = {self.seed!r}", expected="a whole number from 0 to 2147483647")
         for label in ("host_loss_chance", "spot_loss_chance"):
             if not 0 <= getattr(self, label) <= 1:
                 raise InputError(f"{label} = {getattr(self, label)!r}", expected="a chance in [0, 1]")
+
+    def require_estimates(self, what: str) -> None:
+        """Raise InputError where `what`, which reckons with the estimates alone, is asked of a robust plan."""
+        if self.robust_draws:
+            raise InputError(
+                f"{what} with robust_draws = {self.robust_draws}",
+                expected=f"plans by the estimates: {what} does not look at draws",
+                remedy="leave out --robust, here and in the scenario's caution",
+            )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from cuvee.catalog.gpus import load_gpu_types
 from cuvee.catalog.offer import Offer
 from cuvee.errors import DoesNotFitError
 from cuvee.plan.aim import Serve
-from cuvee.plan.caution import StressReport
 from cuvee.plan.check_aim import check_aim, weighted_rate
 from cuvee.plan.check_latency import check_latency
 from cuvee.plan.check_moves import moves_usd_per_hour
@@ -21,7 +20,7 @@ from cuvee.plan.problem import ModelDemand, Objective
 from cuvee.plan.program import Termination
 from cuvee.plan.result import Group, Plan, RentedGpus, makespan_s
 from cuvee.plan.risk import Risk
-from cuvee.plan.stress import stress
+from cuvee.plan.stress import stress, worst_draw_req_per_s
 from cuvee.profile.memory import require_fit
 
 TIE_BREAK_GAP = 5e-5
@@ -86,9 +85,10 @@ def check(plan: Plan, *, gpus: Mapping[str, GpuType] | None = None) -> CheckRepo
         violations += found
         if not found:
             passed.append(name)
-    if plan.stress is not None and not violations:  # a plan that is wrong elsewhere may well serve nothing
-        violations = [f"stress: {line}" for line in _check_stress(plan, plan.stress)]
-        passed += [] if violations else ["stress"]
+    drawn = plan.stress is not None or plan.inputs.problem.caution.robust_draws > 0
+    if drawn and plan.has_plan and not violations:  # a plan that is wrong elsewhere may well serve nothing
+        violations = [f"draws: {line}" for line in _check_draws(plan)]
+        passed += [] if violations else ["draws"]
     return CheckReport(("names", *passed), tuple(violations))
 
 
@@ -315,6 +315,8 @@ def _check_proof(plan: Plan) -> Iterator[str]:
         yield f"makespan {plan.makespan_s} s at {plan.rate_req_per_s:.6g} req/s, where it is {makespan:.6g} s"
     spent = plan.cost_usd_per_hour + moves_usd_per_hour(plan)
     value = weighted_rate(plan) if plan.objective_name is Objective.THROUGHPUT else spent
+    if plan.objective_name is Objective.THROUGHPUT and asked.caution.robust_draws:
+        value = plan.worst_draw_req_per_s or 0.0
     if not same(value, plan.objective):
         yield f"objective {plan.objective:.6g} where the plan gives {value:.6g}"
     if plan.bound is None:
@@ -332,9 +334,17 @@ def _check_proof(plan: Plan) -> Iterator[str]:
         yield f"gap {gap:.2e} where optimal means {allowed:.2e}"
 
 
-def _check_stress(plan: Plan, claimed: StressReport) -> Iterator[str]:
+def _check_draws(plan: Plan) -> Iterator[str]:
     """The same draws again: whoever has the plan and its seed has the figures."""
-    found = stress(plan, num_draws=claimed.num_draws).figures()
-    for name, stated in claimed.figures().items():
-        if not same(stated, found[name]):
-            yield f"{name} {stated:.6g}, the draws give {found[name]:.6g}"
+    if plan.stress is not None:
+        found = stress(plan, num_draws=plan.stress.num_draws).figures()
+        for name, stated in plan.stress.figures().items():
+            if not same(stated, found[name]):
+                yield f"stress: {name} {stated:.6g}, the draws give {found[name]:.6g}"
+    if plan.inputs.problem.caution.robust_draws:
+        worst, claimed = worst_draw_req_per_s(plan), plan.worst_draw_req_per_s
+        demanded = sum(row.demand_req_per_s for row in plan.assignment)
+        if claimed is None or not same(claimed, worst):
+            yield f"worst of the draws at {claimed} req/s, they give {worst:.6g}"
+        if plan.objective_name is Objective.COST and worst < demanded * (1 - TOLERANCE):
+            yield f"in the worst of the draws the fleet sustains {worst:.6g} of {demanded:.6g} req/s"

@@ -11,12 +11,15 @@ Losses. A host is lost with its chance, and with it each replica that stands on 
 whole with its own. Hosts of whole machines are filled as the planner counts on, largest block first; on offers of
 single GPUs each block has a host of its own. A block is a replica that stays in one machine, else one stage of it.
 
+Where the problem states how often spot GPUs are interrupted (`Risk`), that is the chance that a spot offer is gone in a
+draw, and the rates, which reckon with it on average, are drawn for the time it is there.
+
 Each random number belongs to a name (GPU type, configuration, host, offer) and the seed, so another fleet, or more
 draws, changes none of it: plans are compared on equal luck.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +28,7 @@ from numpy.typing import NDArray
 from cuvee.catalog.offer import Offer
 from cuvee.plan.caution import Caution
 from cuvee.plan.placement import host_gpus
+from cuvee.plan.problem import PlanProblem
 from cuvee.plan.program import Array
 from cuvee.plan.result import Group, Plan
 from cuvee.profile.engine import EngineSettings
@@ -49,44 +53,65 @@ def generator(seed: int, name: str) -> np.random.Generator:
 
 def error_normals(configs: Sequence[ReplicaConfig], *, seed: int, num_draws: int) -> Array:
     """e_c of each draw and configuration, shape (num_draws, num_configs)."""
-    types = sorted({gpu for config in configs for gpu in config.gpu_counts})
-    common = {gpu: generator(seed, f"gpu {gpu}").standard_normal(num_draws) for gpu in types}
-    normals = np.zeros((num_draws, len(configs)))
+    normals: Array = np.sqrt(SHARED_VARIANCE) * _common_normals(configs, seed, num_draws)
     for column, config in enumerate(configs):
-        gpus = list(config.gpu_counts)
-        shared = np.sum([common[gpu] for gpu in gpus], axis=0) / np.sqrt(len(gpus))
         own = generator(seed, f"configuration {config}").standard_normal(num_draws)
-        normals[:, column] = np.sqrt(SHARED_VARIANCE) * shared + np.sqrt(1 - SHARED_VARIANCE) * own
+        normals[:, column] += np.sqrt(1 - SHARED_VARIANCE) * own
     return normals
 
 
-def drawn_factors(
-    configs: Sequence[ReplicaConfig], band: Array, caution: Caution, engine: EngineSettings, num_draws: int
-) -> Array:
+def opposite_normals(configs: Sequence[ReplicaConfig], *, seed: int, num_draws: int) -> Array:
+    """e_c with nothing of a configuration's own, in pairs of opposite luck, shape (num_draws, num_configs).
+
+    Notes           For choosing a fleet. Among thousands of configurations some have luck of their own in every one of
+                    a few draws, and a search finds them; luck that GPU types have in common leaves it little to find,
+                    and in pairs no type is lucky on average.
+    """
+    shared = _common_normals(configs, seed, -(-num_draws // 2))
+    return np.stack([shared, -shared], axis=1).reshape(2 * len(shared), len(configs))[:num_draws]
+
+
+def _common_normals(configs: Sequence[ReplicaConfig], seed: int, num_draws: int) -> Array:
+    """What configurations have in common with others on the same GPU types, shape (num_draws, num_configs)."""
+    kinds = [tuple(config.gpu_counts) for config in configs]
+    types = sorted({gpu for kind in kinds for gpu in kind})
+    luck = {gpu: generator(seed, f"gpu {gpu}").standard_normal(num_draws) for gpu in types}
+    common = {kind: np.sum([luck[gpu] for gpu in kind], axis=0) / np.sqrt(len(kind)) for kind in set(kinds)}
+    return np.array([common[kind] for kind in kinds]).reshape(len(kinds), num_draws).T
+
+
+def factors_of(normals: Array, band: Array, caution: Caution, engine: EngineSettings) -> Array:
     """Drawn over reckoned rate of each draw, configuration and type [-], shape (num_draws, num_configs, num_types).
 
     Parameters
-        band    Half-widths of the rates as tables state them, inf where not known, shape (num_configs, num_types).
-    Notes       The draws are around the estimate: where pessimism lowered the rates, factors are larger by as much.
+        normals    e_c of each draw and configuration.
+        band       Half-widths of the rates as tables state them, inf where not known, shape (num_configs, num_types).
+    Notes          The draws are around the estimate: where pessimism lowered the rates, factors are larger by as much.
     """
     sigma = np.log1p(assumed_band(band, engine)) / SIGMAS_PER_BAND
-    normals = error_normals(configs, seed=caution.seed, num_draws=num_draws)
     factors: Array = np.exp(sigma * normals[:, :, None]) / lowering(band, caution.pessimism, engine)
     return factors
 
 
-def rate_factors(plan: Plan, num_draws: int) -> Array:
-    """Drawn rate over the plan's of each draw, group and row of the assignment [-]."""
+def rate_factors(plan: Plan, num_draws: int, *, draw: Callable[..., Array] = error_normals) -> Array:
+    """Drawn rate over the plan's of each draw, group and row of the assignment [-].
+
+    Parameters
+        draw    `error_normals` or `opposite_normals`.
+    """
     inputs = plan.inputs
     column = {(row.model, row.workload): index for index, row in enumerate(plan.assignment)}
     band = np.zeros((len(plan.groups), len(plan.assignment)))
     for row, group in enumerate(plan.groups):
         for cell in group.cells:
-            band[row, column[group.model, cell.workload]] = (
-                np.inf if cell.relative_error is None else cell.relative_error
-            )
-    configs = [group.config for group in plan.groups]
-    return drawn_factors(configs, band, inputs.problem.caution, inputs.engine, num_draws)
+            known = cell.relative_error is not None
+            band[row, column[group.model, cell.workload]] = cell.relative_error if known else np.inf
+    caution = inputs.problem.caution
+    normals = draw([group.config for group in plan.groups], seed=caution.seed, num_draws=num_draws)
+    there = inputs.problem.risk.availability(inputs.problem.offers.offers)
+    serves = np.array([there[[part.offer for part in group.rented]].prod() for group in plan.groups])
+    factors: Array = factors_of(normals, band, caution, inputs.engine) / serves[:, None]
+    return factors
 
 
 @dataclass(frozen=True)
@@ -134,24 +159,26 @@ def _fill(index: int, offer: Offer, blocks: list[tuple[int, int]]) -> list[Host]
     return [Host(index, f"{index} {offer.label} {number}", tuple(replicas)) for number, replicas in enumerate(standing)]
 
 
-def offers_taken_back(offers: Sequence[Offer], caution: Caution, num_draws: int) -> NDArray[np.bool_]:
+def offers_taken_back(problem: PlanProblem, num_draws: int) -> NDArray[np.bool_]:
     """Which offers are taken back in each draw, shape (num_draws, num_offers): spot offers alone."""
-    gone = np.zeros((num_draws, len(offers)), dtype=bool)
-    for index, offer in enumerate(offers):
+    caution, interrupted = problem.caution, problem.risk.spot_interruptions_per_hour > 0
+    chance = 1 - problem.risk.spot_availability if interrupted else caution.spot_loss_chance
+    gone = np.zeros((num_draws, len(problem.offers.offers)), dtype=bool)
+    for index, offer in enumerate(problem.offers.offers):
         if offer.spot:
-            luck = generator(caution.seed, f"offer {index} {offer.label}").random(num_draws)
-            gone[:, index] = luck < caution.spot_loss_chance
+            gone[:, index] = generator(caution.seed, f"offer {index} {offer.label}").random(num_draws) < chance
     return gone
 
 
 def surviving_copies(plan: Plan, num_draws: int) -> Array:
     """Copies of each group that no loss hits, shape (num_draws, num_groups)."""
-    caution, offers = plan.inputs.problem.caution, plan.inputs.problem.offers.offers
+    problem = plan.inputs.problem
     copies = [group.copies for group in plan.groups]
     lost: NDArray[np.bool_] = np.zeros((num_draws, sum(copies)), dtype=bool)
-    taken_back = offers_taken_back(offers, caution, num_draws)
+    taken_back = offers_taken_back(problem, num_draws)
     for host in list_hosts(plan):
-        gone = generator(caution.seed, f"host {host.name}").random(num_draws) < caution.host_loss_chance
+        luck = generator(problem.caution.seed, f"host {host.name}").random(num_draws)
+        gone = luck < problem.caution.host_loss_chance
         lost[:, list(host.replicas)] |= (gone | taken_back[:, host.offer])[:, None]
     starts = np.cumsum([0, *copies[:-1]])
     survivors: Array = np.add.reduceat(~lost, starts, axis=1).astype(float)

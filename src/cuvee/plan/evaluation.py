@@ -236,7 +236,8 @@ class _Programs:
 def _program(group: NDArray[np.int64], kind: NDArray[np.int64], entries: Array, shape: tuple[int, ...]) -> Program:
     num_groups, num_types = shape
     size = len(group) + num_types + 1
-    program = Program(np.zeros(size), np.zeros(size), np.full(size, np.inf), np.zeros(size, dtype=bool), maximize=True)
+    program = Program.of_size(size)
+    program.maximize = True
     for column in range(num_types):
         pairs = np.flatnonzero(kind == column)
         ends = np.array([len(group) + column, size - 1])

@@ -34,6 +34,7 @@ def plan_periods(
     Raises             InputError: a number of periods that is none. KeyboardInterrupt: before the highest period had
                        a fleet.
     """
+    prepared.problem.caution.require_estimates("a day in periods")
     periods = find_periods(day, num_periods)
     problems = tuple(at_rate(prepared.problem, period.rate_req_per_s) for period in periods)
     num_days, rates = len(day.observed_req_per_s), tuple(day.rate_req_per_s.tolist())

@@ -14,7 +14,7 @@ from cuvee.plan.check_risk import losses_of
 from cuvee.plan.contingency import Contingency
 from cuvee.plan.dominance import prune_dominated
 from cuvee.plan.exclusions import explain_limits, limit_candidates, without_limits
-from cuvee.plan.formulation import FLEET_FAMILIES
+from cuvee.plan.formulation import COST_TIE_BREAK, FLEET_FAMILIES
 from cuvee.plan.infeasible import explain_infeasible
 from cuvee.plan.layout import Layout
 from cuvee.plan.losses import broken_by
@@ -25,6 +25,7 @@ from cuvee.plan.reading import read_plan
 from cuvee.plan.result import (
     Plan,
 )
+from cuvee.plan.robust import draw_cases, search_robustly, with_worst_draw
 from cuvee.plan.runners_up import find_runners_up
 from cuvee.plan.running import with_running
 from cuvee.plan.search import Found, search
@@ -53,6 +54,11 @@ def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
     searched = replace(prepared, candidates=candidates.select(found.rows))
     result = replace(read_plan(searched, layout, copies, settled, answer), num_candidates=len(candidates))
     result = replace(result, losses=losses_of(result))
+    if problem.caution.robust_draws:
+        bound = (answer.bound + COST_TIE_BREAK) * float(layout.demand_req_per_s.sum())
+        result = with_worst_draw(result, bound_req_per_s=bound)
+        if not result.worst_draw_req_per_s:
+            return _without_plan(prepared, Termination.INFEASIBLE, answer.seconds, explain=explain)
     if not explain or pricing is None:
         return result
     rented = found.rows[copies > 0]
@@ -66,7 +72,8 @@ def _search_standing(prepared: PreparedProblem) -> tuple[Found, NDArray[np.int64
     contingencies: list[Contingency] = []
     while True:
         left = None if limit is None else max(limit - (perf_counter() - started), 1e-3)
-        found = search(replace(problem, search=replace(problem.search, time_limit_s=left)), candidates, contingencies)
+        in_time = replace(problem, search=replace(problem.search, time_limit_s=left))
+        found = _search(replace(prepared, problem=in_time), contingencies)
         found = replace(found, answer=replace(found.answer, seconds=perf_counter() - started))
         if not len(found.answer.x):
             return found, np.zeros(0, dtype=np.int64), None
@@ -82,6 +89,13 @@ def _search_standing(prepared: PreparedProblem) -> tuple[Found, NDArray[np.int64
         if found.answer.interrupted:
             return replace(found, answer=replace(found.answer, termination=Termination.NOTHING_FOUND)), copies, None
         contingencies += broken
+
+
+def _search(prepared: PreparedProblem, contingencies: list[Contingency]) -> Found:
+    problem, candidates = prepared.problem, prepared.candidates
+    if not problem.caution.robust_draws:
+        return search(problem, candidates, contingencies)
+    return search_robustly(problem, candidates, draw_cases(problem, candidates, prepared.inputs.engine))
 
 
 def settle(program: Program, layout: Layout, copies: NDArray[np.int64], prepared: PreparedProblem) -> Answer:
@@ -108,6 +122,8 @@ def _without_plan(prepared: PreparedProblem, termination: Termination, seconds: 
         message = f"the solver stopped after {seconds:.1f} s without a plan; give it longer with --time-limit"
     elif _only_risk_rules_out(prepared):
         message = f"{message}: what risk.max_share and risk.keep_after_loss ask leaves none; ease one of them"
+    elif explain and problem.caution.robust_draws:
+        message = _why_not_robust(prepared)
     elif explain:
         message = _why_infeasible(prepared)
     return Plan(
@@ -155,6 +171,19 @@ def _only_risk_rules_out(prepared: PreparedProblem) -> bool:
         return False
     bolder = replace(problem, risk=replace(problem.risk, max_share={}, keep_after_loss={}))
     return plan_prepared(replace(prepared, problem=bolder), explain=False).has_plan
+
+
+def _why_not_robust(prepared: PreparedProblem) -> str:
+    """Whether it is the draws that exclude every plan, or the limits alone."""
+    problem = prepared.problem
+    trusting = replace(problem, caution=replace(problem.caution, robust_draws=0))
+    estimated = plan_prepared(replace(prepared, problem=trusting))
+    if not estimated.has_plan:
+        return estimated.message
+    return (
+        f"no fleet within the limits serves the demand in all {problem.caution.robust_draws} draws; by the estimates "
+        f"{estimated.cost_usd_per_hour:.2f} $/h are enough: allow more money or stock, or fewer draws (--robust)"
+    )
 
 
 def plan(

@@ -256,6 +256,13 @@ class PlanProblem:
                 expected="the mix served as a whole",
                 remedy="leave one of them out; risk.max_share goes with both",
             )
+        limited = self.risk.max_share or self.risk.keep_after_loss or aim.serve is not Serve.MIX
+        if self.caution.robust_draws and (limited or self.current is not None):
+            raise InputError(
+                f"robust_draws = {self.caution.robust_draws} with a current fleet, limits of risk, or aim.serve",
+                expected="a fleet for the whole mix from nothing, held to no other limits of risk",
+                remedy="leave out --robust, or the others",
+            )
 
     def _require_types(self) -> None:
         """Records where records belong: a name in their place would fail far from here."""

@@ -80,7 +80,7 @@ def _prepare_melange(scenario: Scenario, name: str) -> PreparedProblem:
         limits=limits,
         objective=scenario.objective,
         search=SearchOptions(**scenario.search.model_dump()),
-        caution=Caution(scenario.caution.pessimism),
+        caution=Caution(**scenario.caution.model_dump(exclude={"stress_draws"})),
         scenario=name,
     )
 

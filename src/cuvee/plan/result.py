@@ -217,6 +217,8 @@ class Plan:
         makespan_s            T: seconds to serve `num_requests` at that rate [s], of the slowest model where they state
                               rates of their own; None without a plan.
         cost_usd_per_hour     Money, idle GPUs of whole machines included [$/h].
+        worst_draw_req_per_s  Rate sustained in the worst of the draws that the plan was asked to be robust to [req/s],
+                              what throughput then optimises; None where it was asked for none.
         stress                What it serves under draws of errors and losses, where they were asked for.
         excluded              Pairs that miss a latency limit even when idle; None without limits.
         losses                What each loss leaves that the plan must stand, of what it rents from.
@@ -242,6 +244,7 @@ class Plan:
     inputs: PlanInputs
     message: str = ""
     losses: tuple[Loss, ...] = ()
+    worst_draw_req_per_s: float | None = None
     stress: StressReport | None = None
     excluded: Exclusions | None = None
     schema_version: int = SCHEMA_VERSION

@@ -22,7 +22,7 @@ from pydantic import (
 from cuvee.errors import InputError
 from cuvee.files import read_text
 from cuvee.plan.aim import Aim, Serve
-from cuvee.plan.caution import MOST_DRAWS, Caution
+from cuvee.plan.caution import MOST_DRAWS, MOST_ROBUST_DRAWS, Caution
 from cuvee.plan.current_fleet import MoveOptions
 from cuvee.plan.problem import Objective, SearchOptions
 from cuvee.plan.risk import Domain, Risk
@@ -148,6 +148,7 @@ class ScenarioCaution(Strict):
     """What the plan is to withstand beyond its own estimates; see `Caution`. Without `stress_draws` none is drawn."""
 
     pessimism: Annotated[float, Field(ge=0, le=1)] = Caution.pessimism
+    robust_draws: Annotated[int, Field(ge=0, le=MOST_ROBUST_DRAWS)] = Caution.robust_draws
     stress_draws: Annotated[int, Field(ge=0, le=MOST_DRAWS)] = 0
     seed: int = Caution.seed
     host_loss_chance: float = Caution.host_loss_chance
@@ -273,6 +274,9 @@ class Scenario(DemandSource):
         shares = [entry.share for entry in self.models if entry.share is not None]
         if not self.models:
             raise ValueError("no models; expected at least one")
+        apart = self.aim.serve is not Serve.MIX or self.aim.weights or self.aim.floors
+        if self.caution.stress_draws and apart:
+            raise ValueError("caution.stress_draws, and requests served apart; expected one of them")
         if any(entry.trace_model and not (entry.trace or self.trace) for entry in self.models):
             raise ValueError("trace_model without a trace; expected the trace that names it")
         if shares and (len(shares) != len(self.models) or abs(sum(shares) - 1) > 1e-6):

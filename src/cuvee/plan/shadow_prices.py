@@ -76,6 +76,7 @@ def shadow_prices(prepared: PreparedProblem, plan: Plan) -> ShadowPrices:
     Notes           A linear program may have several sets of shadow prices; these are one of them. Each is the most
                     that more of a thing can bring, and the least that less of it takes: the value is concave.
     """
+    prepared.problem.caution.require_estimates("shadow prices")
     demand, replicas = _with_fleet_fixed(plan)
     relaxation, objective = _relaxed(prepared)
     return ShadowPrices(demand, replicas, relaxation, plan.rate_req_per_s, objective)

@@ -32,6 +32,9 @@ def print_comparison(plan: Plan, baselines: Sequence[Baseline], console: Console
         table.add_section()
     console.print(fitted(table, console, fold=("way", "fleet"), drop=("$/1M tok",)))
     what = "throughput over it" if throughput else "money saved against it"
+    draws = plan.inputs.problem.caution.robust_draws
+    if draws:
+        what += f", in the worst of {draws} draws"
     offers = plan.inputs.problem.offers
     for line in (
         f"plan gains: {what}; the last rows may rent more than is in stock",
@@ -70,7 +73,7 @@ def _gain(plan: Plan, other: Plan) -> str:
     if not other.has_plan:
         return ""
     if plan.objective_name is Objective.THROUGHPUT:
-        gain = plan.rate_req_per_s / other.rate_req_per_s - 1
+        gain = plan.objective / other.objective - 1
     else:
         gain = 1 - plan.cost_usd_per_hour / other.cost_usd_per_hour
     return "none" if abs(gain) <= plan.inputs.problem.search.relative_gap else f"{gain:+.1%}"

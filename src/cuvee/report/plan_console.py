@@ -191,6 +191,11 @@ def _verdict(plan: Plan, baselines: Sequence[Baseline], console: Console) -> Ite
         yield indented(
             f"the demand arrives at {rate(demanded)} req/s: {1 / plan.load_factor:.0%} of what the fleet sustains"
         )
+    if plan.worst_draw_req_per_s is not None:
+        draws = plan.inputs.problem.caution.robust_draws
+        yield indented(
+            f"in the worst of {draws} draws it sustains {plan.worst_draw_req_per_s:.2f} req/s{_judged(plan)}"
+        )
     within = best_of([each for each in baselines if each.same_stock and each.plan.has_plan])
     if within is not None:
         yield indented(_against(plan, within))
@@ -201,6 +206,11 @@ def _verdict(plan: Plan, baselines: Sequence[Baseline], console: Console) -> Ite
         wins = _advantage(plan, beyond.plan) < -plan.inputs.problem.search.relative_gap
         text = f"{'a fleet of one type would win if it were in stock: ' if wins else ''}{_against(plan, beyond)}"
         yield indented(text, style="yellow" if wins else "")
+
+
+def _judged(plan: Plan) -> str:
+    """That the lines below compare worst draws."""
+    return ", by which it is compared here" if plan.objective_name is Objective.THROUGHPUT else ""
 
 
 def best_of(baselines: Sequence[Baseline]) -> Baseline | None:
@@ -218,7 +228,7 @@ def _advantage(plan: Plan, other: Plan) -> float:
 def _against(plan: Plan, baseline: Baseline) -> str:
     other = baseline.plan
     reached = (
-        f"{other.rate_req_per_s:.2f} req/s"
+        f"{other.objective:.2f} req/s"
         if plan.objective_name is Objective.THROUGHPUT
         else f"{other.cost_usd_per_hour:.2f} $/h"
     )
@@ -233,6 +243,8 @@ def _against(plan: Plan, baseline: Baseline) -> str:
 def _proof(plan: Plan) -> RenderableType:
     asked = plan.inputs.problem.search.relative_gap
     unit = "req/s" if plan.objective_name is Objective.THROUGHPUT else "$/h"
+    if plan.inputs.problem.caution.robust_draws and plan.objective_name is Objective.THROUGHPUT:
+        unit += " in its worst draw"
     bound = "no bound" if plan.bound is None else f"no plan beats {plan.bound:.4f} {unit} (gap {plan.gap or 0.0:.1e})"
     meaning = {
         Termination.OPTIMAL: f"optimal for these rates, proven to {asked:.0e}",
@@ -264,7 +276,7 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
         f"({plan.inputs.engine.name}{f', {band}' if band else ''})",
     ]
     lines.extend(_lowered(plan, cells))
-    lines.extend(what_was_drawn(plan) if plan.stress else ())
+    lines.extend(what_was_drawn(plan))
     if plan.excluded is not None:
         lines.append("with latency limits a rate is the highest load at which they hold, by an estimated latency curve")
     if unknown:

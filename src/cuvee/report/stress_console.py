@@ -32,8 +32,12 @@ def what_was_drawn(plan: Plan) -> Iterator[str]:
     """What the draws are, and how to read the table."""
     caution = plan.inputs.problem.caution
     spot = any(part.spot for group in plan.groups for part in group.rented)
-    losses = f"each host is lost in {caution.host_loss_chance:.1%} of them"
-    if spot:
-        losses += f", each spot offer in {caution.spot_loss_chance:.1%}"
-    yield f"draws: rates err by GPU type and by replica, 4 of 5 within their band; {losses}"
-    yield "5 %: one draw in twenty is worse; all: draws in which everything that arrives is served"
+    taken_back = f", each spot offer is taken back in {caution.spot_loss_chance:.1%}" if spot else ""
+    if plan.worst_draw_req_per_s is not None:
+        yield f"robust: best in the worst of {caution.robust_draws} draws; GPU types err as a whole{taken_back}"
+    if plan.stress is not None:
+        yield (
+            "stress: rates err by GPU type and by replica, 4 of 5 within their band; each host is lost in "
+            f"{caution.host_loss_chance:.1%} of the draws{taken_back}"
+        )
+        yield "5 %: one draw in twenty is worse; all: draws in which everything that arrives is served"
