@@ -66,7 +66,39 @@ def periods_table(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-TABLES = {"planner": planner_table, "periods": periods_table}
+def melange_table(results: dict[str, Any]) -> str:
+    """Continuous shares against slices as a Markdown table."""
+    summary = results["summary"]
+    lines = [
+        *machine_lines(results["machine"]),
+        "| | median | worst |",
+        "|---|---|---|",
+        f"| `cuvee plan --melange`, whole command, CPU seconds | {summary['command_cpu_median_s']:.2f} | "
+        f"{summary['command_cpu_worst_s']:.2f} |",
+        f"| reading, preparing and proving within it, CPU seconds | {summary['plan_cpu_median_s']:.2f} | "
+        f"{summary['plan_cpu_worst_s']:.2f} |",
+        f"| slices and CBC, CPU seconds | {summary['sliced_cpu_median_s']:.2f} | {summary['sliced_cpu_worst_s']:.2f} |",
+        f"| slices over shares, CPU | {summary['ratio_median']:.1f} | {summary['ratio_lowest']:.1f} |",
+        f"| slices dearer by | {summary['sliced_dearer_median']:.2%} | {summary['sliced_dearer_worst']:.1%} |",
+        "",
+        f"Of the {summary['cases']} cases CBC left {summary['sliced_unproven']} unproven after {summary['limit_s']:.0f} s,"
+        f" {summary['sliced_without_answer']} of them without an answer; cuvee proved all, the largest gap "
+        f"{summary['worst_gap']:.1e}.",
+        "",
+        "| cells | GPUs | req/s | shares [$/h] | CPU [s] | slices [$/h] | CPU [s] | proven |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['grid']} | {row['gpus']} | {row['rate_req_per_s']:.0f} | {row['cost_usd_per_hour']:.3f} | "
+        f"{row['plan_cpu_s']:.2f} | "
+        f"{'none' if row['sliced_cost_usd_per_hour'] is None else format(row['sliced_cost_usd_per_hour'], '.3f')} | "
+        f"{row['sliced_cpu_s']:.2f} | {'yes' if row['sliced_proven'] else 'no'} |"
+        for row in results["rows"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+TABLES = {"planner": planner_table, "periods": periods_table, "melange": melange_table}
 
 
 def main() -> None:
