@@ -81,9 +81,9 @@ def melange_table(results: dict[str, Any]) -> str:
         f"| slices over shares, CPU | {summary['ratio_median']:.1f} | {summary['ratio_lowest']:.1f} |",
         f"| slices dearer by | {summary['sliced_dearer_median']:.2%} | {summary['sliced_dearer_worst']:.1%} |",
         "",
-        f"Of the {summary['cases']} cases CBC left {summary['sliced_unproven']} unproven after {summary['limit_s']:.0f} s,"
-        f" {summary['sliced_without_answer']} of them without an answer; cuvee proved all, the largest gap "
-        f"{summary['worst_gap']:.1e}.",
+        f"Of the {summary['cases']} cases CBC left {summary['sliced_unproven']} unproven after "
+        f"{summary['limit_s']:.0f} s, {summary['sliced_without_answer']} of them without an answer; cuvee proved all, "
+        f"the largest gap {summary['worst_gap']:.1e}.",
         "",
         "| cells | GPUs | req/s | shares [$/h] | CPU [s] | slices [$/h] | CPU [s] | proven |",
         "|---|---|---|---|---|---|---|---|",
