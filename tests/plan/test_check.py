@@ -237,8 +237,7 @@ def test_cost_objective():
     assert check_tiny(plan).ok
     busy = plan.groups[0].utilization * 0.9 / plan.rate_req_per_s
     groups = (replace(plan.groups[0], rate_req_per_s=0.9, utilization=busy),)
-    assignment = tuple(replace(row, load_factor=0.9) for row in plan.assignment)
-    slower = replace(plan, rate_req_per_s=0.9, makespan_s=5 / 0.9, groups=groups, assignment=assignment)
+    slower = replace(plan, rate_req_per_s=0.9, makespan_s=5 / 0.9, groups=groups)
     assert [line.split(":")[0] for line in check_tiny(slower).violations] == ["load"]
     assert not check_tiny(replace(plan, bound=plan.objective + 1)).ok
 

@@ -10,18 +10,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cuvee.plan.aim import Aim, Serve
+from cuvee.plan.aim import Serve
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.charges import charge_per_gpu, price_of_a_dollar
 from cuvee.plan.contingency import Contingency, build_with
-from cuvee.plan.formulation import COST_TIE_BREAK, most_money
+from cuvee.plan.formulation import COST_TIE_BREAK
 from cuvee.plan.layout import Layout, Pairs, all_pairs, first_workloads
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve
+from cuvee.plan.relaxation import all_rows, fractional, without_copies
 from cuvee.plan.risk import share_limits
 
 ALL_AT_ONCE = 20_000
 """Pairs up to which they all enter the relaxation at once [-]: rounds cost more than they save."""
+
+FIRST_PER_WORKLOAD = 8
+"""Candidates that the relaxation begins with for each workload, the most requests per dollar first [-]."""
 
 JOIN_PER_WORKLOAD = 4
 """Candidates that join the relaxation in a round for each workload, the most underpaid first [-]."""
@@ -34,6 +38,9 @@ ROWS_AT_ONCE = 20_000
 
 MOST_ROUNDS = 60
 """Rounds after which the shadow prices are taken as they are, stretched until they hold [-]; 5 to 20 are usual."""
+
+DEAR = 2.0
+"""What it costs to leave all requests of one type unserved, over the price of all stock [-]."""
 
 UNDERPAID = 1e-7
 """Earned over charged, less 1, from which a candidate joins [-]: the solver's own tolerance."""
@@ -97,12 +104,6 @@ def price(
     relaxation = _Relaxation(problem, candidates, load_factor_unit, contingencies)
     pairs = all_pairs(candidates) if num_pairs <= ALL_AT_ONCE else _first_pairs(candidates)
     prices = relaxation.solved(pairs)
-    if prices is Termination.INFEASIBLE and num_pairs > ALL_AT_ONCE and problem.objective is Objective.COST:
-        enough = _enough_pairs(problem, candidates, contingencies)
-        if isinstance(enough, Termination):
-            return enough
-        pairs = _merged(pairs, enough, int(first_workloads(candidates)[-1]))
-        prices = relaxation.solved(pairs)
     tolerance = max(UNDERPAID, STRETCH_SHARE * problem.search.relative_gap)
     for _ in range(MOST_ROUNDS):
         if isinstance(prices, Termination):
@@ -112,23 +113,9 @@ def price(
             break
         pairs = more
         prices = relaxation.solved(pairs)
-    return prices if isinstance(prices, Termination) else relaxation.stretched(prices, pairs)
-
-
-def _enough_pairs(
-    problem: PlanProblem, candidates: CandidateSet, contingencies: Sequence[Contingency]
-) -> Pairs | Termination:
-    """Pairs that can serve the whole demand between them, where any can: those of the most that can be served."""
-    limits = problem.limits
-    if limits.budget_usd_per_hour is None:
-        limits = replace(limits, budget_usd_per_hour=2 * most_money(problem))
-    easier = replace(problem, objective=Objective.THROUGHPUT, limits=limits, aim=Aim())
-    reached = price(easier, candidates, 1.0, contingencies)
-    if isinstance(reached, Termination):
-        return reached
-    # The objective of throughput carries the tie-break's price on money.
-    wanted = 1 + problem.aim.headroom
-    return reached.pairs if reached.objective + COST_TIE_BREAK >= wanted else Termination.INFEASIBLE
+    if isinstance(prices, Termination):
+        return prices
+    return relaxation.stretched(prices, pairs) if prices.short <= UNDERPAID else Termination.INFEASIBLE
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +133,7 @@ class _Prices:
                           theta do.
         objective         Value of the relaxation over its pairs.
         copies            y, shape (num_candidates,).
+        short             Share of some workload's demand that the pairs could not serve at any price [-].
     """
 
     worth: Array
@@ -157,6 +145,7 @@ class _Prices:
     resources: float
     objective: float
     copies: Array
+    short: float
 
     @property
     def num_workloads(self) -> int:
@@ -183,16 +172,22 @@ class _Relaxation:
             load_factor_unit=self.load_factor_unit,
             pairs=(candidate, pairs[1]),
         )
-        relaxed = solve(fractional(program, layout), self.problem.search)
+        easier = fractional(program, layout)
+        slack = self._add_slack(easier, program)
+        if self._busy_alone:
+            easier = without_copies(easier, layout)
+        relaxed = solve(easier, self.problem.search)
         if relaxed.termination is not Termination.OPTIMAL:
             return relaxed.termination
+        relaxed = replace(relaxed, row_dual=all_rows(program, easier, relaxed.row_dual))
         worth = np.abs(relaxed.row_dual[program.rows_of("demand")])
         kept = np.abs(relaxed.row_dual[program.rows_of("kept")]).reshape(len(self.contingencies), len(worth))
         levels = np.array([contingency.level for contingency in self.contingencies])
         shares, given_back = self._share_prices(program, layout, relaxed)
         served = float(worth.sum() + levels @ kept.sum(axis=1)) - given_back
         copies = np.zeros(len(self.candidates))
-        copies[active] = relaxed.x[layout.copies]
+        busy = np.bincount(candidate, relaxed.x[layout.busy] * layout.pair_load, minlength=len(active))
+        copies[active] = busy if self._busy_alone else relaxed.x[layout.copies]
         return _Prices(
             worth / layout.demand_req_per_s,
             kept / layout.demand_req_per_s,
@@ -203,7 +198,23 @@ class _Relaxation:
             relaxed.objective - self._bounds_on_theta(program, layout, relaxed),
             relaxed.objective,
             copies,
+            float(relaxed.x[slack].max(initial=0.0)),
         )
+
+    @property
+    def _busy_alone(self) -> bool:
+        """Whether copies are worth nothing but for what they are busy with."""
+        return not self.contingencies and not self.candidates.is_kept.any()
+
+    def _add_slack(self, relaxed: Program, program: Program) -> Indices:
+        """Columns that serve any demand, dearer than any replica: the first pairs may not suffice; least cost only."""
+        if self.problem.objective is not Objective.COST:
+            return np.zeros(0, dtype=np.int64)
+        rows = program.rows_of("demand")
+        dearest = DEAR * sum(offer.max_units * offer.price_usd_per_hour for offer in self.problem.offers.offers)
+        slack = relaxed.add_columns(len(rows), cost=dearest)
+        relaxed.add_entries(rows, slack, 1.0)
+        return slack
 
     def _bounds_on_theta(self, program: Program, layout: Layout, relaxed: Answer) -> float:
         """What bounds on theta contribute to the objective: nothing where there is one theta, free to grow."""
@@ -318,28 +329,23 @@ class _Relaxation:
 
 
 def _first_pairs(candidates: CandidateSet) -> Pairs:
-    """For each offer alone and each workload, the candidate with most requests per dollar."""
+    """For each workload the candidates with most requests per dollar."""
     first = first_workloads(candidates)
     found: list[Pairs] = [NO_PAIRS]
     for model, table in enumerate(candidates.tables):
         mine = np.flatnonzero(candidates.model_index == model)
         kept = mine[candidates.is_kept[mine]]
-        row, column = np.nonzero(table.rate_req_per_s[candidates.config[kept]])
-        found.append((kept[row], first[model] + column))
-        alone = mine[candidates.offers[mine, 1] < 0]
-        # A model that fits no single offer starts from all its candidates.
-        for rows in _by_offer(alone if len(alone) else mine, candidates):
-            value = table.rate_req_per_s[candidates.config[rows]] / candidates.price_usd_per_hour[rows, None]
-            best = value.argmax(axis=0)
-            able = value.max(axis=0) > 0
-            found.append((rows[best[able]], first[model] + np.flatnonzero(able)))
+        row, pair = np.nonzero(table.rate_req_per_s[candidates.config[kept]])
+        found.append((kept[row], first[model] + pair))
+        per_dollar = candidates.availability[mine] / candidates.price_usd_per_hour[mine]
+        for column in range(len(table.workloads) if len(mine) else 0):
+            value = table.rate_req_per_s[:, column][candidates.config[mine]] * per_dollar
+            most = min(FIRST_PER_WORKLOAD, len(mine))
+            best = np.argpartition(-value, most - 1)[:most]
+            best = best[value[best] > 0]
+            found.append((mine[best], np.full(len(best), first[model] + column)))
     candidate, workload = (np.concatenate(each) for each in zip(*found, strict=True))
     return _merged((candidate, workload), NO_PAIRS, int(first[-1]))
-
-
-def _by_offer(rows: Indices, candidates: CandidateSet) -> list[Indices]:
-    order = rows[np.argsort(candidates.offers[rows, 0], kind="stable")]
-    return np.split(order, np.flatnonzero(np.diff(candidates.offers[order, 0])) + 1) if len(rows) else []
 
 
 def _merged(pairs: Pairs, more: Pairs, num_workloads: int) -> Pairs:
@@ -347,15 +353,3 @@ def _merged(pairs: Pairs, more: Pairs, num_workloads: int) -> Pairs:
     keys = np.unique(np.concatenate([each[0] * num_workloads + each[1] for each in (pairs, more)]))
     candidate, workload = np.divmod(keys, num_workloads)
     return candidate, workload
-
-
-def fractional(program: Program, layout: Layout) -> Program:
-    """The relaxation whose shadow prices say what a replica is worth.
-
-    Without what only helps the search: bounds on copies repeat stock and budget, cover rows repeat the demand, and
-    both would keep part of the shadow price for themselves.
-    """
-    relaxed = program.relaxed()
-    relaxed.upper[layout.copies] = np.inf
-    relaxed.row_lower[program.rows_of("cover")] = -np.inf
-    return relaxed

@@ -19,8 +19,9 @@ from time import perf_counter
 import numpy as np
 
 from cuvee.plan.candidates import CandidateSet
-from cuvee.plan.formulation import build_program
+from cuvee.plan.formulation import FLEET_FAMILIES, build_program
 from cuvee.plan.layout import Layout, first_workloads
+from cuvee.plan.placement import usable_gpus
 from cuvee.plan.problem import Objective, PlanProblem, SearchOptions
 from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve
 
@@ -32,6 +33,12 @@ FIRST_SLICE_S = 3.0
 
 MOST_RELAXED_ROUNDS = 40
 """Rounds of cuts before copies must be whole [-]; they cost little and save whole ones."""
+
+MOST_REPAIRS = 50
+"""Copies added at most to a least-cost fleet that serves too little [-]."""
+
+MOST_TRIED = 40
+"""Candidates tried for each of them [-]."""
 
 PROMISED = 1e-7
 """Relative excess over what the copies serve from which a promise is cut off [-]: the solver's own tolerance."""
@@ -80,7 +87,8 @@ def search_copies(
         deadline    When to stop with what there is, as of `perf_counter` [s].
     """
     program, layout = _over_copies(problem, candidates, unit)
-    for copies in (relaxed, start.copies):
+    known = (relaxed, start.copies) if start.copies.any() else (relaxed,)
+    for copies in known:
         _cut(program, layout, services(problem, candidates, unit, copies), np.inf, copies)
     for _ in range(MOST_RELAXED_ROUNDS):
         answer = solve(program.relaxed(), problem.search)
@@ -89,7 +97,27 @@ def search_copies(
         copies, promised = answer.x[layout.copies], float(answer.x[layout.load_factor])
         if not _cut(program, layout, services(problem, candidates, unit, copies), promised, copies):
             break
+    if len(answer.x):
+        start = _rounded(answer, start, program, layout, problem, candidates, unit)
     return _whole(program, layout, problem, candidates, unit, start, deadline)
+
+
+def _rounded(
+    answer: Answer,
+    start: Projected,
+    program: Program,
+    layout: Layout,
+    problem: PlanProblem,
+    candidates: CandidateSet,
+    unit: float,
+) -> Projected:
+    """The whole copies of a fractional answer, repaired, where they cost less than `start`; least cost only."""
+    if problem.objective is not Objective.COST:
+        return start
+    copies = np.floor(answer.x[layout.copies] + 1e-9)
+    found = services(problem, candidates, unit, copies)
+    repaired = _repaired(copies, found, answer, program, layout, problem, candidates, unit)
+    return start if start.objective <= repaired.objective else replace(repaired, bound=start.bound)
 
 
 def _whole(
@@ -109,7 +137,7 @@ def _whole(
         if left <= 0:
             break
         options = replace(problem.search, time_limit_s=min(slice_s, left), relative_gap=problem.search.relative_gap / 2)
-        answer = solve(program, options, start=best.copies)
+        answer = solve(program, options, start=best.copies if np.isfinite(best.objective) else None)
         if answer.termination is not Termination.INFEASIBLE:
             best = replace(best, bound=-better(-best.bound, -answer.bound), interrupted=answer.interrupted)
         if not len(answer.x) or answer.interrupted:
@@ -130,17 +158,70 @@ def _kept(
     promised = float(answer.x[layout.load_factor])
     found = services(problem, candidates, unit, copies)
     _cut(program, layout, found, promised, copies)
-    served = min(service.load_factor for service in found)
     if problem.objective is Objective.COST:
-        objective = answer.objective if served >= promised * (1 - PROMISED) else np.inf
-    else:
-        objective = answer.objective - promised + served
-    return Projected(copies, objective, np.nan, interrupted=False)
+        return _repaired(copies, found, answer, program, layout, problem, candidates, unit)
+    served = min(service.load_factor for service in found)
+    return Projected(copies, answer.objective - promised + served, np.nan, interrupted=False)
+
+
+def _repaired(
+    copies: Array,
+    found: list[Service],
+    answer: Answer,
+    program: Program,
+    layout: Layout,
+    problem: PlanProblem,
+    candidates: CandidateSet,
+    unit: float,
+) -> Projected:
+    """`copies` of `answer` and as many more as the demand needs: where it lacks, what adds most per dollar."""
+    nothing = Projected(copies, np.inf, np.nan, interrupted=False)
+    promised = float(answer.x[layout.load_factor])
+    if len(program.cost) > layout.size:  # moves from a current fleet have columns of their own, which no repair knows
+        served = min(service.load_factor for service in found)
+        whole = np.allclose(copies, answer.x[layout.copies], atol=1e-5) and served >= promised * (1 - PROMISED)
+        return replace(nothing, objective=answer.objective) if whole else nothing
+    for _ in range(MOST_REPAIRS):
+        short = min(found, key=lambda service: service.load_factor)
+        if short.load_factor >= promised * (1 - PROMISED):
+            return Projected(copies, float(program.cost @ _columns(copies, layout, problem, candidates)), np.nan, False)
+        wanted = np.minimum(short.gains, promised - short.load_factor)
+        order = short.rows[np.argsort(-wanted / candidates.price_usd_per_hour[short.rows], kind="stable")]
+        for row in order[:MOST_TRIED].tolist():
+            more = copies.copy()
+            more[row] += 1
+            if _allowed(_columns(more, layout, problem, candidates), program):
+                copies = more
+                break
+        else:
+            return nothing
+        found = services(problem, candidates, unit, copies)
+        _cut(program, layout, found, promised, copies)
+    return nothing
+
+
+def _columns(copies: Array, layout: Layout, problem: PlanProblem, candidates: CandidateSet) -> Array:
+    """`copies` and the machines they need, as columns."""
+    offers = problem.offers.offers
+    x = np.zeros(layout.size)
+    x[layout.copies] = copies
+    taken = candidates.gpus_taken(copies.astype(np.int64), len(offers))
+    usable = np.array([usable_gpus(offers[index]) for index in layout.machine_offer], dtype=np.int64)
+    x[layout.machines] = -(-taken[layout.machine_offer] // usable)
+    return x
+
+
+def _allowed(x: Array, program: Program) -> bool:
+    """Whether stock, budget and caps allow what `x` rents."""
+    rows = program.rows_of(*FLEET_FAMILIES)
+    within = program.row_activity(x)[rows] <= program.row_upper[rows] * (1 + 1e-9) + 1e-9
+    return bool(within.all()) and bool((x <= program.upper * (1 + 1e-9)).all())
 
 
 def proven(best: Projected, problem: PlanProblem) -> bool:
     """Whether bound and objective are within the asked gap."""
-    return abs(best.bound - best.objective) <= problem.search.relative_gap * abs(best.objective)
+    finite = np.isfinite(best.objective)
+    return bool(finite and abs(best.bound - best.objective) <= problem.search.relative_gap * abs(best.objective))
 
 
 def _over_copies(problem: PlanProblem, candidates: CandidateSet, unit: float) -> tuple[Program, Layout]:

@@ -191,7 +191,7 @@ def _assignment(
             kind.output_tokens,
             rate,
             {ids[row]: float(shares[row, column]) for row in sorted(ids) if shares[row, column] > 0},
-            float(load_factor[column]),
+            None if problem.aim.serve is Serve.MIX else float(load_factor[column]),
         )
         for column, (model, kind, rate) in enumerate(kinds)
     )

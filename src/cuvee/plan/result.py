@@ -114,7 +114,7 @@ class AssignmentRow:
     Attributes
         demand_req_per_s    lambda: demanded rate [req/s]; a share of one request per second where no rate is known.
         shares              x: share of these requests by group id [-], sums to 1; empty where none are served.
-        load_factor         theta: rate served over demanded [-]; None in files that know one for all.
+        load_factor         theta: rate served over demanded [-]; None where all rows share the plan's.
     """
 
     model: str

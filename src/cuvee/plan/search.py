@@ -45,6 +45,9 @@ SMALL_LOAD_FACTOR = 0.5
 MOST_PAIRS = 10_000
 """Pairs of candidate and workload up to which assignments are columns of the last program [-]."""
 
+MOST_CORE_PAIRS = 3_000
+"""Pairs up to which assignments are columns of the first program [-]."""
+
 WIDENING = (100, 500, 2_000)
 """Candidates that the programs over copies alone may have, one after the other [-]."""
 
@@ -137,15 +140,17 @@ class _Search:
         # A small core may be unable to serve the demand.
         while first.answer.termination is Termination.INFEASIBLE and size < len(self.candidates):
             size *= CORE_GROWTH
-            first = self.over(self._core(size), relative_gap=CORE_GAP)
-        if not len(first.answer.x):
-            return first
+            core = self._core(size)
+            if self._projectable and len(self._within_pairs(core, MOST_CORE_PAIRS)) < len(core):
+                return self._over_copies(self._nothing)
+            first = self.over(core, relative_gap=CORE_GAP)
         if first.answer.termination is not Termination.OPTIMAL:
-            return self._stopped(first)
+            return self._stopped(first) if len(first.answer.x) else first
         possible = self._undominated(self._possible(first.answer.objective))
-        some = self._within_pairs(possible)
+        some = self._within_pairs(possible, MOST_PAIRS)
         if len(some) < len(possible) and self._projectable:
-            return self._over_copies(first)
+            objective = first.answer.objective
+            return self._over_copies(Projected(self._copies(first), objective, self.pricing.objective, False))
         last = self.over(np.union1d(some, rented(first)), start=first)
         if not len(last.answer.x):
             return self._stopped(first)
@@ -201,21 +206,27 @@ class _Search:
         room = (bound - value) * (1 if self.maximize else -1)
         return np.flatnonzero(self.pricing.loss <= max(room, 0.0) + SAFETY * max(abs(bound), abs(value)))
 
-    def _within_pairs(self, rows: Indices) -> Indices:
-        """As many of `rows`, nearest to their price first, as make columns for every assignment of no more pairs."""
+    def _within_pairs(self, rows: Indices, most: int) -> Indices:
+        """As many of `rows`, nearest to their price first, as have no more pairs than `most`."""
         order = rows[np.argsort(self.pricing.loss[rows], kind="stable")]
         widths = np.array([len(table.workloads) for table in self.candidates.tables])
         pairs = np.cumsum(widths[self.candidates.model_index[order]]) * (1 + len(self.contingencies))
-        return np.sort(order[pairs <= MOST_PAIRS])
+        return np.sort(order[pairs <= most])
 
-    def _over_copies(self, first: Found) -> Found:
+    @property
+    def _nothing(self) -> Projected:
+        """No copies, which no plan is worse than."""
+        worst = -np.inf if self.maximize else np.inf
+        return Projected(np.zeros(len(self.candidates)), worst, self.pricing.objective, interrupted=False)
+
+    def _over_copies(self, best: Projected) -> Found:
         """Solve without a column for each assignment: over few candidates first, then over all that are possible."""
-        best = Projected(self._copies(first), first.answer.objective, self.pricing.objective, interrupted=False)
         for size in WIDENING:
-            possible = self._undominated(self._possible(best.objective))
+            possible = self._possible(best.objective)
+            possible = self._undominated(possible) if len(possible) <= SHORTLIST * WIDENING[-1] else possible
             complete = len(possible) <= size
             chosen_before = np.flatnonzero((best.copies > 0) | self.candidates.is_kept)
-            kept = np.union1d(possible if complete else self._nearest(size), chosen_before)
+            kept = np.union1d(possible if complete else self._core(size), chosen_before)
             last = complete or size == WIDENING[-1]
             until = self._deadline() if last else min(self._deadline(), perf_counter() + WIDENING_S)
             start = replace(best, copies=best.copies[kept])
@@ -228,12 +239,21 @@ class _Search:
             best = replace(found, copies=copies, bound=bound)
             if last or found.interrupted or perf_counter() >= self._deadline() or proven(best, self.problem):
                 break
+        if not np.isfinite(best.objective):
+            return self._without_copies()
         rows = np.flatnonzero(best.copies)
         program, layout = build_program(self.problem, self.candidates.select(rows), load_factor_unit=self.unit)
         x = np.zeros(layout.size)
         x[layout.copies] = best.copies[rows]
         answer = Answer(Termination.FEASIBLE, x, best.objective, best.bound, np.zeros(0), 0.0, best.interrupted)
         return Found(rows, program, layout, self._judged(answer, best.bound), self.pricing)
+
+    def _without_copies(self) -> Found:
+        """Stopped before there was any plan."""
+        nobody = np.zeros(0, dtype=np.int64)
+        program, layout = build_program(self.problem, self.candidates.select(nobody), load_factor_unit=self.unit)
+        answer = Answer(Termination.NOTHING_FOUND, np.zeros(0), 0.0, self.pricing.objective, np.zeros(0), 0.0)
+        return Found(nobody, program, layout, answer, self.pricing)
 
     def _judged(self, answer: Answer, bound: float) -> Answer:
         """`answer` under another bound: proven, or not."""

@@ -19,9 +19,10 @@ from cuvee.plan.evaluation import load_factors, read_fleet
 from cuvee.plan.formulation import CAP_FAMILIES, build_program, rough_load_factor
 from cuvee.plan.layout import Layout
 from cuvee.plan.preparation import PreparedProblem
-from cuvee.plan.pricing import Pricing, fractional, price
+from cuvee.plan.pricing import Pricing, price
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Array, Program, solve
+from cuvee.plan.relaxation import fractional
 from cuvee.plan.result import Plan
 
 
