@@ -28,9 +28,10 @@ from cuvee.plan.draws import factors_of, offers_taken_back, opposite_normals
 from cuvee.plan.evaluation import load_factors
 from cuvee.plan.formulation import build_program, rough_load_factor
 from cuvee.plan.layout import Layout
-from cuvee.plan.pricing import NO_PAIRS, Pricing, fractional, price
+from cuvee.plan.pricing import NO_PAIRS, Pricing, price
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve
+from cuvee.plan.relaxation import fractional
 from cuvee.plan.result import Plan
 from cuvee.plan.search import CORE_GAP, CORE_SIZE, SAFETY, Found
 from cuvee.plan.stress import worst_draw_req_per_s
