@@ -113,7 +113,7 @@ def _limits(plan: Plan) -> Iterator[_Limit]:
     if budget is not None:
         wider = replace(problem, limits=replace(limits, budget_usd_per_hour=budget + 1))
         yield _Limit("budget", plan.cost_usd_per_hour, budget, "$/h", "budget +1 $/h", wider)
-    for gpu in gpu_types_on_offer(problem):
+    for gpu in () if problem.offers.unlimited else gpu_types_on_offer(problem):
         yield _stock_limit(problem, gpu, rented)
     for label, key, unit in (
         ("max_gpus", "gpu", "GPUs"),

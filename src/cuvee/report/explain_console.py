@@ -19,6 +19,15 @@ def print_explanation(plan: Plan, explanation: Explanation, console: Console) ->
     offers = plan.inputs.problem.offers
     console.print(Text(literal(plan.summary()), style="bold"))
     console.print(Text(literal(f"{offers.name}, {dated(offers.as_of)}"), style="dim"))
+    if explanation.limits:
+        _print_limits(explanation, console)
+    else:
+        console.print(Text("No limits: as many of each GPU as wanted can be rented, at any cost."))
+    _print_single(plan, explanation, console)
+
+
+def _print_limits(explanation: Explanation, console: Console) -> None:
+    """What is used of each limit, and what a little more of it brings."""
     limits = new_table(console, title="Limits")
     limits.add_column("limit")
     for column in ("used", "of", ""):
@@ -42,7 +51,6 @@ def print_explanation(plan: Plan, explanation: Explanation, console: Console) ->
             gain.change, f"{sign}{gain.gain:.3f} {gain.unit}" if gain.gain > 0 else Text("nothing", style="dim")
         )
     console.print(fitted(gains, console, fold=("change",)))
-    _print_single(plan, explanation, console)
 
 
 def _print_single(plan: Plan, explanation: Explanation, console: Console) -> None:
