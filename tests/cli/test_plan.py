@@ -1,6 +1,7 @@
 """`cuvee plan`: what it prints, what --json prints, what it saves."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -274,3 +275,30 @@ def test_what_reckons_with_estimates_alone_says_so(cuvee, small):
     assert "in the worst of 4 draws" in compared
     assert "greedy" not in compared
     assert "greedy" in cuvee("compare", "scenario.yaml").out
+
+
+def test_phases_apart_are_allowed_by_a_flag(cuvee, small):
+    """With a fast link RTX 4090 prefill for A40 that decode; the gain is printed, and the file passes `check`."""
+    (small / "scenario.yaml").write_text(
+        "models: [llama-3-8b]\nmix: trace-3\nbudget_usd_per_hour: 3\nnetwork_gbit_per_s: 400\n"
+        "limits: {max_gpus: {H100-SXM: 0, A100-80GB-SXM: 0, A6000: 0, L40: 0}}\n"
+        "search: {max_pipeline_stages: 1, max_mixed_stages: 0}\n"
+    )
+    result = cuvee("plan", "scenario.yaml", "--disaggregate", "--save-dir", "out")
+    assert (result.code, result.err[:10]) == (0, "written to")
+    assert "prefill and decode apart: +" in result.out
+    assert re.search(r"RTX4090 +TP1, prefill", result.out)
+    assert re.search(r"A40 +TP1, decode", result.out)
+    assert "phases" in cuvee("check", "out/plan.json").out
+    assert load_scenario(small / "out" / "scenario.yaml").disaggregate
+
+
+@pytest.mark.parametrize(
+    "arguments", [("frontier",), ("periods",), ("explain", "--shadow-prices"), ("explain", "--only", "A40")]
+)
+def test_commands_that_know_no_phases_say_so(cuvee, small, arguments):
+    """What reckons with whole replicas alone refuses, before anything is solved."""
+    result = cuvee(*arguments[:1], "scenario.yaml", *arguments[1:], "--disaggregate")
+    assert result.code == 2
+    assert "prefill and decode apart" in result.err
+    assert "--disaggregate" in result.err

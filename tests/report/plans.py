@@ -15,6 +15,7 @@ from cuvee.plan.program import Termination
 from cuvee.plan.result import (
     AssignmentRow,
     Cell,
+    Disaggregation,
     Group,
     Plan,
     PlanInputs,
@@ -24,6 +25,7 @@ from cuvee.plan.result import (
     UnderLoad,
 )
 from cuvee.profile.engine import find_engine
+from cuvee.profile.phases import Phase
 from cuvee.profile.replica import Stage
 from cuvee.profile.table import Provenance
 from cuvee.workload import LatencyLimits, LatencyObjective
@@ -81,6 +83,13 @@ def make_plan(
         inputs=PlanInputs(problem, find_engine("vllm"), 0.625),
     )
     return replace(plan, **changes)
+
+
+def with_phases(plan: Plan, record: Disaggregation) -> Plan:
+    """`plan` with what the phases apart bring; where they are, the last two groups do one each."""
+    *others, first, second = plan.groups
+    pools = (replace(first, phase=Phase.PREFILL), replace(second, phase=Phase.DECODE))
+    return replace(plan, groups=(*others, *(pools if record.chosen else (first, second))), disaggregation=record)
 
 
 def with_latency_limits(plan: Plan, *, left_out: int = 3) -> Plan:

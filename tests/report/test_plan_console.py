@@ -10,12 +10,22 @@ from cuvee.plan.caution import Spread, StressReport, Withstood
 from cuvee.plan.latency_reading import crowding
 from cuvee.plan.problem import Objective
 from cuvee.plan.program import Termination
-from cuvee.plan.result import Plan
+from cuvee.plan.result import Disaggregation, Plan
 from cuvee.report.plan_console import print_plan
-from tests.report.plans import MARKUP, console_of, make_baselines, make_plan, text_of, with_latency_limits
+from tests.report.plans import (
+    MARKUP,
+    console_of,
+    make_baselines,
+    make_plan,
+    text_of,
+    with_latency_limits,
+    with_phases,
+)
 
 WITHSTOOD = Withstood(Spread(1234.5, 0.0123, 0.0), Spread(1.0, 0.5, 0.0), 0.57)
 STRESS = StressReport(1000, 12345.6, WITHSTOOD, WITHSTOOD)
+
+APART = Disaggregation(True, 12_345.6, 12_346.0, 123_456_789.0, 123_456_789.0, 9_999.0)
 
 SHAPES = {
     "plain": make_plan(),
@@ -32,6 +42,10 @@ SHAPES = {
     "wide characters": make_plan(type_name="工作负载工作负载工作负载工作负载工作负载{0}"),
     "long notes": make_plan(notes=("left out: 12 x " + "some reason " * 30, "y" * 300)),
     "stress": make_plan(stress=STRESS, spot=True),
+    "phases apart": with_phases(make_plan(), APART),
+    "phases apart, several models": with_phases(
+        make_plan(num_groups=8, models=("llama-3-8b", "qwen3-235b-a22b")), APART
+    ),
     "latency": with_latency_limits(make_plan()),
     "latency, 49 types": with_latency_limits(make_plan(num_types=49, num_groups=11)),
     "latency, several models": with_latency_limits(make_plan(num_groups=8, models=("llama-3-8b", "qwen3-235b-a22b"))),
@@ -263,3 +277,24 @@ def test_without_limits_there_is_no_word_on_latency():
     text = printed(make_plan())
     assert "Latency" not in text
     assert "left out" not in text
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (Disaggregation(True, 10.0, 10.001, 10.73, 10.731, 0.073), "+7.3% throughput against the best plan of whole"),
+        (Disaggregation(True, None, None, 10.0, 10.0, None), "whole replicas alone serve nothing"),
+        (Disaggregation(False, 10.0, 10.001, None, 10.0005, None), "does not pay; no such plan beats 10.0005 req/s"),
+        (Disaggregation(False, 10.0, 10.001, None, 12.0, None), "no better plan was found; no such plan beats 12.0000"),
+        (Disaggregation(False, 10.0, 11.0, 10.5, 11.5, 0.05), "not taken: +5.0% throughput is no more than"),
+        (Disaggregation(False, 10.0, 10.0, None, None, None), "not searched to a result"),
+    ],
+)
+def test_what_the_phases_apart_bring_is_said(record, words):
+    """By how much they win, that they do not pay, or that this is not known."""
+    assert words in printed(with_phases(make_plan(), record))
+
+
+def test_phases_that_were_not_asked_for_are_not_mentioned():
+    """The word "prefill" is for those who allowed it."""
+    assert "prefill" not in printed(make_plan())

@@ -116,6 +116,9 @@ def _refuse_bad_questions(prepared: "PreparedProblem", questions: Questions) -> 
 
     apply_changes(prepared.problem, [parse_change(text) for text in questions.what_if or ()])
     only_types(prepared.problem, questions.only_gpus)
+    for what, asked in (("--shadow-prices", questions.shadow_prices), ("--only", questions.only is not None)):
+        if asked:
+            prepared.problem.require_whole_replicas(what)
     if questions.only is not None and not questions.only_gpus:
         raise InputError(f"--only {questions.only!r}", expected="names of GPU types", remedy="e.g. --only H100,A40")
     if questions.differ_by not in list(DifferBy):

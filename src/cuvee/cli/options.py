@@ -91,6 +91,12 @@ class Question:
         int | None,
         typer.Option(metavar="N", help="Optimise the worst of N draws of throughput errors; 20 are a good start."),
     ] = None
+    disaggregate: Annotated[
+        bool | None,
+        typer.Option(
+            "--disaggregate/--no-disaggregate", help="Allow replicas that only prefill or decode, where that wins."
+        ),
+    ] = None
     gap: Annotated[float | None, typer.Option(help="Proven gap at which to stop; default: 1e-4.")] = None
     time_limit: Annotated[float | None, typer.Option(help="Solver time at which to stop [s]; default: 120.")] = None
     settings: Annotated[
@@ -170,6 +176,7 @@ class Question:
             "throughput_table": self.throughput,
             "melange": self.melange,
             "current_fleet": self.current_fleet,
+            "disaggregate": self.disaggregate,
         }
 
     def _nested_settings(self) -> list[str]:

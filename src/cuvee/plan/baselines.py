@@ -1,7 +1,7 @@
 """Baselines: what simpler ways of choosing a fleet reach, on the same candidates and limits.
 
-Each takes away one freedom of the plan, so under the same stock none can beat it; only single GPU types
-with unlimited stock, the reference used in the literature, can.
+All rent whole replicas, whatever the plan may do. Each takes away one freedom of the plan, so under the same stock
+none can beat it; only single GPU types with unlimited stock, the reference used in the literature, can.
 """
 
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def single_type_unlimited(prepared: PreparedProblem, gpu: str) -> Baseline:
         replace(offer, stock=UNLIMITED_UNITS if offer.gpu == gpu and offer.max_units > 0 else 0)
         for offer in problem.offers.offers
     )
-    unlimited = replace(problem, offers=replace(problem.offers, offers=offers))
+    unlimited = replace(problem, offers=replace(problem.offers, offers=offers), disaggregate=False)
     again = prepare_again(prepared, unlimited, must_fit=False)
     return Baseline(f"only {gpu}, unlimited stock", same_stock=False, plan=plan_prepared(again, explain=False))
 
@@ -188,7 +188,8 @@ def _may_stand(plan: Plan, candidates: CandidateSet) -> NDArray[np.bool_]:
 
 
 def _select(prepared: PreparedProblem, chosen: NDArray[np.bool_]) -> PreparedProblem:
-    return replace(prepared, candidates=prepared.candidates.select(chosen))
+    problem = replace(prepared.problem, disaggregate=False)
+    return replace(prepared, problem=problem, candidates=prepared.candidates.select(chosen))
 
 
 def _restricted(prepared: PreparedProblem, allowed: NDArray[np.bool_]) -> Plan:

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from cuvee.catalog.gpu import GpuType
 from cuvee.plan.configurations import ROUNDING, Configurations, Sites, find_sites, list_configurations
 from cuvee.plan.placement import Placement, usable_gpus
+from cuvee.plan.pools import PHASES, Pools
 from cuvee.plan.problem import PlanProblem
+from cuvee.profile.phases import Phase
 from cuvee.profile.table import ThroughputProvider, ThroughputTable
 
 Array = NDArray[np.float64]
@@ -32,7 +34,7 @@ class CandidateSet:
 
     Attributes
         tables              Throughput of each model's distinct configurations on its workload types.
-        model_index         Index into `problem.models`.
+        model_index         Index into `tables`, and so into `problem.models` where all replicas are whole.
         config              Row of the candidate's configuration in its model's table.
         offers              Offers it stands on, ascending, -1 for none, shape (num_candidates, 2).
         gpus                d_oc: GPUs it takes from them [-], 0 for none, shape (num_candidates, 2).
@@ -42,6 +44,7 @@ class CandidateSet:
         start_usd_per_hour  What a start of a copy costs, spread over the horizon of moves [$/h]; 0 where nothing runs.
         running             Group of the current fleet whose copies are kept, by index [-]; -1 where they are added.
         num_generated       Configurations placed, before those that do not fit were dropped [-].
+        pools               What the tables stand for where some replicas do one phase alone.
     """
 
     tables: tuple[ThroughputTable, ...]
@@ -55,6 +58,7 @@ class CandidateSet:
     start_usd_per_hour: Array
     running: Counts
     num_generated: int
+    pools: Pools | None = None
 
     def __len__(self) -> int:
         return len(self.config)
@@ -82,6 +86,14 @@ class CandidateSet:
         taken = zip(self.offers[row].tolist(), self.gpus[row].tolist(), strict=True)
         config = self.tables[self.model_index[row]].configs[int(self.config[row])]
         return Placement(config, tuple((offer, count) for offer, count in taken if offer >= 0))
+
+    def model_of_table(self, table: int) -> int:
+        """Index into `problem.models` of what a table rates [-]."""
+        return table if self.pools is None else int(self.pools.model[table])
+
+    def phase_of_table(self, table: int) -> Phase:
+        """What the replicas of a table do."""
+        return Phase.BOTH if self.pools is None else PHASES[self.pools.phase[table]]
 
     def rate_req_per_s(self, model: int) -> Array:
         """h_cw of the candidates of one model, in their order, shape (num_candidates_of_model, num_types) [req/s]."""
@@ -135,6 +147,7 @@ def generate_candidates(
         tuple(part.tables[0] for part in parts),
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in OF_EACH},
         num_generated=sum(part.num_generated for part in parts),
+        pools=None,
     )
 
 

@@ -13,6 +13,7 @@ from cuvee.plan.aim import Serve
 from cuvee.plan.check_aim import check_aim, weighted_rate
 from cuvee.plan.check_latency import check_latency
 from cuvee.plan.check_moves import moves_usd_per_hour
+from cuvee.plan.check_phases import check_phases
 from cuvee.plan.check_rates import TOLERANCE, check_rates, same
 from cuvee.plan.check_risk import check_risk
 from cuvee.plan.placement import host_gpus, spans_machines, usable_gpus
@@ -22,6 +23,7 @@ from cuvee.plan.result import Group, Plan, RentedGpus, makespan_s
 from cuvee.plan.risk import Risk
 from cuvee.plan.stress import stress, worst_draw_req_per_s
 from cuvee.profile.memory import require_fit
+from cuvee.profile.phases import Phase
 
 TIE_BREAK_GAP = 5e-5
 """What the price on money that breaks ties may leave unproven [-]."""
@@ -79,6 +81,8 @@ def check(plan: Plan, *, gpus: Mapping[str, GpuType] | None = None) -> CheckRepo
         checks["latency"] = lambda: check_latency(plan, catalogue)
     if plan.has_plan and (plan.inputs.problem.risk != Risk() or plan.losses):
         checks["risk"] = lambda: check_risk(plan)
+    if plan.inputs.problem.disaggregate or any(group.phase is not Phase.BOTH for group in plan.groups):
+        checks["phases"] = lambda: check_phases(plan)
     passed, violations = [], []
     for name, run in checks.items():
         found = [f"{name}: {line}" for line in run()]
@@ -242,10 +246,11 @@ def _check_memory(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
     for group in plan.groups:
         if not models[group.model].shape_known:  # what ran is believed to fit
             continue
-        assigned = [row for row in plan.assignment if row.shares.get(group.id, 0) > 0]
+        assigned = [row for row in plan.assignment if row.share_of(group) > 0]
         longest = max((row.input_tokens + row.output_tokens for row in assigned), default=0.0)
+        held = max((row.input_tokens for row in assigned), default=0.0) if group.phase is Phase.PREFILL else longest
         try:
-            require_fit(models[group.model], group.config, gpus, plan.inputs.engine, longest)
+            require_fit(models[group.model], group.config, gpus, plan.inputs.engine, held)
         except DoesNotFitError as error:
             yield f"{group.id}: {error}".splitlines()[0]
         if longest > models[group.model].max_context:
@@ -284,7 +289,7 @@ def _check_load(plan: Plan) -> Iterator[str]:
         rate_of = {cell.workload: cell.rate_req_per_s for cell in group.cells}
         busy = served = 0.0
         for row in plan.assignment:
-            share = row.shares.get(group.id, 0.0)
+            share = row.share_of(group)
             if row.model != group.model:
                 continue
             if share > 0 and not rate_of.get(row.workload, 0.0) > 0:

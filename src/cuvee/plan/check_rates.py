@@ -7,11 +7,13 @@ from math import inf, isclose, prod
 from cuvee.catalog.gpu import GpuType
 from cuvee.errors import InputError
 from cuvee.plan.exclusions import limited_provider
+from cuvee.plan.placement import host_gpus
 from cuvee.plan.problem import ModelDemand
 from cuvee.plan.result import Cell, Group, Plan
 from cuvee.profile.analytic import AnalyticProvider
 from cuvee.profile.measured import TableProvider
 from cuvee.profile.pessimism import lowered
+from cuvee.profile.phases import AnalyticPhases, Phase, PhaseRates, links_of
 from cuvee.profile.providers import ChainProvider
 from cuvee.profile.table import Provenance, ThroughputProvider
 
@@ -40,7 +42,8 @@ def check_rates(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
         yield from (f"{group.id} has several rates for {name}" for name in repeated)
         known = [cell for cell in group.cells if is_known(cell, plan)]
         if known:
-            yield from _check_cells(group, known, entries[group.model], provider, _availability(group, plan))
+            source = provider if group.phase is Phase.BOTH else _one_phase(plan, group, gpus)
+            yield from _check_cells(group, known, entries[group.model], source, _availability(group, plan))
 
 
 def recomputing_provider(plan: Plan, gpus: Mapping[str, GpuType]) -> ThroughputProvider:
@@ -53,6 +56,24 @@ def recomputing_provider(plan: Plan, gpus: Mapping[str, GpuType]) -> ThroughputP
         provider = ChainProvider(provider, analytic) if inputs.measured_rates else analytic
     saturated = lowered(provider, inputs.problem.caution.pessimism, inputs.engine)
     return limited_provider(saturated, analytic, inputs.problem.models)
+
+
+def _one_phase(plan: Plan, group: Group, gpus: Mapping[str, GpuType]) -> ThroughputProvider:
+    """The analytic model of what `group` does, lowered as the plan says."""
+    inputs = plan.inputs
+    models = {entry.model.name: entry.model for entry in inputs.problem.models}
+    phases = AnalyticPhases(AnalyticProvider(models, gpus, inputs.engine, inputs.network_gb_per_s))
+    provider = PhaseRates(phases, group.phase, (links_of_group(plan, group),))
+    return lowered(provider, inputs.problem.caution.pessimism, inputs.engine)
+
+
+def links_of_group(plan: Plan, group: Group) -> float:
+    """Links between machines that a replica of `group` has for its cache [-]."""
+    offers = plan.inputs.problem.offers.offers
+    machine_gpus = {offers[part.offer].gpu: host_gpus(offers[part.offer]) for part in group.rented}
+    if set(group.config.gpu_counts) - set(machine_gpus):
+        return 0.0  # what it rents is not what it stands on, which "replicas" names
+    return links_of(group.config, machine_gpus)
 
 
 def is_known(cell: Cell, plan: Plan) -> bool:

@@ -54,7 +54,7 @@ def build_with(
 def define_contingencies(program: Program, layout: Layout, contingencies: Sequence[Contingency]) -> None:
     """Add columns z^k and the rows "kept" (each contingency's demand, one after the other) and "kept_capacity"."""
     workloads = np.arange(layout.num_workloads)
-    theta = layout.services[layout.service_of_workload]
+    theta = layout.served_by
     for contingency in contingencies:
         factor = contingency.factor[layout.pair_candidate]
         alive = np.flatnonzero(factor > 0)

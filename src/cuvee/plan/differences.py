@@ -128,6 +128,6 @@ def _usd_per_1000(plan: Plan, row: AssignmentRow) -> float:
     usd_per_request = 0.0
     for group in plan.groups:
         rate = {cell.workload: cell.rate_req_per_s for cell in group.cells}.get(row.workload, 0.0)
-        if row.shares.get(group.id, 0.0) > 0:
-            usd_per_request += row.shares[group.id] * group.price_usd_per_hour / SECONDS_PER_HOUR / rate
+        if row.share_of(group) > 0:
+            usd_per_request += row.share_of(group) * group.price_usd_per_hour / SECONDS_PER_HOUR / rate
     return usd_per_request * 1000

@@ -18,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.errors import InputError, UnknownNameError
+from cuvee.plan.problem import WITHOUT_PHASES
 from cuvee.plan.program import Array, Program
 from cuvee.plan.repeated import Answers, Cases, solve_each
 from cuvee.plan.result import Plan
+from cuvee.profile.phases import Phase
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,13 @@ def read_fleet(plan: Plan) -> Fleet:
     if not plan.has_plan:
         raise InputError(
             f"a plan that is {plan.termination}", expected="a plan with groups", remedy="see its message for the limits"
+        )
+    apart = next((group.id for group in plan.groups if group.phase is not Phase.BOTH), None)
+    if apart is not None:
+        raise InputError(
+            f"a plan with prefill and decode apart, as {apart} does",
+            expected="a plan of whole replicas",
+            remedy=WITHOUT_PHASES,
         )
     column = {(row.model, row.workload): index for index, row in enumerate(plan.assignment)}
     rate = np.zeros((len(plan.groups), len(plan.assignment)))

@@ -4,6 +4,7 @@
     y_c       copies         copies of candidate c, whole                               -
     z_cw      busy           copies of c kept busy by workload w, in lambda_w / h_cw    replicas
     u_o       machines       rental units of a whole-machine offer o, whole             -
+    f_wg      flows          share of w prefilled and decoded apart in place g, x theta -
     theta     load_factor    how many times the demanded rates are served               -
 
     h_cw rate, lambda_w demanded rate, d_oc GPUs of c on offer o, k_o GPUs of one unit of o, p_o its price.
@@ -94,7 +95,8 @@ def rough_load_factor(problem: PlanProblem, candidates: CandidateSet) -> float:
     if problem.objective is Objective.COST or problem.aim.serve is Serve.REQUESTS:
         return 1.0
     seconds = 0.0
-    for model, (table, demanded) in enumerate(zip(candidates.tables, problem.rates_req_per_s, strict=True)):
+    whole = candidates.tables[: len(problem.models)]
+    for model, (table, demanded) in enumerate(zip(whole, problem.rates_req_per_s, strict=True)):
         mine = candidates.model_index == model
         least_price = np.full(len(table.configs), np.inf)
         np.minimum.at(least_price, candidates.config[mine], candidates.price_usd_per_hour[mine])
@@ -124,29 +126,37 @@ def _most_copies(candidates: CandidateSet, limits: Limits, offers: tuple[Offer, 
 
 
 def define_demand(program: Program, layout: Layout) -> None:
-    """sum_c (h_cw / lambda_w) z_cw >= theta for each w: every workload type is served theta times."""
+    """sum_c (h_cw / lambda_w) z_cw + sum_g f_wg >= theta for each w: every workload type is served theta times.
+
+    Notes           In each place g two more rows of the same form, over what prefills w there and over what decodes it:
+                    sum_c (h_cw / lambda_w) z_cw >= f_wg.
+    """
     workloads = np.arange(layout.num_workloads)
-    program.add_rows(
+    rows = program.add_rows(
         "demand",
         workloads.tolist(),
         (
             np.append(layout.pair_workload, workloads),
-            np.append(layout.busy, layout.services[layout.service_of_workload]),
+            np.append(layout.busy, layout.served_by),
             np.append(np.ones(len(layout.busy)), np.full(len(workloads), -1.0)),
         ),
         lower=0.0,
     )
+    program.add_entries(rows[layout.flow_workload], layout.flows, 1.0)
 
 
 def define_cover(program: Program, layout: Layout, problem: PlanProblem) -> None:
-    """sum_(c: h_cw > 0) y_c >= 1 for each w that must be served: every such type has a replica.
+    """sum_(c: h_cw > 0) y_c >= 1 for each w that must be served: every such type has a replica, for each phase of it.
 
     Implied by demand and capacity, but not for a solver that takes y = 1e-7 for a whole number: a demand that small
     would be served by nothing.
     """
-    workloads = range(layout.num_workloads)
-    must = np.ones(layout.num_workloads) if problem.aim.serve is Serve.MIX else np.ceil(floors(problem))
-    program.add_rows("cover", workloads, (layout.pair_workload, layout.pair_candidate, 1.0), lower=must)
+    must = np.ones(layout.num_asked) if problem.aim.serve is Serve.MIX else np.ceil(floors(problem))
+    asked, phase = layout.asked_workload[layout.pair_workload], layout.phase_of_workload[layout.pair_workload]
+    for apart in (1, 2) if len(layout.flows) else (0,):
+        able = (phase == 0) | (phase == apart)
+        entries = (asked[able], layout.pair_candidate[able], 1.0)
+        program.add_rows("cover", range(layout.num_asked), entries, lower=must)
 
 
 def define_links(program: Program, layout: Layout, headroom: float) -> None:
@@ -288,8 +298,9 @@ def define_objective(
         program.lower[layout.services] = program.upper[layout.services] = 1.0 + problem.aim.headroom
         return
     program.maximize = True
-    counts = request_weights(problem) * layout.demand_req_per_s
-    program.cost[layout.services] = np.bincount(layout.service_of_workload, counts) / max(counts.sum(), 1e-300)
+    counts = request_weights(problem) * layout.asked_req_per_s
+    served = layout.service_of_workload[: layout.num_asked]
+    program.cost[layout.services] = np.bincount(served, counts) / max(counts.sum(), 1e-300)
     if problem.aim.serve is not Serve.MIX:
         first_of_service = np.unique(layout.service_of_workload, return_index=True)[1]
         program.lower[layout.services] = floors(problem)[first_of_service] / layout.unit

@@ -6,6 +6,7 @@ import numpy as np
 
 from cuvee.plan.aim import Serve
 from cuvee.plan.candidates import CandidateSet
+from cuvee.plan.pools import services_of
 from cuvee.plan.problem import PlanProblem
 from cuvee.plan.program import Array, Indices
 
@@ -21,10 +22,14 @@ class Layout:
         pair_candidate, pair_workload    c and w of each z column, shape (num_pairs,); w counts over all models.
         pair_rate                        h_cw of each z column [req/s], shape (num_pairs,).
         machine_offer                    o of each u column, shape (num_machines,).
-        service_of_workload              Which theta each w is served by, shape (num_workloads,).
+        service_of_workload              Which theta, or behind them which flow, each w is served by,
+                                         shape (num_workloads,).
         demand_req_per_s                 lambda_w times the unit of theta: what theta = 1 stands for in the program,
                                          shape (num_workloads,).
         unit                             What theta counts in [-].
+        asked_workload                   The w of whole replicas that each w stands for, itself where it is one,
+                                         shape (num_workloads,).
+        phase_of_workload                Index into `PHASES` of what replicas do of each w, shape (num_workloads,).
     """
 
     num_candidates: int
@@ -35,11 +40,23 @@ class Layout:
     service_of_workload: Indices
     demand_req_per_s: Array
     unit: float
+    asked_workload: Indices
+    phase_of_workload: Indices
 
     @property
     def num_workloads(self) -> int:
-        """w over all models [-]."""
+        """w over all models, and over the pools of each place [-]."""
         return len(self.demand_req_per_s)
+
+    @property
+    def num_asked(self) -> int:
+        """w over all models [-]: the first of all."""
+        return int((self.phase_of_workload == 0).sum())
+
+    @property
+    def asked_req_per_s(self) -> Array:
+        """`demand_req_per_s` of what is asked, shape (num_asked,) [req/s]."""
+        return self.demand_req_per_s[: self.num_asked]
 
     @property
     def copies(self) -> Indices:
@@ -69,7 +86,24 @@ class Layout:
     def services(self) -> Indices:
         """Columns of theta."""
         first = self.num_candidates + len(self.pair_candidate) + len(self.machine_offer)
-        return first + np.arange(self.service_of_workload.max(initial=0) + 1)
+        return first + np.arange(self.service_of_workload[: self.num_asked].max(initial=0) + 1)
+
+    @property
+    def served_by(self) -> Indices:
+        """Column of the theta or the flow that serves each w, shape (num_workloads,)."""
+        return np.asarray(self.services[0] + self.service_of_workload)
+
+    @property
+    def flows(self) -> Indices:
+        """Columns of f."""
+        first = int(self.services[-1]) + 1
+        return first + np.arange(len(self.flow_workload))
+
+    @property
+    def flow_workload(self) -> Indices:
+        """What is asked that each flow serves, shape (num_flows,)."""
+        asked: Indices = self.asked_workload[self.phase_of_workload == 1]
+        return asked
 
     @property
     def load_factor(self) -> int:
@@ -79,7 +113,7 @@ class Layout:
     @property
     def size(self) -> int:
         """Columns of all kinds [-]."""
-        return int(self.services[-1]) + 1
+        return int(self.services[-1]) + 1 + len(self.flow_workload)
 
     @property
     def rate(self) -> Array:
@@ -96,6 +130,14 @@ Pairs = tuple[Indices, Indices]
 def first_workloads(candidates: CandidateSet) -> Indices:
     """Where each model's workloads begin among those of all models, and their number, shape (num_models + 1,)."""
     return np.cumsum([0, *(len(table.workloads) for table in candidates.tables)])
+
+
+def asked_workloads(candidates: CandidateSet) -> tuple[Indices, Indices]:
+    """The w of whole replicas that each w stands for, and the index into `PHASES` of what is done of it."""
+    first = first_workloads(candidates)
+    if candidates.pools is None:
+        return np.arange(first[-1]), np.zeros(first[-1], dtype=np.int64)
+    return candidates.pools.asked_workload(first), candidates.pools.phase_of_workload(first)
 
 
 def all_pairs(candidates: CandidateSet) -> Pairs:
@@ -124,9 +166,10 @@ def make_layout(problem: PlanProblem, candidates: CandidateSet, pairs: Pairs, lo
     in_use = np.unique(candidates.offers)
     machines = [index for index in in_use.tolist() if index >= 0 and problem.offers.offers[index].num_gpus > 1]
     demand = np.concatenate([np.array(rates) for rates in problem.rates_req_per_s]) * load_factor_unit
+    asked, phase = asked_workloads(candidates)
     services = {
-        Serve.MIX: np.zeros(len(demand), dtype=np.int64),
-        Serve.MODELS: np.repeat(np.arange(len(problem.models)), np.diff(first)),
+        Serve.MIX: services_of(phase),
+        Serve.MODELS: np.repeat(np.arange(len(candidates.tables)), np.diff(first)),
         Serve.REQUESTS: np.arange(len(demand)),
     }[problem.aim.serve]
     return Layout(
@@ -136,6 +179,8 @@ def make_layout(problem: PlanProblem, candidates: CandidateSet, pairs: Pairs, lo
         rate,
         np.array(machines, dtype=np.int64),
         services,
-        demand,
+        demand[asked],
         load_factor_unit,
+        asked,
+        phase,
     )

@@ -35,6 +35,7 @@ def plan_periods(
                        a fleet.
     """
     prepared.problem.caution.require_estimates("a day in periods")
+    prepared.problem.require_whole_replicas("periods of a day")
     periods = find_periods(day, num_periods)
     problems = tuple(at_rate(prepared.problem, period.rate_req_per_s) for period in periods)
     num_days, rates = len(day.observed_req_per_s), tuple(day.rate_req_per_s.tolist())

@@ -12,16 +12,18 @@ from cuvee.plan.aim import Serve
 from cuvee.plan.candidates import generate_candidates
 from cuvee.plan.check_risk import losses_of
 from cuvee.plan.contingency import Contingency
+from cuvee.plan.disaggregation import chosen_plan, with_half_the_time
 from cuvee.plan.dominance import prune_dominated
 from cuvee.plan.exclusions import explain_limits, limit_candidates, without_limits
 from cuvee.plan.formulation import COST_TIE_BREAK, FLEET_FAMILIES
 from cuvee.plan.infeasible import explain_infeasible
 from cuvee.plan.layout import Layout
 from cuvee.plan.losses import broken_by
+from cuvee.plan.phase_candidates import with_pools
 from cuvee.plan.preparation import PreparedProblem, prepare
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Program, Termination, solve
-from cuvee.plan.reading import read_plan
+from cuvee.plan.reading import proven_bound, read_plan
 from cuvee.plan.result import (
     Plan,
 )
@@ -39,34 +41,64 @@ ZERO_LOAD = 1e-9
 
 
 def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
-    """Solve a prepared problem; see `plan`. Runners-up and reasons for having no plan only where `explain` asks."""
-    problem, candidates = prepared.problem, prepared.candidates
-    if not len(candidates):
-        return _without_plan(prepared, Termination.INFEASIBLE, 0.0, explain=explain)
-    found, copies, settled = _search_standing(prepared)
-    layout, answer, pricing = found.layout, found.answer, found.pricing
-    if settled is None:
-        return _without_plan(prepared, answer.termination, answer.seconds, explain=explain)
-    if settled.x[layout.services].max() <= ZERO_LOAD:
-        proven = answer.termination is Termination.OPTIMAL
-        nothing = Termination.INFEASIBLE if proven else Termination.NOTHING_FOUND
-        return _without_plan(prepared, nothing, answer.seconds, explain=explain)
-    searched = replace(prepared, candidates=candidates.select(found.rows))
-    result = replace(read_plan(searched, layout, copies, settled, answer), num_candidates=len(candidates))
+    """Solve a prepared problem; see `plan`. Runners-up and reasons for having no plan only where `explain` asks.
+
+    Notes       Where prefill and decode may be apart, the plan of whole replicas is found first, in half of the time.
+    """
+    if not prepared.problem.disaggregate:
+        return _plan_whole(prepared, explain=explain)[0]
+    halved = with_half_the_time(prepared)
+    ordinary, found = _plan_whole(halved, explain=explain)
+    if found is None or found.answer.interrupted:
+        return chosen_plan(ordinary, None, None)
+    pooled = with_pools(halved)
+    known = None
+    if ordinary.has_plan:  # the candidates of whole replicas come first
+        known = np.zeros(len(pooled.candidates))
+        known[found.rows] = np.round(found.answer.x[found.layout.copies])
+    found = search(pooled.problem, pooled.candidates, known=known, beat=ordinary.bound)
+    settled = None
+    if len(found.answer.x):
+        settled = settle(found.program, found.layout, np.round(found.answer.x[found.layout.copies]), pooled)
+    apart = _plan_of(found, settled, pooled, explain=explain)
+    bound = proven_bound(found.answer, found.layout, pooled.problem)
+    return chosen_plan(ordinary, apart if isinstance(apart, Plan) else None, bound)
+
+
+def _plan_whole(prepared: PreparedProblem, *, explain: bool) -> tuple[Plan, Found | None]:
+    """The best plan over the candidates, and the search that found it; None where there is nothing to search."""
+    if not len(prepared.candidates):
+        return _without_plan(prepared, Termination.INFEASIBLE, 0.0, explain=explain), None
+    found, settled = _search_standing(prepared)
+    result = _plan_of(found, settled, prepared, explain=explain)
+    if isinstance(result, Termination):
+        return _without_plan(prepared, result, found.answer.seconds, explain=explain), found
     result = replace(result, losses=losses_of(result))
-    if problem.caution.robust_draws:
-        bound = (answer.bound + COST_TIE_BREAK) * float(layout.demand_req_per_s.sum())
+    if prepared.problem.caution.robust_draws:
+        bound = (found.answer.bound + COST_TIE_BREAK) * float(found.layout.demand_req_per_s.sum())
         result = with_worst_draw(result, bound_req_per_s=bound)
         if not result.worst_draw_req_per_s:
-            return _without_plan(prepared, Termination.INFEASIBLE, answer.seconds, explain=explain)
+            return _without_plan(prepared, Termination.INFEASIBLE, found.answer.seconds, explain=explain), None
+    return result, found
+
+
+def _plan_of(found: Found, settled: Answer | None, prepared: PreparedProblem, *, explain: bool) -> Plan | Termination:
+    """The plan that a search and its settled assignment stand for, or why there is none."""
+    layout, answer, pricing, candidates = found.layout, found.answer, found.pricing, prepared.candidates
+    if settled is None:
+        return answer.termination
+    if settled.x[layout.services].max() <= ZERO_LOAD:
+        return Termination.INFEASIBLE if answer.termination is Termination.OPTIMAL else Termination.NOTHING_FOUND
+    copies = np.round(answer.x[layout.copies]).astype(np.int64)
+    searched = replace(prepared, candidates=candidates.select(found.rows))
+    result = replace(read_plan(searched, layout, copies, settled, answer), num_candidates=len(candidates))
     if not explain or pricing is None:
         return result
-    rented = found.rows[copies > 0]
-    return replace(result, runners_up=find_runners_up(candidates, pricing, rented, problem))
+    return replace(result, runners_up=find_runners_up(candidates, pricing, found.rows[copies > 0], prepared.problem))
 
 
-def _search_standing(prepared: PreparedProblem) -> tuple[Found, NDArray[np.int64], Answer | None]:
-    """The best plan that stands every loss it must: what was found, its copies and assignment; None without a plan."""
+def _search_standing(prepared: PreparedProblem) -> tuple[Found, Answer | None]:
+    """The best plan that stands every loss it must: what was found, and its assignment; None without a plan."""
     problem, candidates = prepared.problem, prepared.candidates
     started, limit = perf_counter(), problem.search.time_limit_s
     contingencies: list[Contingency] = []
@@ -76,18 +108,18 @@ def _search_standing(prepared: PreparedProblem) -> tuple[Found, NDArray[np.int64
         found = _search(replace(prepared, problem=in_time), contingencies)
         found = replace(found, answer=replace(found.answer, seconds=perf_counter() - started))
         if not len(found.answer.x):
-            return found, np.zeros(0, dtype=np.int64), None
+            return found, None
         copies = np.round(found.answer.x[found.layout.copies]).astype(np.int64)
         settled = settle(found.program, found.layout, copies, prepared)
         everywhere = np.zeros(len(candidates), dtype=np.int64)
         everywhere[found.rows] = copies
-        unit = float(found.layout.demand_req_per_s.sum()) / sum(map(sum, problem.rates_req_per_s))
+        unit = found.layout.unit
         serves = float(settled.x[found.layout.load_factor]) if problem.objective is Objective.THROUGHPUT else 1 / unit
         broken = broken_by(problem, candidates, everywhere, serves, unit, contingencies)
         if not broken:
-            return found, copies, settled
+            return found, settled
         if found.answer.interrupted:
-            return replace(found, answer=replace(found.answer, termination=Termination.NOTHING_FOUND)), copies, None
+            return replace(found, answer=replace(found.answer, termination=Termination.NOTHING_FOUND)), None
         contingencies += broken
 
 

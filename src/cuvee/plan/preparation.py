@@ -20,6 +20,7 @@ from cuvee.profile.engine import EngineSettings, find_engine
 from cuvee.profile.limited import LimitedProvider
 from cuvee.profile.memory import free_bytes_per_gpu
 from cuvee.profile.pessimism import lowered
+from cuvee.profile.phases import AnalyticPhases, PhaseProvider
 from cuvee.profile.table import ThroughputProvider
 
 
@@ -37,6 +38,7 @@ class PreparedProblem:
     inputs: PlanInputs
     provider: ThroughputProvider
     gpus: Mapping[str, GpuType]
+    phases: PhaseProvider
     excluded: Exclusions | None = None
 
 
@@ -49,6 +51,7 @@ def prepare(
     gpus: Mapping[str, GpuType] | None = None,
     scenario: str = "",
     must_fit: bool = True,
+    phases: PhaseProvider | None = None,
 ) -> PreparedProblem:
     """Generate the candidates of `problem`.
 
@@ -59,14 +62,16 @@ def prepare(
         gpus                GPU types by name; the catalogue where None.
         scenario            Where the problem comes from, kept in the plan.
         must_fit            Whether a model that fits no replica of any offer is an error.
+        phases              Throughput of configurations that do one phase; the analytic model's where None.
     Raises                  DoesNotFitError, or InputError where context or precision rule it out: as `must_fit` says.
     """
     engine = engine or find_engine("vllm")
     gpus = load_gpu_types() if gpus is None else gpus
     models = {entry.model.name: entry.model for entry in problem.models}
-    provider = provider or AnalyticProvider(models, gpus, engine, network_gb_per_s)
+    analytic = AnalyticProvider(models, gpus, engine, network_gb_per_s)
+    provider, phases = provider or analytic, phases or AnalyticPhases(analytic)
     saturated = lowered(without_limits(provider), problem.caution.pessimism, engine)
-    provider = limited_provider(saturated, AnalyticProvider(models, gpus, engine, network_gb_per_s), problem.models)
+    provider = limited_provider(saturated, analytic, problem.models)
     candidates = generate_candidates(problem, saturated, gpus, budget_usd_per_hour=problem.limits.budget_usd_per_hour)
     if must_fit and len(np.unique(candidates.model_index)) < len(problem.models):
         _require_fit(problem, generate_candidates(problem, saturated, gpus), gpus, engine)
@@ -76,7 +81,7 @@ def prepare(
     candidates = with_running(candidates, problem, provider)
     sources = tuple(dict.fromkeys(source for table in candidates.tables for source in table.sources))
     inputs = PlanInputs(problem, engine, network_gb_per_s, sources, scenario, gpus=_own_gpus(problem, gpus))
-    return PreparedProblem(problem, candidates, inputs, provider, gpus, excluded)
+    return PreparedProblem(problem, candidates, inputs, provider, gpus, phases, excluded)
 
 
 def _own_gpus(problem: PlanProblem, gpus: Mapping[str, GpuType]) -> tuple[GpuType, ...]:
@@ -95,6 +100,7 @@ def prepare_again(prepared: PreparedProblem, problem: PlanProblem, *, must_fit: 
         provider=prepared.provider,
         gpus=prepared.gpus,
         must_fit=must_fit,
+        phases=prepared.phases,
     )
 
 

@@ -184,7 +184,7 @@ class _Relaxation:
         kept = np.abs(relaxed.row_dual[program.rows_of("kept")]).reshape(len(self.contingencies), len(worth))
         levels = np.array([contingency.level for contingency in self.contingencies])
         shares, given_back = self._share_prices(program, layout, relaxed)
-        served = float(worth.sum() + levels @ kept.sum(axis=1)) - given_back
+        served = float(worth[: layout.num_asked].sum() + levels @ kept.sum(axis=1)) - given_back
         copies = np.zeros(len(self.candidates))
         busy = np.bincount(candidate, relaxed.x[layout.busy] * layout.pair_load, minlength=len(active))
         copies[active] = busy if self._busy_alone else relaxed.x[layout.copies]

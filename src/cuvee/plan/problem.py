@@ -21,6 +21,7 @@ from cuvee.workload.records import Demand
 
 SET_BUDGET = "give a budget in $/h, e.g. --budget 30"
 PRECISIONS = "name them once each, e.g. --precision bf16,fp8"
+WITHOUT_PHASES = "leave out --disaggregate"
 LIST_OFFERS = "list the offers with: cuvee offers"
 
 
@@ -188,6 +189,7 @@ class PlanProblem:
         risk       What may hang on one thing, and what its loss must leave.
         aim        What counts as served.
         current    What runs now, on offers whose stock counts what it holds; None where nothing does.
+        disaggregate    Whether replicas may do prefill or decode alone, where that wins.
     """
 
     models: tuple[ModelDemand, ...]
@@ -199,6 +201,7 @@ class PlanProblem:
     risk: Risk = field(default_factory=Risk)
     aim: Aim = field(default_factory=Aim)
     current: CurrentFleet | None = None
+    disaggregate: bool = False
 
     def __post_init__(self) -> None:
         self._require_types()
@@ -219,6 +222,8 @@ class PlanProblem:
                 remedy="give it with --rate, or use a trace with arrival times",
             )
         self._check_aim()
+        if self.disaggregate:
+            self._require_phases()
         # A cap under a name that nobody has would silently do nothing.
         offers = self.offers.offers
         _require_gpus({*self.limits.max_gpus, *self.limits.max_usd_per_hour_per_gpu}, {offer.gpu for offer in offers})
@@ -262,6 +267,47 @@ class PlanProblem:
                 f"robust_draws = {self.caution.robust_draws} with a current fleet, limits of risk, or aim.serve",
                 expected="a fleet for the whole mix from nothing, held to no other limits of risk",
                 remedy="leave out --robust, or the others",
+            )
+
+    def _require_phases(self) -> None:
+        """What replicas of one phase are estimated from, and no limits that only whole ones are measured by."""
+        shapeless = next((entry.model.name for entry in self.models if not entry.model.shape_known), None)
+        if shapeless is not None:
+            raise InputError(
+                f"prefill and decode apart for {shapeless!r}, of which only measured rates are known",
+                expected="models whose shape is known: rates of one phase are estimated from it",
+                remedy=WITHOUT_PHASES,
+            )
+        if any(entry.latency is not None for entry in self.models):
+            raise InputError(
+                "latency limits with prefill and decode apart",
+                expected="one of them: latency under load is estimated for whole replicas",
+                remedy=f"leave out --slo, or {WITHOUT_PHASES}",
+            )
+        if self.aim.serve is not Serve.MIX or self.risk.max_share or self.risk.keep_after_loss:
+            raise InputError(
+                "models or types served apart, or limits of risk, with prefill and decode apart",
+                expected="one of them: what is served apart, and what a loss leaves, is known of whole replicas",
+                remedy=WITHOUT_PHASES,
+            )
+        if self.caution.robust_draws:
+            raise InputError(
+                "robust draws with prefill and decode apart",
+                expected="one of them: draws are of whole replicas",
+                remedy=f"leave out --robust, or {WITHOUT_PHASES}",
+            )
+        if self.current is not None:
+            raise InputError(
+                "a fleet that runs now, with prefill and decode apart",
+                expected="one of them: what runs now is kept or drained as whole replicas",
+                remedy=f"leave out --from, or {WITHOUT_PHASES}",
+            )
+
+    def require_whole_replicas(self, what: str) -> None:
+        """Raise InputError where replicas may do one phase, which `what` does not reckon with."""
+        if self.disaggregate:
+            raise InputError(
+                f"{what} with prefill and decode apart", expected="a question of whole replicas", remedy=WITHOUT_PHASES
             )
 
     def _require_types(self) -> None:

@@ -20,8 +20,9 @@ import numpy as np
 
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.formulation import FLEET_FAMILIES, build_program
-from cuvee.plan.layout import Layout, first_workloads
+from cuvee.plan.layout import Layout, asked_workloads, first_workloads
 from cuvee.plan.placement import usable_gpus
+from cuvee.plan.pools import services_of
 from cuvee.plan.problem import Objective, PlanProblem, SearchOptions
 from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve
 
@@ -244,22 +245,30 @@ def _cut(program: Program, layout: Layout, found: Sequence[Service], promised: f
 
 def services(problem: PlanProblem, candidates: CandidateSet, unit: float, copies: Array) -> list[Service]:
     """What `copies`, whole or not, can serve of each model's demand."""
-    first = first_workloads(candidates)
+    first, (asked, phase) = first_workloads(candidates), asked_workloads(candidates)
     demanded = np.concatenate([np.array(rates) for rates in problem.rates_req_per_s]) * unit
+    model_of = np.arange(len(problem.models)) if candidates.pools is None else candidates.pools.model
+    table_of = np.repeat(np.arange(len(model_of)), np.diff(first))
     found = []
-    for model in range(len(candidates.tables)):
-        rows = np.flatnonzero(candidates.model_index == model)
-        relative = candidates.rate_req_per_s(model) / demanded[first[model] : first[model + 1]]
-        found.append(_service(rows, relative, copies[rows]))
+    for model in range(len(problem.models)):
+        rows = np.flatnonzero(model_of[candidates.model_index] == model)
+        columns = np.flatnonzero(model_of[table_of] == model)
+        relative = np.zeros((len(rows), len(columns)))
+        for table in np.flatnonzero(model_of == model).tolist():
+            its = np.flatnonzero(candidates.model_index[rows] == table)
+            own = np.flatnonzero(table_of[columns] == table)
+            relative[its[:, None], own] = candidates.rate_req_per_s(table) / demanded[asked[columns[own]]]
+        served = np.searchsorted(columns, asked[columns])
+        found.append(_service(rows, relative, copies[rows], served, phase[columns]))
     return found
 
 
-def _service(rows: Indices, relative: Array, copies: Array) -> Service:
-    """theta_m and its cut, of candidates at `rows` with h_cw / lambda_w `relative`."""
+def _service(rows: Indices, relative: Array, copies: Array, asked: Indices, phase: Indices) -> Service:
+    """theta_m and its cut, of candidates at `rows` with h_cw / lambda_w `relative`; see `asked_workloads`."""
     rented = np.flatnonzero(copies > 0)
     candidate, workload = np.nonzero(relative[rented])
-    num_workloads, busy = relative.shape[1], np.arange(len(candidate))
-    program = Program.of_size(len(busy) + 1)
+    num_workloads, busy, service = relative.shape[1], np.arange(len(candidate)), services_of(phase)
+    program = Program.of_size(len(busy) + 1 + int(service.max(initial=0)))
     program.maximize = True
     theta = len(busy)
     program.cost[theta] = 1.0
@@ -268,13 +277,15 @@ def _service(rows: Indices, relative: Array, copies: Array) -> Service:
         range(num_workloads),
         (
             np.append(workload, np.arange(num_workloads)),
-            np.append(busy, np.full(num_workloads, theta)),
+            np.append(busy, theta + service),
             np.append(relative[rented][candidate, workload], np.full(num_workloads, -1.0)),
         ),
         lower=0.0,
     )
+    sent = np.flatnonzero(phase == 1)
+    program.add_entries(demand[asked[sent]], theta + service[sent], 1.0)
     program.add_rows("capacity", range(len(rented)), (candidate, busy, 1.0), upper=copies[rented])
     answer = solve(program, SERVICE_SEARCH)
     worth = np.abs(answer.row_dual[demand])
-    per_theta = worth / max(worth.sum(), 1e-300)
+    per_theta = worth / max(worth[phase == 0].sum(), 1e-300)
     return Service(rows, answer.objective, (relative * per_theta).max(axis=1, initial=0.0))

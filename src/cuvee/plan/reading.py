@@ -26,11 +26,10 @@ from cuvee.plan.result import (
     makespan_s,
 )
 from cuvee.plan.running import first_of_same, moves_usd_per_hour
+from cuvee.plan.shares import SHARE_FLOOR, shares_of
+from cuvee.profile.phases import Phase
 from cuvee.profile.providers import measured_table
 from cuvee.profile.table import Provenance
-
-SHARE_FLOOR = 1e-9
-"""Shares below this are the solver's rounding, not decisions [-]."""
 
 
 def read_plan(
@@ -38,15 +37,14 @@ def read_plan(
 ) -> Plan:
     """The plan that `copies` and the settled assignment stand for, with the bound that `answer` proves."""
     problem = prepared.problem
-    load_factor = np.abs(settled.x[layout.services])[layout.service_of_workload] * layout.unit  # no -0.0
+    service = layout.service_of_workload[: layout.num_asked]
+    load_factor = np.abs(settled.x[layout.services])[service] * layout.unit  # no -0.0
     load_factor[load_factor < SHARE_FLOOR] = 0.0
-    demanded = layout.demand_req_per_s / layout.unit  # the program counts theta in units of its own
+    demanded = layout.asked_req_per_s / layout.unit  # the program counts theta in units of its own
     served = np.zeros((layout.num_candidates, layout.num_workloads))
     served[layout.pair_candidate, layout.pair_workload] = settled.x[layout.busy]
     copies, served = _together(prepared.candidates, copies, served)
-    shares = served / np.maximum(served.sum(axis=0), 1e-300)
-    shares[shares < SHARE_FLOOR] = 0.0
-    shares /= np.maximum(shares.sum(axis=0), 1e-300)
+    shares = shares_of(layout, served, settled.x[layout.flows])
 
     machines = _machines(problem, layout, prepared.candidates, copies)
     chosen = _by_falling_cost(prepared.candidates, copies)
@@ -71,7 +69,7 @@ def read_plan(
         makespan_s=makespan_s(problem, float(load_factor[0])) if problem.aim.serve is Serve.MIX else None,
         cost_usd_per_hour=cost,
         groups=groups,
-        assignment=_assignment(problem, shares, ids, load_factor),
+        assignment=_assignment(prepared, shares, ids, load_factor),
         machines=machines,
         runners_up=(),
         num_candidates_generated=prepared.candidates.num_generated,
@@ -104,16 +102,25 @@ def _inputs_of(prepared: PreparedProblem, groups: Sequence[Group]) -> PlanInputs
 
 
 def _bound(answer: Answer, layout: Layout, objective: float, problem: PlanProblem) -> float | None:
-    """Proven bound in the objective's unit; None where the solver has none.
+    """Proven bound in the objective's unit, no worse than `objective`; None where the solver has none."""
+    bound = proven_bound(answer, layout, problem)
+    if bound is None:
+        return None
+    return min(bound, objective) if problem.objective is Objective.COST else max(bound, objective)
 
-    The throughput objective carries a small price on money; adding back the most it can be keeps the bound valid.
+
+def proven_bound(answer: Answer, layout: Layout, problem: PlanProblem) -> float | None:
+    """What no plan over the candidates searched beats, in the objective's unit; None where the solver has no bound.
+
+    Notes           The throughput objective carries a small price on money; adding back the most it can be keeps the
+                    bound valid.
     """
     if not np.isfinite(answer.bound):
         return None
     if problem.objective is Objective.COST:
-        return min(answer.bound, objective)
-    counts = float((request_weights(problem) * layout.demand_req_per_s).sum())
-    return max((answer.bound + COST_TIE_BREAK) * counts, objective)
+        return float(answer.bound)
+    counts = float((request_weights(problem) * layout.asked_req_per_s).sum())
+    return float(answer.bound + COST_TIE_BREAK) * counts
 
 
 def _by_falling_cost(candidates: CandidateSet, copies: NDArray[np.int64]) -> list[int]:
@@ -127,9 +134,9 @@ def _group(name: str, row: int, copies: np.int64, prepared: PreparedProblem, rat
     placement = candidates.placement(row)
     config = placement.config
     price = float(candidates.price_usd_per_hour[row])
-    model = int(candidates.model_index[row])
-    mine = slice(*first_workloads(candidates)[model : model + 2])
-    own = candidates.tables[model].rate_req_per_s[candidates.config[row]] * candidates.availability[row]
+    table = int(candidates.model_index[row])
+    mine = slice(*first_workloads(candidates)[candidates.model_of_table(table) :][:2])
+    own = candidates.tables[table].rate_req_per_s[candidates.config[row]] * candidates.availability[row]
     load = float((rates[mine][own > 0] / own[own > 0]).sum()) / int(copies)
     return Group(
         id=name,
@@ -145,6 +152,7 @@ def _group(name: str, row: int, copies: np.int64, prepared: PreparedProblem, rat
         utilization=load,
         rented=tuple(_rented(problem, offer, count) for offer, count in placement.gpus_per_offer),
         cells=_cells(candidates, row, problem),
+        phase=candidates.phase_of_table(table),
     )
 
 
@@ -154,8 +162,8 @@ def _rented(problem: PlanProblem, index: int, count: int) -> RentedGpus:
 
 
 def _cells(candidates: CandidateSet, row: int, problem: PlanProblem) -> tuple[Cell, ...]:
-    model = int(candidates.model_index[row])
-    table = candidates.tables[model]
+    index = int(candidates.model_index[row])
+    table, model = candidates.tables[index], candidates.model_of_table(index)
     line = int(candidates.config[row])
     return tuple(
         Cell(
@@ -176,8 +184,14 @@ def _finite(value: np.float64) -> float | None:
 
 
 def _assignment(
-    problem: PlanProblem, shares: NDArray[np.float64], ids: dict[int, str], load_factor: NDArray[np.float64]
+    prepared: PreparedProblem, shares: NDArray[np.float64], ids: dict[int, str], load_factor: NDArray[np.float64]
 ) -> tuple[AssignmentRow, ...]:
+    problem, candidates = prepared.problem, prepared.candidates
+    decoding = {row for row in ids if candidates.phase_of_table(int(candidates.model_index[row])) is Phase.DECODE}
+
+    def given(column: int, rows: set[int]) -> dict[str, float]:
+        return {ids[row]: float(shares[row, column]) for row in sorted(rows) if shares[row, column] > 0}
+
     kinds = [
         (entry.model.name, kind, rate)
         for entry, rates in zip(problem.models, problem.rates_req_per_s, strict=True)
@@ -190,8 +204,9 @@ def _assignment(
             kind.input_tokens,
             kind.output_tokens,
             rate,
-            {ids[row]: float(shares[row, column]) for row in sorted(ids) if shares[row, column] > 0},
+            given(column, ids.keys() - decoding),
             None if problem.aim.serve is Serve.MIX else float(load_factor[column]),
+            given(column, decoding),
         )
         for column, (model, kind, rate) in enumerate(kinds)
     )

@@ -139,6 +139,7 @@ def resolve_problem(scenario: Scenario) -> PlanProblem:
         Caution(**scenario.caution.model_dump(exclude={"stress_draws"})),
         Risk(**scenario.risk.model_dump(mode="json")),
         _aim(scenario.aim),
+        disaggregate=scenario.disaggregate,
     )
     if scenario.current_fleet is None:
         return problem

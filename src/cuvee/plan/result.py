@@ -10,6 +10,7 @@ from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Termination
 from cuvee.profile.engine import EngineSettings
 from cuvee.profile.measured import LENGTH_TOLERANCE, MeasuredRate
+from cuvee.profile.phases import Phase
 from cuvee.profile.replica import ReplicaConfig, Stage
 from cuvee.profile.table import Provenance
 from cuvee.units import SECONDS_PER_HOUR, TOKENS_PER_PRICE_UNIT
@@ -85,6 +86,7 @@ class Group:
         utilization           Share of its time it is busy at the plan's rate [-].
         rented                Offers that one replica's GPUs come from.
         cells                 One per workload type it can serve.
+        phase                 Which part of its requests it does.
     """
 
     id: str
@@ -100,6 +102,7 @@ class Group:
     utilization: float
     rented: tuple[RentedGpus, ...]
     cells: tuple[Cell, ...]
+    phase: Phase = Phase.BOTH
 
     @property
     def config(self) -> ReplicaConfig:
@@ -113,8 +116,11 @@ class AssignmentRow:
 
     Attributes
         demand_req_per_s    lambda: demanded rate [req/s]; a share of one request per second where no rate is known.
-        shares              x: share of these requests by group id [-], sums to 1; empty where none are served.
+        shares              x: share of these requests by group id [-], sums to 1: groups that do all of a request or
+                            prefill it; empty where none are served.
         load_factor         theta: rate served over demanded [-]; None where all rows share the plan's.
+        decode_shares       Share of these requests by id of the group that decodes them [-]; in each place they sum
+                            to what is prefilled there.
     """
 
     model: str
@@ -124,6 +130,11 @@ class AssignmentRow:
     demand_req_per_s: float
     shares: dict[str, float] = field(hash=False)
     load_factor: float | None = None
+    decode_shares: dict[str, float] = field(default_factory=dict, hash=False)
+
+    def share_of(self, group: Group) -> float:
+        """Share of these requests that `group` does its part of [-]."""
+        return (self.decode_shares if group.phase is Phase.DECODE else self.shares).get(group.id, 0.0)
 
 
 @dataclass(frozen=True)
@@ -158,6 +169,27 @@ class RunnerUp:
     best_workload: str
     req_per_s_per_usd_per_hour: float
     precision: str = "bf16"
+
+
+@dataclass(frozen=True)
+class Disaggregation:
+    """What prefill and decode apart bring, where the problem allows it; in the unit of the objective.
+
+    Attributes
+        chosen                Whether the plan has them apart: only where that beats every plan of whole replicas.
+        ordinary_objective    Of the best plan of whole replicas that was found; None where there is none.
+        ordinary_bound        Proven: no plan of whole replicas is better; None where nothing is proven.
+        objective             Of the best plan that was found with both allowed; None where that is the ordinary one.
+        bound                 Proven: no plan with both allowed is better; None where nothing is proven.
+        gain                  By how much of `ordinary_objective` the best plan is better [-]; None without either.
+    """
+
+    chosen: bool
+    ordinary_objective: float | None
+    ordinary_bound: float | None
+    objective: float | None
+    bound: float | None
+    gain: float | None
 
 
 @dataclass(frozen=True)
@@ -223,6 +255,7 @@ class Plan:
         excluded              Pairs that miss a latency limit even when idle; None without limits.
         losses                What each loss leaves that the plan must stand, of what it rents from.
         message               Why there is no plan and the smallest change that gives one; "" with a plan.
+        disaggregation        What prefill and decode apart bring; None where the problem does not allow them.
     """
 
     termination: Termination
@@ -247,6 +280,7 @@ class Plan:
     worst_draw_req_per_s: float | None = None
     stress: StressReport | None = None
     excluded: Exclusions | None = None
+    disaggregation: Disaggregation | None = None
     schema_version: int = SCHEMA_VERSION
     cuvee_version: str = __version__
 

@@ -14,7 +14,7 @@ MOST_SHOWN = 5
 def find_runners_up(
     candidates: CandidateSet, pricing: Pricing, rented: NDArray[np.int64], problem: PlanProblem
 ) -> tuple[RunnerUp, ...]:
-    """The best replica of each set of GPU types that is not `rented`, nor running already, most worthy first."""
+    """The best whole replica of each set of GPU types not `rented`, nor running already, most worthy first."""
     worth = pricing.worth
     kinds = [kind.name for entry in problem.models for kind in entry.demand.types]
     first_of_model = np.cumsum([0, *(len(entry.demand.types) for entry in problem.models)])
@@ -23,7 +23,7 @@ def find_runners_up(
     for row in np.argsort(-worth, kind="stable"):
         config = candidates.placement(int(row)).config
         key = (config.model, " ".join(sorted(config.gpu_counts)))
-        if row in taken or key in found or worth[row] <= 0:
+        if row in taken or key in found or worth[row] <= 0 or candidates.model_index[row] >= len(problem.models):
             continue
         price = float(candidates.price_usd_per_hour[row])
         best = pricing.best_workload[row]

@@ -223,6 +223,7 @@ class Scenario(DemandSource):
         melange               Files of Mélange or AIBrix: GPUs, prices and rates in place of models, offers and engine.
         time_of_day           How the demand follows the day, for `cuvee periods`.
         current_fleet         What runs now: a plan file, or a list of groups (CSV, YAML).
+        disaggregate          Whether replicas may do prefill or decode alone, where that wins.
     """
 
     schema_version: Literal[1] = 1
@@ -237,6 +238,7 @@ class Scenario(DemandSource):
     throughput_table: str | None = None
     slo: ScenarioSlo | None = None
     melange: tuple[str, ...] = ()
+    disaggregate: bool = False
     search: ScenarioSearch = ScenarioSearch()
     caution: ScenarioCaution = ScenarioCaution()
     time_of_day: ScenarioTimeOfDay = ScenarioTimeOfDay()
@@ -267,6 +269,12 @@ class Scenario(DemandSource):
             raise ValueError(
                 f"melange and {' and '.join(idle)}; expected melange alone, whose files hold the GPUs, prices and rates"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _stress_of_whole_replicas(self) -> "Scenario":
+        if self.disaggregate and self.caution.stress_draws:
+            raise ValueError("disaggregate and stress_draws; expected one of them: draws are of whole replicas")
         return self
 
     @model_validator(mode="after")

@@ -20,7 +20,7 @@ from cuvee.plan.aim import Serve
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.contingency import Contingency, build_with
 from cuvee.plan.dominance import undominated
-from cuvee.plan.formulation import build_program, define_links, rough_load_factor
+from cuvee.plan.formulation import COST_TIE_BREAK, build_program, define_links, rough_load_factor
 from cuvee.plan.layout import Layout
 from cuvee.plan.pricing import Pricing, price
 from cuvee.plan.problem import Objective, PlanProblem
@@ -77,9 +77,20 @@ class Found:
     pricing: Pricing | None
 
 
-def search(problem: PlanProblem, candidates: CandidateSet, contingencies: Sequence[Contingency] = ()) -> Found:
+def search(
+    problem: PlanProblem,
+    candidates: CandidateSet,
+    contingencies: Sequence[Contingency] = (),
+    *,
+    known: Array | None = None,
+    beat: float | None = None,
+) -> Found:
     """The best plan over `candidates`, of which there is at least one, that stands all `contingencies`.
 
+    Parameters
+        known    Copies of a plan to start from, shape (num_candidates,).
+        beat     Objective that the relaxation must promise to beat by more than the asked gap [req/s or $/h]: else the
+                 search ends with its bound and without a plan.
     Notes           The time limit holds for all steps together. A step that is stopped ends the search with the best
                     plan so far and the bound of the relaxation.
     """
@@ -88,14 +99,29 @@ def search(problem: PlanProblem, candidates: CandidateSet, contingencies: Sequen
     if isinstance(pricing, Pricing) and problem.objective is Objective.THROUGHPUT:
         pricing = pricing if pricing.objective > NOBODY_SERVED else Termination.INFEASIBLE
     if isinstance(pricing, Termination):  # even the relaxation has no plan
-        nobody = np.zeros(0, dtype=np.int64)
-        program, layout = build_program(problem, candidates.select(nobody), load_factor_unit=unit)
-        found = Found(nobody, program, layout, Answer(pricing, np.zeros(0), 0.0, np.inf, np.zeros(0), 0.0), None)
+        found = _nothing(pricing, problem, candidates, unit, np.inf)
+    elif beat is not None and not _promises(pricing, beat, problem, unit):
+        found = _nothing(Termination.NOTHING_FOUND, problem, candidates, unit, pricing.objective)
     else:
         run = _Search(problem, candidates, contingencies, unit, pricing, started)
         everything = np.arange(len(candidates))
-        found = run.over(everything) if len(candidates) <= CORE_SIZE else run.from_core()
+        found = run.over(everything, start=known) if len(candidates) <= CORE_SIZE else run.from_core(known)
     return replace(found, answer=replace(found.answer, seconds=perf_counter() - started))
+
+
+def _nothing(why: Termination, problem: PlanProblem, candidates: CandidateSet, unit: float, bound: float) -> Found:
+    """No plan: there is none, or none that is worth the search."""
+    nobody = np.zeros(0, dtype=np.int64)
+    program, layout = build_program(problem, candidates.select(nobody), load_factor_unit=unit)
+    return Found(nobody, program, layout, Answer(why, np.zeros(0), 0.0, bound, np.zeros(0), 0.0), None)
+
+
+def _promises(pricing: Pricing, beat: float, problem: PlanProblem, unit: float) -> bool:
+    """Whether the relaxation is better than `beat` by more than the asked gap."""
+    margin = problem.search.relative_gap * beat
+    if problem.objective is Objective.COST:
+        return pricing.objective < beat - margin
+    return (pricing.objective + COST_TIE_BREAK) * unit * sum(map(sum, problem.rates_req_per_s)) > beat + margin
 
 
 def _priced(
@@ -133,10 +159,12 @@ class _Search:
         plain = self.problem.aim.serve is Serve.MIX and not self.problem.risk.max_share
         return plain and not self.contingencies
 
-    def from_core(self) -> Found:
-        """A plan over few candidates, then the best over all that could be better."""
-        size = CORE_SIZE
-        first = self.over(self._core(size), relative_gap=CORE_GAP)
+    def from_core(self, known: Array | None = None) -> Found:
+        """A plan over few candidates, from that of copies `known` on, then the best over all that could be better."""
+        size, core = CORE_SIZE, self._core(CORE_SIZE)
+        if known is not None:
+            core = np.union1d(core, np.flatnonzero(known))
+        first = self.over(core, relative_gap=CORE_GAP, start=known)
         # A small core may be unable to serve the demand.
         while first.answer.termination is Termination.INFEASIBLE and size < len(self.candidates):
             size *= CORE_GROWTH
@@ -151,7 +179,7 @@ class _Search:
         if len(some) < len(possible) and self._projectable:
             objective = first.answer.objective
             return self._over_copies(Projected(self._copies(first), objective, self.pricing.objective, False))
-        last = self.over(np.union1d(some, rented(first)), start=first)
+        last = self.over(np.union1d(some, rented(first)), start=self._copies(first))
         if not len(last.answer.x):
             return self._stopped(first)
         if len(some) < len(possible):
@@ -159,8 +187,8 @@ class _Search:
         # Plans with a dropped candidate are no better than the first one: the bound must cover those too.
         return replace(last, answer=replace(last.answer, bound=self._worse(last.answer.bound, first.answer.objective)))
 
-    def over(self, rows: Indices, *, relative_gap: float | None = None, start: Found | None = None) -> Found:
-        """Solve over the candidates at `rows`, in what is left of the time, starting from the copies of `start`."""
+    def over(self, rows: Indices, *, relative_gap: float | None = None, start: Array | None = None) -> Found:
+        """Solve over the candidates at `rows`, in what is left of the time, starting from the copies `start` of all."""
         rows = np.union1d(rows, np.flatnonzero(self.candidates.is_kept))  # what runs must be kept or taken away
         cases = [contingency.select(rows) for contingency in self.contingencies]
         program, layout = build_with(cases, self.problem, self.candidates.select(rows), load_factor_unit=self.unit)
@@ -170,7 +198,7 @@ class _Search:
         options = options if relative_gap is None else replace(options, relative_gap=relative_gap)
         if options.time_limit_s is not None:
             options = replace(options, time_limit_s=max(self._deadline() - perf_counter(), 1e-3))
-        copies = None if start is None else self._copies(start)[rows]
+        copies = None if start is None else start[rows]
         return Found(rows, program, layout, solve(program, options, start=copies), self.pricing)
 
     def _deadline(self) -> float:

@@ -78,6 +78,7 @@ def shadow_prices(prepared: PreparedProblem, plan: Plan) -> ShadowPrices:
                     that more of a thing can bring, and the least that less of it takes: the value is concave.
     """
     prepared.problem.caution.require_estimates("shadow prices")
+    prepared.problem.require_whole_replicas("shadow prices")
     demand, replicas = _with_fleet_fixed(plan)
     relaxation, objective = _relaxed(prepared)
     return ShadowPrices(demand, replicas, relaxation, plan.rate_req_per_s, objective)

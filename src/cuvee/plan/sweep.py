@@ -55,6 +55,7 @@ def sweep(
     Raises           InputError: a range that is none, or above what was prepared. KeyboardInterrupt: before any plan.
     """
     prepared.problem.caution.require_estimates("a frontier")
+    prepared.problem.require_whole_replicas("a frontier")
     low, high = _range(prepared, swept, low, high)
     run = _Sweep(prepared, swept, low, high, options or SweepOptions(), progress or (lambda _: None))
     return run.run(count)

@@ -89,6 +89,7 @@ def why_not_only(
         gpus    GPU types on offer, by any name or pattern; several may be mixed.
     Raises      UnknownNameError: one of them is not on offer.
     """
+    prepared.problem.require_whole_replicas("why not only some GPU types")
     report = progress or (lambda _: None)
     names = only_types(prepared.problem, gpus)
     report(f"only {', '.join(names)}")
@@ -161,7 +162,7 @@ def _type_reason(prepared: PreparedProblem, plan: Plan, alone: Plan, cost: TypeC
 def _main_group(plan: Plan, cost: TypeCost) -> Group:
     """The group that serves most of a type."""
     row = next(each for each in plan.assignment if (each.model, each.workload) == (cost.model, cost.workload))
-    return max(plan.groups, key=lambda group: row.shares.get(group.id, 0.0))
+    return max(plan.groups, key=row.share_of)
 
 
 def _unit_price(group: Group, resource: Resource, model: ModelSpec, prepared: PreparedProblem) -> float:

@@ -59,11 +59,29 @@ class PhaseProvider(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class PhaseRates:
+    """Rates of one phase as a `ThroughputProvider` gives them.
+
+    Parameters
+        links    Links of the configurations that will be asked for, in their order, or one number for all [-].
+    """
+
+    phases: PhaseProvider
+    phase: Phase
+    links: Sequence[float]
+
+    def table(self, configs: Sequence[ReplicaConfig], workloads: Sequence[WorkloadType]) -> ThroughputTable:
+        """Rates of `configs` on `workloads`."""
+        links = self.links if len(self.links) != 1 else [self.links[0]] * len(configs)
+        return self.phases.phase_table(self.phase, configs, links, workloads)
+
+
 def links_of(config: ReplicaConfig, machine_gpus: Mapping[str, int]) -> float:
     """Links between machines that a replica has for its cache [-]: 0.25 of one for 2 GPUs in a machine of 8.
 
     Parameters
-        machine_gpus    GPUs of one machine, by GPU type [-].
+        machine_gpus    GPUs of one machine that replicas can fill, by GPU type [-].
     Notes               min_s (t_s / machine_gpus_s) / (l_s / L): each stage sends the cache of its own layers.
     """
     return min(

@@ -13,10 +13,12 @@ from cuvee.plan.problem import Objective
 from cuvee.plan.program import Termination
 from cuvee.plan.result import OUTPUT_TO_INPUT_PRICE, Cell, Group, Plan
 from cuvee.profile.pessimism import assumed_band
+from cuvee.profile.phases import Phase
 from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.table import Provenance
 from cuvee.report.aim_console import aim_lines
 from cuvee.report.latency_console import latency_parts
+from cuvee.report.phases_console import legend_of_phases, what_phases_bring
 from cuvee.report.risk_console import risk_lines
 from cuvee.report.stress_console import stress_table, what_was_drawn
 from cuvee.report.style import (
@@ -99,13 +101,13 @@ def _decision_table(plan: Plan, console: Console) -> RenderableType:
             group.id,
             *([group.model] if several else []),
             group.config.gpu_label + _spot(group),
-            Text(plan.deployment_of(group.config)),
+            Text(_deployment(plan, group)),
             str(group.copies),
             rate(group.rate_req_per_s),
             f"{group.cost_usd_per_hour:.2f}",
             f"{group.utilization:.0%}",
         ]
-        taken = "".join(share_glyph(each.shares.get(group.id, 0.0), console) for each in plan.assignment)
+        taken = "".join(share_glyph(each.share_of(group), console) for each in plan.assignment)
         table.add_row(*row, taken if glyphs else "")
     table.add_section()
     _add_idle(table, plan, ["", ""] if several else [""])
@@ -128,6 +130,11 @@ def _where_to_rent(plan: Plan) -> Iterator[str]:
 
 def _spot(group: Group) -> str:
     return " spot" if any(part.spot for part in group.rented) else ""
+
+
+def _deployment(plan: Plan, group: Group) -> str:
+    """Parallelism of a group's replicas, and the phase where they do one alone."""
+    return plan.deployment_of(group.config) + ("" if group.phase is Phase.BOTH else f", {group.phase}")
 
 
 def _add_idle(table: Table, plan: Plan, before: list[str]) -> None:
@@ -169,7 +176,7 @@ def _heat_tables(plan: Plan, console: Console) -> Iterator[RenderableType]:
         total = sum(row.demand_req_per_s for row in plan.assignment)
         for number, (name, row) in enumerate(shown, start=1):
             tokens = (f"{row.input_tokens:,.0f}", f"{row.output_tokens:,.0f}") if lengths else ()
-            cells = [heat_cell(row.shares.get(group.id, 0.0), console) for group in part]
+            cells = [heat_cell(row.share_of(group), console) for group in part]
             table.add_row(f"w{number}", name, *tokens, f"{row.demand_req_per_s / total:.1%}", *cells)
         yield fitted(table, console, fold=("workload",))
     if len(shown) < len(names):
@@ -186,6 +193,8 @@ def _verdict(plan: Plan, baselines: Sequence[Baseline], console: Console) -> Ite
         parts.append(f"${price_input:.3f} / {price_output:.3f} / {blended:.3f} per 1M tokens (in / out / blended)")
     line = rule(console).join(parts)
     yield Text(f"{tick(console)} {line}", style="bold green")
+    if plan.disaggregation is not None:
+        yield indented(what_phases_bring(plan, plan.disaggregation))
     if all(entry.demand.rate_req_per_s is not None for entry in plan.inputs.problem.models):
         demanded = sum(row.demand_req_per_s for row in plan.assignment)
         yield indented(
@@ -279,6 +288,7 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     lines.extend(what_was_drawn(plan))
     if plan.excluded is not None:
         lines.append("with latency limits a rate is the highest load at which they hold, by an estimated latency curve")
+    lines.extend(legend_of_phases(plan))
     if unknown:
         lines.append(f"error not known for {', '.join(unknown)}: no sound public measurement covers such replicas")
     if any(len(entry.precisions) > 1 for entry in plan.inputs.problem.models):
