@@ -44,11 +44,14 @@ def generate_running(seed: int) -> tuple[PlanProblem, Rates]:
     fleets = list(World(_unlimited(asked), candidates).fleets())
     placements, chosen = candidates.placements, random.choice(fleets)
     groups = tuple(_standing(placement, copies) for placement, copies in zip(placements, chosen, strict=True) if copies)
+    if not groups:
+        return asked, rates
     moves = MoveOptions(
         horizon_h=random.choice((0.1, 1.0, 10.0)),
         startup_s=random.choice((0.0, 120.0, 900.0)),
         start_fee_usd=random.choice((0.0, 0.0, 0.3)),
         drain_s=random.choice((0.0, 300.0)),
+        overlap_usd_per_hour=random.choice((None, 0.0, 2.0)),
     )
     return replace(asked, current=CurrentFleet(groups, moves)), rates
 

@@ -16,6 +16,7 @@ from cuvee.plan.check_moves import moves_usd_per_hour
 from cuvee.plan.check_phases import check_phases
 from cuvee.plan.check_rates import TOLERANCE, check_rates, same
 from cuvee.plan.check_risk import check_risk
+from cuvee.plan.check_steps import check_steps
 from cuvee.plan.placement import host_gpus, spans_machines, usable_gpus
 from cuvee.plan.problem import ModelDemand, Objective
 from cuvee.plan.program import Termination
@@ -77,6 +78,8 @@ def check(plan: Plan, *, gpus: Mapping[str, GpuType] | None = None) -> CheckRepo
         "load": lambda: _check_load(plan),
         "proof": lambda: _check_proof(plan),
     }
+    if plan.moves is not None:
+        checks["moves"] = lambda: check_steps(plan, catalogue)
     if any(entry.latency is not None for entry in plan.inputs.problem.models):
         checks["latency"] = lambda: check_latency(plan, catalogue)
     if plan.has_plan and (plan.inputs.problem.risk != Risk() or plan.losses):
@@ -154,7 +157,7 @@ def _check_money(plan: Plan) -> Iterator[str]:
     if not same(total, plan.cost_usd_per_hour):
         yield f"the fleet costs {total:.4f} $/h, not {plan.cost_usd_per_hour:.4f}"
     budget = plan.inputs.problem.limits.budget_usd_per_hour
-    moves = moves_usd_per_hour(plan)
+    moves = moves_usd_per_hour(plan) if plan.has_plan else 0.0
     if budget is not None and total + moves > budget * (1 + TOLERANCE):
         moving = f" and the way to it {moves:.4f}" if moves else ""
         yield f"the fleet costs {total:.4f} $/h{moving}, above the budget of {budget:.4f}"

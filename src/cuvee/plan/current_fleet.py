@@ -85,10 +85,19 @@ class CurrentFleet:
     """What runs now.
 
     Attributes
-        groups    No two with the same configuration on the same offers.
+        groups    At least one; no two with the same configuration on the same offers.
         notes     Assumptions that were made where it was read.
     """
 
     groups: tuple[RunningGroup, ...]
     moves: MoveOptions = MoveOptions()
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        standing = [(group.config, group.gpus_per_offer) for group in self.groups]
+        if not standing or len(set(standing)) < len(standing):
+            raise InputError(
+                f"a current fleet of {len(standing)} groups, {len(set(standing))} of them different",
+                expected="at least one group, each once",
+                remedy="leave the current fleet out where nothing runs; count equal replicas together",
+            )

@@ -194,6 +194,34 @@ def load_factors(rate: Array, demand_req_per_s: Array, copies: Array, factor: Ar
     return answers.objective, worth / worth.sum(axis=1, keepdims=True) / demand_req_per_s
 
 
+def capacities(rate: Array, demand_req_per_s: Array, copies: Array) -> Array:
+    """theta of many fleets when the gateway re-balances [-], shape (num_fleets,).
+
+    Parameters
+        rate      h_gw [req/s], shape (num_groups, num_types).
+        copies    y_g of each fleet [-], shape (num_fleets, num_groups).
+    """
+    factor = np.broadcast_to(rate, (len(copies), *rate.shape))
+    return _Programs.of(rate, demand_req_per_s, copies, factor).most_in_the_mix().objective
+
+
+def best_shares(rate: Array, demand_req_per_s: Array, copies: Array) -> Array:
+    """x_gw at the largest theta of one fleet [-], shape (num_groups, num_types); 0 of types that nobody can serve.
+
+    Parameters      as of `capacities`, with the copies of one fleet, shape (num_groups,).
+    """
+    shares = np.zeros_like(rate)
+    able = np.flatnonzero(((rate > 0) & (copies > 0)[:, None]).any(axis=0))
+    if len(able):
+        own = rate[:, able]
+        answers = _Programs.of(own, demand_req_per_s[able], copies[None], own[None]).most_in_the_mix()
+        group, kind = np.nonzero(own)
+        served = np.zeros_like(own)
+        served[group, kind] = own[group, kind] * answers.x[0, : len(group)]
+        shares[:, able] = served / np.maximum(served.sum(axis=0), 1e-300)
+    return shares
+
+
 @dataclass(frozen=True, eq=False)
 class _Programs:
     """The linear programs of some copies, cases side by side.

@@ -27,6 +27,7 @@ from cuvee.plan.files import plan_of
 from cuvee.plan.placement import host_gpus, spans_machines, usable_gpus
 from cuvee.plan.problem import PlanProblem
 from cuvee.plan.result import Plan
+from cuvee.profile.phases import Phase
 from cuvee.profile.replica import Stage, split_layers
 
 MOST_ROWS = 1_000
@@ -78,6 +79,13 @@ def with_current(problem: PlanProblem, path: Path | str, moves: MoveOptions | No
 def held_by(plan: Plan) -> tuple[HeldGroup, ...]:
     """What runs where `plan` has been carried out."""
     offers = plan.inputs.problem.offers.offers
+    apart = [group.id for group in plan.groups if group.phase is not Phase.BOTH]
+    if apart:
+        raise InputError(
+            f"{apart[0]} of the current fleet does one phase of its requests alone",
+            expected="replicas that prefill and decode: moves are known of those",
+            remedy="plan from nothing with --disaggregate, or give what runs by hand",
+        )
     unknown = [part.offer for group in plan.groups for part in group.rented if part.offer not in range(len(offers))]
     if unknown:
         raise InputError(

@@ -12,6 +12,7 @@ from cuvee.plan.aim import Serve
 from cuvee.plan.candidates import generate_candidates
 from cuvee.plan.check_risk import losses_of
 from cuvee.plan.contingency import Contingency
+from cuvee.plan.current_fleet import CurrentFleet
 from cuvee.plan.disaggregation import chosen_plan, with_half_the_time
 from cuvee.plan.dominance import prune_dominated
 from cuvee.plan.exclusions import explain_limits, limit_candidates, without_limits
@@ -19,6 +20,8 @@ from cuvee.plan.formulation import COST_TIE_BREAK, FLEET_FAMILIES
 from cuvee.plan.infeasible import explain_infeasible
 from cuvee.plan.layout import Layout
 from cuvee.plan.losses import broken_by
+from cuvee.plan.move_list import list_moves, with_free
+from cuvee.plan.moves import Moves
 from cuvee.plan.phase_candidates import with_pools
 from cuvee.plan.preparation import PreparedProblem, prepare
 from cuvee.plan.problem import Objective, PlanProblem
@@ -94,7 +97,26 @@ def _plan_of(found: Found, settled: Answer | None, prepared: PreparedProblem, *,
     result = replace(read_plan(searched, layout, copies, settled, answer), num_candidates=len(candidates))
     if not explain or pricing is None:
         return result
-    return replace(result, runners_up=find_runners_up(candidates, pricing, found.rows[copies > 0], prepared.problem))
+    rented = found.rows[copies > 0]
+    result = replace(result, runners_up=find_runners_up(candidates, pricing, rented, prepared.problem))
+    fleet = prepared.problem.current
+    if fleet is None:
+        return result
+    moves = list_moves(prepared, result)
+    return replace(result, moves=moves if answer.interrupted else _with_free(moves, prepared, fleet))
+
+
+def _with_free(moves: Moves, prepared: PreparedProblem, fleet: CurrentFleet) -> Moves:
+    """`moves` beside the best plan if they cost nothing."""
+    problem, candidates = prepared.problem, prepared.candidates
+    nothing = replace(fleet, moves=replace(fleet.moves, startup_s=0.0, start_fee_usd=0.0, drain_s=0.0))
+    unpaid = replace(candidates, start_usd_per_hour=np.zeros(len(candidates)))
+    at_once = replace(prepared, problem=replace(problem, current=nothing), candidates=unpaid)
+    try:
+        free = plan_prepared(at_once, explain=False)
+    except KeyboardInterrupt:  # the plan itself is there
+        return moves
+    return with_free(moves, problem, free) if free.has_plan else moves
 
 
 def _search_standing(prepared: PreparedProblem) -> tuple[Found, Answer | None]:

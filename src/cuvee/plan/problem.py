@@ -230,6 +230,17 @@ class PlanProblem:
         sellers = {offer.seller for offer in offers}
         for name in sorted({*self.limits.max_gpus_per_seller, *self.limits.max_usd_per_hour_per_seller} - sellers):
             raise UnknownNameError("seller in limits", name, sellers, remedy=LIST_OFFERS)
+        for group in self.current.groups if self.current else ():
+            taken: dict[str, int] = {}
+            for index, count in group.gpus_per_offer:
+                gpu = offers[index].gpu if 0 <= index < len(offers) else f"offer {index}"
+                taken[gpu] = taken.get(gpu, 0) + count
+            if taken != group.config.gpu_counts:
+                raise InputError(
+                    f"replicas of {group.model} on {group.config.gpu_counts} that run on {taken}",
+                    expected="offers of the problem with these GPUs",
+                    remedy="make the current fleet with cuvee.plan.fleet_files.with_current",
+                )
 
     def _check_aim(self) -> None:
         aim = self.aim

@@ -97,7 +97,9 @@ def _inputs_of(prepared: PreparedProblem, groups: Sequence[Group]) -> PlanInputs
     table = measured_table(prepared.provider)
     if table is None:
         return prepared.inputs
-    rates = table.rates_of(dict.fromkeys(group.config for group in groups))
+    current = prepared.problem.current.groups if prepared.problem.current else ()
+    configs = (*(group.config for group in groups), *(group.config for group in current))
+    rates = table.rates_of(dict.fromkeys(configs))
     return replace(prepared.inputs, measured_rates=rates, length_tolerance=table.length_tolerance)
 
 

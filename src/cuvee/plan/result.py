@@ -6,6 +6,7 @@ from cuvee._version import __version__
 from cuvee.catalog.gpu import GpuType
 from cuvee.plan.caution import StressReport
 from cuvee.plan.exclusions import Exclusions
+from cuvee.plan.moves import Moves
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Termination
 from cuvee.profile.engine import EngineSettings
@@ -242,7 +243,8 @@ class Plan:
 
     Attributes
         termination           What the figures may claim; without a plan (infeasible, nothing_found) groups are empty.
-        objective             Value of what was optimised: req/s for throughput, $/h for cost.
+        objective             Value of what was optimised: req/s for throughput; $/h for cost, with what the moves
+                              from the current fleet cost, spread over their horizon.
         bound                 Proven: no plan is better than this, same unit; None where nothing is proven.
         gap                   |bound - objective| / |objective| [-]; None without a plan.
         rate_req_per_s        Requests a second the fleet sustains in the demand's mix.
@@ -253,6 +255,7 @@ class Plan:
                               what throughput then optimises; None where it was asked for none.
         stress                What it serves under draws of errors and losses, where they were asked for.
         excluded              Pairs that miss a latency limit even when idle; None without limits.
+        moves                 The way to it from what runs now; None where nothing does.
         losses                What each loss leaves that the plan must stand, of what it rents from.
         message               Why there is no plan and the smallest change that gives one; "" with a plan.
         disaggregation        What prefill and decode apart bring; None where the problem does not allow them.
@@ -281,6 +284,7 @@ class Plan:
     stress: StressReport | None = None
     excluded: Exclusions | None = None
     disaggregation: Disaggregation | None = None
+    moves: Moves | None = None
     schema_version: int = SCHEMA_VERSION
     cuvee_version: str = __version__
 

@@ -75,8 +75,7 @@ def _with_group(
 ) -> CandidateSet:
     """`candidates` and the copies of one group that can be kept."""
     model = next(number for number, entry in enumerate(problem.models) if entry.model.name == group.model)
-    taken = [*group.gpus_per_offer, (-1, 0)][:2]
-    offers, gpus = np.array(taken, dtype=np.int64).T
+    offers, gpus = _taken(group)
     candidates, config = _row_of(candidates, model, group, problem.models[model], provider)
     standing = tuple(problem.offers.offers[offer] for offer, _ in group.gpus_per_offer)
     sizes = [max(stage.tensor_parallel_size for stage in group.stages if stage.gpu == each.gpu) for each in standing]
@@ -95,13 +94,19 @@ def _with_group(
     return replace(candidates, **longer)
 
 
+def _taken(group: RunningGroup) -> tuple[Counts, Counts]:
+    """Offers of a replica, -1 for none, and GPUs there, as a CandidateSet has them."""
+    offers, gpus = np.array([*group.gpus_per_offer, (-1, 0)][:2], dtype=np.int64).T
+    return offers, gpus
+
+
 def _row_of(
     candidates: CandidateSet, model: int, group: RunningGroup, entry: ModelDemand, provider: ThroughputProvider
 ) -> tuple[CandidateSet, int]:
-    """The row of the group's configuration in its model's table, which gets one where it has none."""
+    """The row of the group's configuration on its offers in its model's table, which gets one where it has none."""
     rows = np.flatnonzero(candidates.model_index == model)
-    counts = np.sort([count for _, count in group.gpus_per_offer] + [0] * (2 - len(group.gpus_per_offer)))
-    alike = rows[(np.sort(candidates.gpus[rows], axis=1) == counts).all(axis=1)]
+    offers, gpus = _taken(group)
+    alike = rows[(candidates.offers[rows] == offers).all(axis=1) & (candidates.gpus[rows] == gpus).all(axis=1)]
     table = candidates.tables[model]
     for row in np.unique(candidates.config[alike]).tolist():
         if table.configs[row] == group.config:
