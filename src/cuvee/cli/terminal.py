@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -64,8 +65,9 @@ class Progress:
         self.text = text
 
     def line(self) -> str:
-        """The line shown now."""
-        return f"{self.text} ... {time.monotonic() - self.started:.0f} s"
+        """The line shown now, cut to what the terminal is wide: a longer one could not be painted over."""
+        after = f" ... {time.monotonic() - self.started:.0f} s"
+        return self.text[: max(shutil.get_terminal_size().columns - len(after) - 1, 10)] + after
 
 
 @contextmanager
