@@ -9,7 +9,18 @@ from rich.console import Console
 from cuvee.catalog import load_model
 from cuvee.catalog.offer import Offer, OfferSet
 from cuvee.plan.baselines import Baseline
+from cuvee.plan.current_fleet import CurrentFleet, RunningGroup
 from cuvee.plan.exclusions import ExcludedKind, ExcludedPair, Exclusions
+from cuvee.plan.moves import (
+    FreeMoves,
+    Keeping,
+    MovedReplicas,
+    Moves,
+    MoveStep,
+    ShiftedType,
+    StandingGroup,
+    StepKind,
+)
 from cuvee.plan.problem import Limits, ModelDemand, Objective, PlanProblem
 from cuvee.plan.program import Termination
 from cuvee.plan.result import (
@@ -90,6 +101,43 @@ def with_phases(plan: Plan, record: Disaggregation) -> Plan:
     *others, first, second = plan.groups
     pools = (replace(first, phase=Phase.PREFILL), replace(second, phase=Phase.DECODE))
     return replace(plan, groups=(*others, *(pools if record.chosen else (first, second))), disaggregation=record)
+
+
+def with_moves(plan: Plan, *, capacity: float | None = 1.0, steps: bool = True) -> Plan:
+    """`plan` from what runs now: its first group with one replica less, and as many of a group that goes."""
+    group, problem = plan.groups[0], plan.inputs.problem
+    taken = tuple((part.offer, part.num_gpus) for part in group.rented)
+    kept = RunningGroup(group.model, group.stages, "bf16", "bf16", False, group.copies, taken)
+    gone = replace(kept, model=f"{MARKUP} other", copies=2)
+    rates = {cell.workload: cell.rate_req_per_s for cell in group.cells}
+    sent = {row.workload: {"o1": 0.996, group.id: 0.004} for row in plan.assignment}
+    shifts = tuple(ShiftedType(row.model, row.workload, sent[row.workload], row.shares) for row in plan.assignment)
+    moved = (MovedReplicas("o1", 2),)
+    listed = (
+        MoveStep(StepKind.ADD, 1, (MovedReplicas(group.id, 1),), (), 381.1, 12_345.6, capacity),
+        MoveStep(StepKind.SHIFT, 1, (), shifts, 0.0, 38.62, capacity),
+        MoveStep(StepKind.DRAIN, 1, moved, (), 120.0, 38.62, capacity),
+        MoveStep(StepKind.REMOVE, 1, moved, (), 0.0, 29.89, capacity),
+    )
+    moves = Moves(
+        standing=(
+            StandingGroup(group.id, 0, group.copies, 2.0, rates),
+            StandingGroup("o1", 1, 2, 12_345.67, {}),
+        ),
+        steps=listed if steps else (),
+        start_usd=2.13 if steps else 0.0,
+        drain_usd=0.69 if steps else 0.0,
+        seconds=501.1,
+        peak_usd_per_hour=12_345.6,
+        over_budget_s=501.1,
+        needed_req_per_s=12_650.0,
+        capacity=capacity if steps else None,
+        least_dip=False,
+        keeping=Keeping(29.89, 0.0, 0.981),
+        free=FreeMoves(13.8 if plan.objective_name is Objective.THROUGHPUT else 20.0, 29.96, 13.8, 1.22),
+    )
+    current = CurrentFleet((kept, gone), notes=(f"{MARKUP} is no longer on offer: " + "kept " * 30,))
+    return replace(plan, moves=moves, inputs=replace(plan.inputs, problem=replace(problem, current=current)))
 
 
 def with_latency_limits(plan: Plan, *, left_out: int = 3) -> Plan:

@@ -19,6 +19,7 @@ from tests.report.plans import (
     make_plan,
     text_of,
     with_latency_limits,
+    with_moves,
     with_phases,
 )
 
@@ -50,6 +51,11 @@ SHAPES = {
     "latency, 49 types": with_latency_limits(make_plan(num_types=49, num_groups=11)),
     "latency, several models": with_latency_limits(make_plan(num_groups=8, models=("llama-3-8b", "qwen3-235b-a22b"))),
     "latency, nothing left out": with_latency_limits(make_plan(), left_out=0),
+    "moves": with_moves(make_plan()),
+    "moves, 49 types": with_moves(make_plan(num_types=49, num_groups=11), capacity=0.5),
+    "moves, several models": with_moves(make_plan(num_groups=8, models=(MARKUP, "qwen3-235b-a22b"))),
+    "moves of least cost": with_moves(make_plan(objective=Objective.COST), capacity=None),
+    "nothing to move": with_moves(make_plan(), steps=False),
     "stopped": make_plan(termination=Termination.FEASIBLE, bound=None, gap=None),
     "large numbers": make_plan(rate_req_per_s=123_456_789.0, cost_usd_per_hour=98_765_432.1, num_types=9),
 }
@@ -298,3 +304,38 @@ def test_what_the_phases_apart_bring_is_said(record, words):
 def test_phases_that_were_not_asked_for_are_not_mentioned():
     """The word "prefill" is for those who allowed it."""
     assert "prefill" not in printed(make_plan())
+
+
+def flat(plan: Plan) -> str:
+    """What is printed, in one line."""
+    return " ".join(printed(plan).split())
+
+
+def test_moves_are_told():
+    """Each step with its number, what it moves, how long, at what price, and at what capacity."""
+    text = flat(SHAPES["moves"])
+    assert "1 add 1 g1 6.4 12345.60 100% 2 shift the shares of 4 workload types 38.62 100%" in text
+    assert "3 drain 2 o1 2.0 38.62 100% 4 remove 2 o1 29.89 100%" in text
+    assert "moves cost 2.82 $ (2.13 starts, 0.69 drains): 0.47 $/h over 6 h" in text
+    assert "they take 8.4 minutes, 8.4 of them above the budget; at most 12345.60 $/h are paid at once" in text
+    assert "capacity never falls below what is needed, 12,650 req/s" in text
+    assert "doing nothing: 0 req/s for 29.89 $/h, 98.1% of the demand" in text
+    assert "if moves cost nothing: 13.8 req/s for 29.96 $/h; the moves to it cost 1.22 $" in text
+    assert "o1 100, g1 <1" in text
+    assert f"{MARKUP} other, not asked for" in text
+
+
+def test_a_dip_is_told_with_its_step():
+    """The first step with the lowest capacity is named, and what is not known of the order is said."""
+    text = flat(SHAPES["moves, 49 types"])
+    assert "step 1 leaves 50% of the 12,650 req/s that are needed" in text
+    assert "another order may dip less" in text
+    assert "37 more see --json" in text
+
+
+def test_nothing_to_move_is_told():
+    """Without steps there is no table, but what doing nothing comes to."""
+    text = flat(SHAPES["nothing to move"])
+    assert "Nothing to move: what runs now is what the plan rents." in text
+    assert "moves cost 0" not in text
+    assert "doing nothing:" in text

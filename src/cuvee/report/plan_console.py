@@ -18,6 +18,7 @@ from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.table import Provenance
 from cuvee.report.aim_console import aim_lines
 from cuvee.report.latency_console import latency_parts
+from cuvee.report.moves_console import moves_legend, moves_parts
 from cuvee.report.phases_console import legend_of_phases, what_phases_bring
 from cuvee.report.risk_console import risk_lines
 from cuvee.report.stress_console import stress_table, what_was_drawn
@@ -69,7 +70,8 @@ def print_plan(plan: Plan, baselines: Sequence[Baseline], console: Console) -> N
     for part in latency_parts(plan, console):
         console.print(part)
     panel = [stress_table(plan, plan.stress, console)] if plan.stress else []
-    for part in (*_verdict(plan, baselines, console), _proof(plan), *panel, *_legend(plan)):
+    moves = moves_parts(plan, plan.moves, console) if plan.moves else ()
+    for part in (*_verdict(plan, baselines, console), _proof(plan), *moves, *panel, *_legend(plan)):
         console.print(part)
 
 
@@ -286,6 +288,7 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     ]
     lines.extend(_lowered(plan, cells))
     lines.extend(what_was_drawn(plan))
+    lines.extend(moves_legend(plan))
     if plan.excluded is not None:
         lines.append("with latency limits a rate is the highest load at which they hold, by an estimated latency curve")
     lines.extend(legend_of_phases(plan))
