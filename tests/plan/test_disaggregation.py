@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from cuvee.catalog.model import ModelSpec
 from cuvee.errors import InputError
+from cuvee.plan.baselines import round_robin, single_type
+from cuvee.plan.differences import difference
 from cuvee.plan.disaggregation import chosen_plan
 from cuvee.plan.phase_candidates import candidate_links
 from cuvee.plan.placement import host_gpus
@@ -119,6 +121,25 @@ def test_where_only_both_phases_apart_serve_a_type():
     assert plan.disaggregation is not None
     assert (plan.disaggregation.chosen, plan.disaggregation.ordinary_objective) == (True, None)
     assert check_tiny(plan).ok
+
+
+def test_baselines_rent_whole_replicas():
+    """A round robin over the plan's own GPUs has them do whole requests: 0.8 each, 2.4 where the plan serves 4.8."""
+    prepared = prepare_apart(asked(budget=3.0), RATES)
+    plan = plan_prepared(prepared, explain=False)
+    spread = round_robin(prepared, plan).plan
+    # Tempting: the one whole replica alone, 0.8.
+    assert spread.rate_req_per_s == pytest.approx(2.4)
+    assert spread.disaggregation is None
+    assert single_type(prepared, "t1").plan.rate_req_per_s == pytest.approx(1.6)  # two in stock
+
+
+def test_differences_tell_phases_apart():
+    """A change of what replicas do is a change, though configurations and GPUs stay."""
+    apart = solve_apart(asked(budget=2.0), RATES)
+    whole = solve_apart(replace(asked(budget=2.0), disaggregate=False), {**RATES, "t1": [0.9], "t2": [0.8]})
+    changed = {(change.name, change.before, change.after) for change in difference(apart, whole).replicas}
+    assert ("1x t2 TP1, decode", 1, 0) in changed
 
 
 def test_not_asked_for_it_is_not_there():

@@ -4,6 +4,7 @@ All rent whole replicas, whatever the plan may do. Each takes away one freedom o
 none can beat it; only single GPU types with unlimited stock, the reference used in the literature, can.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,7 @@ from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Array, Termination
 from cuvee.plan.reading import read_plan
 from cuvee.plan.result import Plan
+from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.replica_arrays import ReplicaArrays
 
 UNLIMITED_UNITS = 10_000
@@ -165,11 +167,10 @@ def gpu_types_on_offer(problem: PlanProblem) -> list[str]:
 
 
 def copies_of(plan: Plan, candidates: CandidateSet) -> NDArray[np.int64]:
-    """y_c of `plan` over `candidates`, shape (num_candidates,)."""
-    wanted = {
-        (group.config, tuple((part.offer, part.num_gpus) for part in group.rented)): group.copies
-        for group in plan.groups
-    }
+    """y_c of `plan` over `candidates`, shape (num_candidates,); what does one phase counts as the whole replica."""
+    wanted: Counter[tuple[ReplicaConfig, tuple[tuple[int, int], ...]]] = Counter()
+    for group in plan.groups:
+        wanted[group.config, tuple((part.offer, part.num_gpus) for part in group.rented)] += group.copies
     found = np.zeros(len(candidates), dtype=np.int64)
     for row in np.flatnonzero(_may_stand(plan, candidates)):
         placement = candidates.placement(int(row))

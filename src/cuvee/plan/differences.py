@@ -101,7 +101,7 @@ def _copies(plan: Plan) -> dict[str, int]:
     copies: dict[str, int] = {}
     for group in plan.groups:
         model = f"{group.model} on " if several else ""
-        name = f"{model}{group.config.gpu_label} {plan.deployment_of(group.config)}"
+        name = f"{model}{group.config.gpu_label} {plan.deployed(group)}"
         copies[name] = copies.get(name, 0) + group.copies
     return copies
 

@@ -340,6 +340,11 @@ class Plan:
         split = config.parallel_label if entry.model.shape_known else "as profiled"
         return f"{split} {config.precision}" if len(entry.precisions) > 1 else split
 
+    def deployed(self, group: Group) -> str:
+        """Deployment of the replicas of `group`, and the phase where they do one alone, e.g. "TP2, decode"."""
+        phase = "" if group.phase is Phase.BOTH else f", {group.phase}"
+        return self.deployment_of(group.config) + phase
+
     @property
     def lengths_known(self) -> bool:
         """Whether every workload type says how long its requests are."""

@@ -39,6 +39,7 @@ def print_comparison(plan: Plan, baselines: Sequence[Baseline], console: Console
     for line in (
         f"plan gains: {what}; the last rows may rent more than is in stock",
         f"{offers.name}, {dated(offers.as_of)}",
+        *(["other ways have replicas that prefill and decode"] if plan.disaggregation is not None else []),
     ):
         console.print(indented(literal(line), style="dim"))
 

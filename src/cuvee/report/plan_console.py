@@ -13,7 +13,6 @@ from cuvee.plan.problem import Objective
 from cuvee.plan.program import Termination
 from cuvee.plan.result import OUTPUT_TO_INPUT_PRICE, Cell, Group, Plan
 from cuvee.profile.pessimism import assumed_band
-from cuvee.profile.phases import Phase
 from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.table import Provenance
 from cuvee.report.aim_console import aim_lines
@@ -103,7 +102,7 @@ def _decision_table(plan: Plan, console: Console) -> RenderableType:
             group.id,
             *([group.model] if several else []),
             group.config.gpu_label + _spot(group),
-            Text(_deployment(plan, group)),
+            Text(plan.deployed(group)),
             str(group.copies),
             rate(group.rate_req_per_s),
             f"{group.cost_usd_per_hour:.2f}",
@@ -132,11 +131,6 @@ def _where_to_rent(plan: Plan) -> Iterator[str]:
 
 def _spot(group: Group) -> str:
     return " spot" if any(part.spot for part in group.rented) else ""
-
-
-def _deployment(plan: Plan, group: Group) -> str:
-    """Parallelism of a group's replicas, and the phase where they do one alone."""
-    return plan.deployment_of(group.config) + ("" if group.phase is Phase.BOTH else f", {group.phase}")
 
 
 def _add_idle(table: Table, plan: Plan, before: list[str]) -> None:

@@ -169,7 +169,7 @@ def plan_record(plan: Plan) -> dict[str, Any]:
             {
                 "model": group.model,
                 "gpus": group.config.gpu_label,
-                "deployment": plan.deployment_of(group.config),
+                "deployment": plan.deployed(group),
                 "precision": group.precision,
                 "copies": group.copies,
                 "cost_usd_per_hour": group.cost_usd_per_hour,
