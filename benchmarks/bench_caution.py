@@ -1,6 +1,7 @@
 """Robust plans: what the worst of 20 draws, and fresh draws, leave of a fleet, by how the fleet was chosen.
 
-Three questions: the embedded one, market offers, and least cost. Each is planned by the estimates, by `--robust 20`,
+Four questions: the embedded one, market offers, least cost, and the embedded one for what the robust answer to the third
+costs. Each is planned by the estimates, by `--robust 20`,
 and by 20 draws in which configurations have errors of their own as well, as `--stress` draws them. For each fleet:
 what it sustains by the estimates, in the worst of the 20 draws of `--robust`, and the 5th percentile and worst of 2,000
 fresh draws of `--stress` without lost hosts.
@@ -31,6 +32,7 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "embedded, 30 $/h": {"budget_usd_per_hour": 30.0, "search": {"relative_gap": 0.005}},
     "market offers, 20 $/h": {"offers": "market", "budget_usd_per_hour": 20.0, "search": {"relative_gap": 0.01}},
     "8 req/s at least cost": {"objective": "cost", "rate_req_per_s": 8.0, "search": {"relative_gap": 0.005}},
+    "embedded, 22.26 $/h": {"budget_usd_per_hour": 22.26, "search": {"relative_gap": 0.005}},
 }
 
 
