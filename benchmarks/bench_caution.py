@@ -1,7 +1,7 @@
 """Robust plans: what the worst of 20 draws, and fresh draws, leave of a fleet, by how the fleet was chosen.
 
-Four questions: the embedded one, market offers, least cost, and the embedded one for what the robust answer to the third
-costs. Each is planned by the estimates, by `--robust 20`,
+Four questions: the embedded one, market offers, least cost, and the embedded one for what the robust answer to the
+third costs. Each is planned by the estimates, by `--robust 20`,
 and by 20 draws in which configurations have errors of their own as well, as `--stress` draws them. For each fleet:
 what it sustains by the estimates, in the worst of the 20 draws of `--robust`, and the 5th percentile and worst of 2,000
 fresh draws of `--stress` without lost hosts.
@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from cuvee.plan import robust
+from cuvee.plan import robust_cases
 from cuvee.plan.caution import Caution
 from cuvee.plan.draws import error_normals, opposite_normals
 from cuvee.plan.planner import plan_prepared
@@ -88,7 +88,7 @@ def main() -> None:
             (f"--robust {DRAWS}", DRAWS, opposite_normals),
             (f"{DRAWS} draws with own errors", DRAWS, error_normals),
         ):
-            with patch.object(robust, "opposite_normals", draw):
+            with patch.object(robust_cases, "opposite_normals", draw):
                 rows.append(measure(question, chosen_by, num_draws))
             row = rows[-1]
             print(

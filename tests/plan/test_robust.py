@@ -17,7 +17,8 @@ from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Termination
 from cuvee.plan.result import Plan
 from cuvee.plan.risk import Risk
-from cuvee.plan.robust import RobustCases, draw_cases, search_robustly
+from cuvee.plan.robust import search_robustly
+from cuvee.plan.robust_cases import RobustCases, draw_cases
 from cuvee.plan.search import Found
 from cuvee.plan.stress import worst_draw_req_per_s
 from cuvee.profile.replica import ReplicaConfig, Stage

@@ -30,7 +30,8 @@ from cuvee.plan.reading import proven_bound, read_plan
 from cuvee.plan.result import (
     Plan,
 )
-from cuvee.plan.robust import draw_cases, search_robustly, with_worst_draw
+from cuvee.plan.robust import search_robustly, with_worst_draw
+from cuvee.plan.robust_cases import draw_cases, with_own_tables
 from cuvee.plan.runners_up import find_runners_up
 from cuvee.plan.running import with_running
 from cuvee.plan.search import Found, search
@@ -149,6 +150,7 @@ def _search(prepared: PreparedProblem, contingencies: list[Contingency]) -> Foun
     problem, candidates = prepared.problem, prepared.candidates
     if not problem.caution.robust_draws:
         return search(problem, candidates, contingencies)
+    candidates = with_own_tables(candidates)
     return search_robustly(problem, candidates, draw_cases(problem, candidates, prepared.inputs.engine))
 
 

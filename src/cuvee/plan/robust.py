@@ -20,22 +20,20 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.charges import charge_per_gpu
-from cuvee.plan.draws import factors_of, offers_taken_back, opposite_normals
 from cuvee.plan.evaluation import load_factors
-from cuvee.plan.formulation import build_program, rough_load_factor
+from cuvee.plan.formulation import COST_TIE_BREAK, build_program, rough_load_factor
 from cuvee.plan.layout import Layout
 from cuvee.plan.pricing import NO_PAIRS, Pricing, price
-from cuvee.plan.problem import Objective, PlanProblem
+from cuvee.plan.problem import Objective, PlanProblem, SearchOptions
 from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve
 from cuvee.plan.relaxation import fractional
 from cuvee.plan.result import Plan
+from cuvee.plan.robust_cases import RobustCases
 from cuvee.plan.search import CORE_GAP, CORE_SIZE, SAFETY, Found
 from cuvee.plan.stress import worst_draw_req_per_s
-from cuvee.profile.engine import EngineSettings
 
 FIRST_CANDIDATES = 2_000
 """Candidates that enter the first relaxation [-]: those that lose least by the estimates."""
@@ -58,33 +56,11 @@ SMALL_LOAD_FACTOR = 0.5
 """Theta of the relaxation below which it is counted anew, in units near 1 [-]."""
 
 
+SHORTEST_S = 1e-3
+"""Solver time that is left where none is [s]."""
+
 NOBODY_SERVED = 1e-9
 """Theta of copies that serve no request of some type in some case [-]."""
-
-
-@dataclass(frozen=True, eq=False)
-class RobustCases:
-    """What differs between the cases, the estimates first.
-
-    Attributes
-        factors    For each model the factor on its table's rates, shape (num_cases, num_configs, num_types).
-        lost       Offers taken back, shape (num_cases, num_offers).
-    """
-
-    factors: tuple[Array, ...]
-    lost: NDArray[np.bool_]
-
-
-def draw_cases(problem: PlanProblem, candidates: CandidateSet, engine: EngineSettings) -> RobustCases:
-    """The estimates and the draws that the problem asks for."""
-    caution = problem.caution
-    factors = []
-    for table in candidates.tables:
-        normals = opposite_normals(table.configs, seed=caution.seed, num_draws=caution.robust_draws)
-        drawn = factors_of(normals, table.relative_error, caution, engine)
-        factors.append(np.concatenate([np.ones((1, *drawn.shape[1:])), drawn]))
-    lost = offers_taken_back(problem, caution.robust_draws)
-    return RobustCases(tuple(factors), np.concatenate([np.zeros((1, lost.shape[1]), dtype=bool), lost]))
 
 
 def search_robustly(problem: PlanProblem, candidates: CandidateSet, cases: RobustCases) -> Found:
@@ -224,6 +200,13 @@ class _Search:
         limit = self.problem.search.time_limit_s
         return np.inf if limit is None else limit - (perf_counter() - self.started)
 
+    def _in_time(self) -> SearchOptions:
+        """The options of the search with what is left of its time."""
+        search = self.problem.search
+        if search.time_limit_s is None:
+            return search
+        return replace(search, time_limit_s=max(self.seconds_left(), SHORTEST_S))
+
     # Copies in fractions.
 
     def relax(self, estimates: Pricing) -> Pricing | Termination:
@@ -241,8 +224,8 @@ class _Search:
             above[rows] = 0.0
             joining = np.argsort(-above, kind="stable")[:JOIN_AT_ONCE]
             joining = joining[above[joining] > 0]
-            if not len(joining):
-                return pricing
+            if not len(joining) or self.seconds_left() <= 0:
+                return self._stretched(pricing, answer, program)
             rows = np.union1d(rows, joining)
 
     def _relax_over(self, rows: Indices) -> tuple[Answer, Program, Layout]:
@@ -251,7 +234,7 @@ class _Search:
         most = max(FEWEST_CUTS, int(CUTS_PER_ROUND * len(self.cases.lost)))
         copies = np.zeros(len(self.candidates))
         while True:
-            answer = solve(fractional(program, layout), self.problem.search)
+            answer = solve(fractional(program, layout), self._in_time())
             if not len(answer.x):
                 return answer, program, layout
             copies[rows] = answer.x[layout.copies]
@@ -280,6 +263,22 @@ class _Search:
         copies = np.zeros(len(self.candidates))
         copies[rows] = answer.x[layout.copies]
         return Pricing(earned, best, charged, answer.objective, copies, NO_PAIRS)
+
+    def _stretched(self, pricing: Pricing, answer: Answer, program: Program) -> Pricing:
+        """Prices at which no candidate is underpaid, and the bound that holds for them; the same but for rounding, or
+        where the time was up before every candidate had joined.
+
+        Notes       With r the largest earned over charged: throughput charges r times as much, the value of the
+                    relaxation is r times as large; cost pays requests 1/r as much.
+        """
+        stretch = float((pricing.earned / np.maximum(pricing.charged, 1e-300)).max(initial=1.0))
+        if self.problem.objective is Objective.THROUGHPUT:
+            bound = stretch * pricing.objective + (stretch - 1) * COST_TIE_BREAK
+            return replace(pricing, charged=pricing.charged * stretch, objective=bound)
+        duals = np.abs(answer.row_dual[program.rows_of("cut")])
+        levels = self.levels[[cut.case for cut in self.cuts[: len(duals)]]]
+        paid = float(duals @ levels) * (1 + self.problem.aim.headroom)
+        return replace(pricing, earned=pricing.earned / stretch, objective=pricing.objective - (1 - 1 / stretch) * paid)
 
     # Whole copies.
 
@@ -313,8 +312,7 @@ class _Search:
         chosen = self.candidates.select(rows)
         better = max if program.maximize else min
         while self.seconds_left() > 0:
-            limit = None if self.problem.search.time_limit_s is None else self.seconds_left()
-            options = replace(self.problem.search, relative_gap=relative_gap / 2, time_limit_s=limit)
+            options = replace(self._in_time(), relative_gap=relative_gap / 2)
             answer = solve(program, options, start=best.copies[rows] if len(best.copies) else None)
             best = replace(best, bound=-better(-best.bound, -answer.bound), interrupted=answer.interrupted)
             if not len(answer.x):
