@@ -45,6 +45,9 @@ DEAR = 2.0
 UNDERPAID = 1e-7
 """Earned over charged, less 1, from which a candidate joins [-]: the solver's own tolerance."""
 
+MOST_AT_ONCE = 2_000_000
+"""Pairs up to which they all may enter the relaxation where it seems to have no answer [-]."""
+
 NO_PAIRS: Pairs = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 
 STRETCH_SHARE = 0.01
@@ -113,9 +116,13 @@ def price(
             break
         pairs = more
         prices = relaxation.solved(pairs)
-    if isinstance(prices, Termination):
-        return prices
-    return relaxation.stretched(prices, pairs) if prices.short <= UNDERPAID else Termination.INFEASIBLE
+    if not isinstance(prices, Termination) and prices.short > UNDERPAID:
+        # Short of what the slack stands for, or dearer than it: only all pairs without slack can tell.
+        if num_pairs > MOST_AT_ONCE:
+            return Termination.NOTHING_FOUND
+        pairs = all_pairs(candidates)
+        prices = replace(relaxation, with_slack=False).solved(pairs)
+    return prices if isinstance(prices, Termination) else relaxation.stretched(prices, pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +167,7 @@ class _Relaxation:
     candidates: CandidateSet
     load_factor_unit: float
     contingencies: Sequence[Contingency]
+    with_slack: bool = True
 
     def solved(self, pairs: Pairs) -> _Prices | Termination:
         """Prices of the relaxation over `pairs`."""
@@ -208,7 +216,7 @@ class _Relaxation:
 
     def _add_slack(self, relaxed: Program, program: Program) -> Indices:
         """Columns that serve any demand, dearer than any replica: the first pairs may not suffice; least cost only."""
-        if self.problem.objective is not Objective.COST:
+        if self.problem.objective is not Objective.COST or not self.with_slack:
             return np.zeros(0, dtype=np.int64)
         rows = program.rows_of("demand")
         dearest = DEAR * sum(offer.max_units * offer.price_usd_per_hour for offer in self.problem.offers.offers)
