@@ -302,3 +302,36 @@ def test_commands_that_know_no_phases_say_so(cuvee, small, arguments):
     assert result.code == 2
     assert "prefill and decode apart" in result.err
     assert "--disaggregate" in result.err
+
+
+def test_ctrl_c_before_the_solver_has_anything(cuvee, small, monkeypatch):
+    """The greedy plan is printed, with the bound that prices prove; the exit code says that it was interrupted."""
+    import os
+    import signal
+
+    monkeypatch.setattr("cuvee.plan.search.price", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+    result = cuvee("plan", "scenario.yaml")
+    assert (result.code, result.err) == (130, "interrupted\n")
+    assert "feasible, stopped by Ctrl-C before it was proven optimal: no plan beats" in " ".join(result.out.split())
+
+
+def test_a_time_limit_is_named(cuvee, small, monkeypatch):
+    """In print and as data; there is a plan all the same."""
+    monkeypatch.setattr("cuvee.plan.program.LEAST_S", 1e-9)
+    result = cuvee("plan", "scenario.yaml", "--time-limit", "1e-6")
+    record = json.loads(cuvee("plan", "scenario.yaml", "--time-limit", "1e-6", "--json").out)
+    assert (result.code, result.err) == (0, "")
+    assert "feasible, stopped by the time limit of 1e-06 s before it was proven" in " ".join(result.out.split())
+    assert (record["termination"], record["stopped_by"]) == ("feasible", "time_limit")
+    assert record["gap"] >= 0
+
+
+def test_without_a_solver_the_remedy_is_named(cuvee, small, monkeypatch):
+    """As any error: exit code 2, no traceback."""
+    import sys
+
+    monkeypatch.setitem(sys.modules, "highspy", None)
+    result = cuvee("plan", "scenario.yaml")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: there is no solver: highspy cannot be imported")
+    assert "to do: pip install --force-reinstall highspy" in result.err

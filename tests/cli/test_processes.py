@@ -76,6 +76,27 @@ def test_ctrl_c_ends_a_long_run_at_once_and_says_so(start, tmp_path, command):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+def test_ctrl_c_while_solving_prints_the_best_plan_so_far(start, tmp_path):
+    """A minute of solving, interrupted as soon as the progress line says that it has begun: a plan with its gap."""
+    ours, theirs = pty.openpty()
+    process = start("plan", *SLOW, "--json", stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while b"solving over" not in shown and select.select([ours], [], [], 60)[0]:
+        shown += os.read(ours, 65536)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    os.close(ours)
+    assert process.returncode == 130
+    record = json.loads(out)
+    assert (record["termination"], record["stopped_by"]) == ("feasible", "interrupted")
+    assert record["groups"]
+    assert 0 < record["gap"] < 1
+    assert record["bound"] > record["rate_req_per_s"]
+    (tmp_path / "plan.json").write_text(json.dumps(record))
+    assert wait(start("check", "plan.json"))[0] == 0
+
+
 def test_a_killed_run_leaves_the_old_files_whole(start, small):
     """SIGKILL at any time during --save-dir: each file is the old one or the new one."""
     first = start("plan", "scenario.yaml", "--save-dir", "out")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cuvee.errors import InputError
 from cuvee.plan.aim import Aim, Serve
+from cuvee.plan.best_so_far import Found
 from cuvee.plan.caution import Caution
 from cuvee.plan.draws import opposite_normals
 from cuvee.plan.planner import plan_prepared
@@ -19,7 +20,6 @@ from cuvee.plan.result import Plan
 from cuvee.plan.risk import Risk
 from cuvee.plan.robust import search_robustly
 from cuvee.plan.robust_cases import RobustCases, draw_cases
-from cuvee.plan.search import Found
 from cuvee.plan.stress import worst_draw_req_per_s
 from cuvee.profile.replica import ReplicaConfig, Stage
 from tests.plan.brute_force import World

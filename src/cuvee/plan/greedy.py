@@ -29,28 +29,31 @@ def greedy_copies(problem: PlanProblem, candidates: CandidateSet, *, start: Arra
 
     Parameters
         start    Copies to begin with, in fractions, e.g. those of the relaxation; rounded down, as far as they fit.
+                 Those that run now are kept only where they are among them.
     Notes        A replica serves the mix of its model at 1 / sum_w (lambda_w / h_cw); one that cannot serve every type
                  counts as 0. The least served model rents next: only more of it helps. Under the cost objective it
                  ends where all are served, otherwise where nothing fits.
     """
     serves = mix_rates(problem, candidates)
+    buys = np.where(candidates.is_kept, 0.0, serves)  # what runs is kept or not: there is no more of it
     room = _Room(problem, candidates)
     copies = np.zeros(len(candidates), dtype=np.int64)
     whole = np.floor(np.zeros(len(candidates)) if start is None else start + ROUNDING).astype(np.int64)
     for row in np.flatnonzero(whole):
         copies[row] = room.take(int(row), int(whole[row]))
-    order = _by_value(serves / candidates.price_usd_per_hour, candidates.model_index, len(problem.models))
+    order = _by_value(buys / candidates.price_usd_per_hour, candidates.model_index, len(problem.models))
     served = np.zeros(len(problem.models))
-    np.add.at(served, candidates.model_index, serves * copies)
-    is_cost = problem.objective is Objective.COST
-    while not (is_cost and (served >= 1).all()):
+    mine = candidates.model_index < len(served)
+    np.add.at(served, candidates.model_index[mine], (serves * copies)[mine])
+    wanted = 1 + problem.aim.headroom if problem.objective is Objective.COST else np.inf
+    while not (served >= wanted).all():
         model = int(served.argmin())
         if not room.fits(order[model][:1]).all():
             order[model] = order[model][room.fits(order[model])]  # what does not fit now never will
         if not len(order[model]):
             break
         best = int(order[model][0])
-        bought = room.take(best, _wanted(model, served, float(serves[best]), is_cost=is_cost))
+        bought = room.take(best, _missing(model, served, float(serves[best]), wanted))
         copies[best] += bought
         served[model] += bought * serves[best]
     return copies
@@ -59,12 +62,13 @@ def greedy_copies(problem: PlanProblem, candidates: CandidateSet, *, start: Arra
 def mix_rates(problem: PlanProblem, candidates: CandidateSet) -> Array:
     """theta that one copy of each candidate adds for its model [-]; 0 where it cannot serve every type of it."""
     serves = np.zeros(len(candidates))
-    for model, (table, demanded) in enumerate(zip(candidates.tables, problem.rates_req_per_s, strict=True)):
+    whole = candidates.tables[: len(problem.models)]
+    for model, (table, demanded) in enumerate(zip(whole, problem.rates_req_per_s, strict=True)):
         able = (table.rate_req_per_s > 0).all(axis=1)
         seconds = (np.array(demanded) / np.maximum(table.rate_req_per_s, 1e-300)).sum(axis=1)
         mine = candidates.model_index == model
         serves[mine] = np.where(able, 1 / np.maximum(seconds, 1e-300), 0.0)[candidates.config[mine]]
-    return serves
+    return serves * candidates.availability
 
 
 def _by_value(value: Array, model_index: Indices, num_models: int) -> list[Indices]:
@@ -74,10 +78,10 @@ def _by_value(value: Array, model_index: Indices, num_models: int) -> list[Indic
     return [order[model_index[order] == model] for model in range(num_models)]
 
 
-def _wanted(model: int, served: Array, serves: float, *, is_cost: bool) -> int:
-    """Copies until the model is served, or until another is served least."""
+def _missing(model: int, served: Array, serves: float, wanted: float) -> int:
+    """Copies until the model is served as `wanted`, or until another is served least."""
     others = np.delete(served, model)
-    level = 1.0 if is_cost else np.inf
+    level = wanted
     if len(others) and others.min() < level:
         level = max(float(others.min()), float(served[model]) * (1 + 1e-12))
     missing = (level - float(served[model])) / serves

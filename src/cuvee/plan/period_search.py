@@ -17,6 +17,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from cuvee.plan.best_so_far import Found
 from cuvee.plan.contingency import Contingency
 from cuvee.plan.losses import broken_by
 from cuvee.plan.period_program import DayLayout, build_day_program
@@ -24,9 +25,9 @@ from cuvee.plan.period_reading import DayQuestion, read_day, read_fleet
 from cuvee.plan.period_result import PeriodPlan
 from cuvee.plan.placement import usable_gpus
 from cuvee.plan.problem import PlanProblem, SearchOptions
-from cuvee.plan.program import Answer, Array, Indices, Program, solve
+from cuvee.plan.program import Answer, Array, Indices, Program, StopReason, solve
 from cuvee.plan.result import Plan
-from cuvee.plan.search import SAFETY, SHORTLIST, Found, search, undominated_of
+from cuvee.plan.search import SAFETY, SHORTLIST, search, undominated_of
 from cuvee.units import HOURS_PER_DAY, SECONDS_PER_HOUR
 
 NEAR = 15
@@ -57,6 +58,7 @@ class DaySearch:
         self.candidates = question.prepared.candidates
         self.started = perf_counter()
         self.found: dict[float, Found] = {}  # by demanded rate
+        self.interrupted = False  # in the solver, which ends with what it has
         self.contingencies: list[Contingency] = []  # losses that some fleet did not stand
         startup_h = self._startup_s() / SECONDS_PER_HOUR
         models = len(question.prepared.problem.models)
@@ -155,12 +157,13 @@ class DaySearch:
         problem = self.question.problems[period]
         rate = _rate(problem)
         while rate not in self.found:
+            if self.interrupted:
+                raise KeyboardInterrupt
             timed = replace(problem, search=self._in_time(problem.search, share))
             found = search(timed, self.candidates, self.contingencies)
+            self.interrupted = found.answer.stopped_by is StopReason.INTERRUPTED
             if not len(found.answer.x) or self._stand({period: self._copies(found)}):
                 self.found[rate] = found
-            elif found.answer.interrupted:
-                raise KeyboardInterrupt
         return self.found[rate]
 
     def _stand(self, fleets: Mapping[int, NDArray[np.int64]]) -> bool:
@@ -236,6 +239,8 @@ class DaySearch:
             share      Of the time that is left [-].
         """
         kept = np.flatnonzero(allowed.any(axis=0))
+        if self.interrupted:
+            raise KeyboardInterrupt
         while True:
             program, places = self._program(allowed, kept)
             known, held = copies[:, kept].astype(np.float64), places.copies[~free]

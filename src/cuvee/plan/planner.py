@@ -1,14 +1,17 @@
 """The verb `plan`: prepare, search, settle, read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.catalog.gpu import GpuType
 from cuvee.plan.aim import Serve
+from cuvee.plan.best_so_far import Found
 from cuvee.plan.candidates import generate_candidates
 from cuvee.plan.check_risk import losses_of
 from cuvee.plan.contingency import Contingency
@@ -25,7 +28,7 @@ from cuvee.plan.moves import Moves
 from cuvee.plan.phase_candidates import with_pools
 from cuvee.plan.preparation import PreparedProblem, prepare
 from cuvee.plan.problem import Objective, PlanProblem
-from cuvee.plan.program import Answer, Program, Termination, solve
+from cuvee.plan.program import Answer, Program, StopReason, Termination, solve
 from cuvee.plan.reading import proven_bound, read_plan
 from cuvee.plan.result import (
     Plan,
@@ -34,11 +37,13 @@ from cuvee.plan.robust import search_robustly, with_worst_draw
 from cuvee.plan.robust_cases import draw_cases, with_own_tables
 from cuvee.plan.runners_up import find_runners_up
 from cuvee.plan.running import with_running
-from cuvee.plan.search import Found, search
+from cuvee.plan.search import search
 from cuvee.profile.analytic import NETWORK_GB_PER_S
 from cuvee.profile.engine import EngineSettings
 from cuvee.profile.limited import LimitedProvider
 from cuvee.profile.table import ThroughputProvider
+
+Step = TypeVar("Step")
 
 ZERO_LOAD = 1e-9
 """A load factor this small serves nobody: some workload type has no replica [-]."""
@@ -53,7 +58,7 @@ def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
         return _plan_whole(prepared, explain=explain)[0]
     halved = with_half_the_time(prepared)
     ordinary, found = _plan_whole(halved, explain=explain)
-    if found is None or found.answer.interrupted:
+    if found is None or found.answer.stopped_by is StopReason.INTERRUPTED:
         return chosen_plan(ordinary, None, None)
     pooled = with_pools(halved)
     known = None
@@ -74,9 +79,9 @@ def _plan_whole(prepared: PreparedProblem, *, explain: bool) -> tuple[Plan, Foun
     if not len(prepared.candidates):
         return _without_plan(prepared, Termination.INFEASIBLE, 0.0, explain=explain), None
     found, settled = _search_standing(prepared)
-    result = _plan_of(found, settled, prepared, explain=explain)
+    result, _ = _despite_ctrl_c(partial(_plan_of, found, settled, prepared, explain=explain))
     if isinstance(result, Termination):
-        return _without_plan(prepared, result, found.answer.seconds, explain=explain), found
+        return _without_plan(prepared, result, found.answer.seconds, explain=explain, reason=_reason(found)), found
     result = replace(result, losses=losses_of(result))
     if prepared.problem.caution.robust_draws:
         bound = (found.answer.bound + COST_TIE_BREAK) * float(found.layout.demand_req_per_s.sum())
@@ -86,11 +91,29 @@ def _plan_whole(prepared: PreparedProblem, *, explain: bool) -> tuple[Plan, Foun
     return result, found
 
 
+def _despite_ctrl_c(step: Callable[[], Step]) -> tuple[Step, bool]:
+    """What `step` returns, begun again where Ctrl-C came in between, and whether it did.
+
+    For what takes a moment and must not be lost; a second Ctrl-C goes on.
+    """
+    try:
+        return step(), False
+    except KeyboardInterrupt:
+        return step(), True
+
+
+def _reason(found: Found) -> StopReason:
+    """Why there is no plan, where none was ruled out: what was found breaks the limits, unless a search was stopped."""
+    return found.answer.stopped_by or StopReason.NUMERICAL_TROUBLE
+
+
 def _plan_of(found: Found, settled: Answer | None, prepared: PreparedProblem, *, explain: bool) -> Plan | Termination:
     """The plan that a search and its settled assignment stand for, or why there is none."""
     layout, answer, pricing, candidates = found.layout, found.answer, found.pricing, prepared.candidates
     if settled is None:
         return answer.termination
+    if not len(settled.x):
+        return Termination.NOTHING_FOUND
     if settled.x[layout.services].max() <= ZERO_LOAD:
         return Termination.INFEASIBLE if answer.termination is Termination.OPTIMAL else Termination.NOTHING_FOUND
     copies = np.round(answer.x[layout.copies]).astype(np.int64)
@@ -104,7 +127,9 @@ def _plan_of(found: Found, settled: Answer | None, prepared: PreparedProblem, *,
     if fleet is None:
         return result
     moves = list_moves(prepared, result)
-    return replace(result, moves=moves if answer.interrupted else _with_free(moves, prepared, fleet))
+    return replace(
+        result, moves=moves if answer.stopped_by is StopReason.INTERRUPTED else _with_free(moves, prepared, fleet)
+    )
 
 
 def _with_free(moves: Moves, prepared: PreparedProblem, fleet: CurrentFleet) -> Moves:
@@ -122,7 +147,7 @@ def _with_free(moves: Moves, prepared: PreparedProblem, fleet: CurrentFleet) -> 
 
 def _search_standing(prepared: PreparedProblem) -> tuple[Found, Answer | None]:
     """The best plan that stands every loss it must: what was found, and its assignment; None without a plan."""
-    problem, candidates = prepared.problem, prepared.candidates
+    problem = prepared.problem
     started, limit = perf_counter(), problem.search.time_limit_s
     contingencies: list[Contingency] = []
     while True:
@@ -132,18 +157,29 @@ def _search_standing(prepared: PreparedProblem) -> tuple[Found, Answer | None]:
         found = replace(found, answer=replace(found.answer, seconds=perf_counter() - started))
         if not len(found.answer.x):
             return found, None
-        copies = np.round(found.answer.x[found.layout.copies]).astype(np.int64)
-        settled = settle(found.program, found.layout, copies, prepared)
-        everywhere = np.zeros(len(candidates), dtype=np.int64)
-        everywhere[found.rows] = copies
-        unit = found.layout.unit
-        serves = float(settled.x[found.layout.load_factor]) if problem.objective is Objective.THROUGHPUT else 1 / unit
-        broken = broken_by(problem, candidates, everywhere, serves, unit, contingencies)
+        (settled, broken), interrupted = _despite_ctrl_c(partial(_settled, prepared, found, contingencies))
         if not broken:
             return found, settled
-        if found.answer.interrupted:
-            return replace(found, answer=replace(found.answer, termination=Termination.NOTHING_FOUND)), None
+        if interrupted or found.answer.stopped_by is StopReason.INTERRUPTED:
+            answer = replace(found.answer, termination=Termination.NOTHING_FOUND, stopped_by=StopReason.INTERRUPTED)
+            return replace(found, answer=answer), None
         contingencies += broken
+
+
+def _settled(
+    prepared: PreparedProblem, found: Found, contingencies: Sequence[Contingency]
+) -> tuple[Answer, list[Contingency]]:
+    """The best assignment to the whole copies that were found, and the losses that they do not stand."""
+    problem, candidates = prepared.problem, prepared.candidates
+    copies = np.round(found.answer.x[found.layout.copies]).astype(np.int64)
+    settled = settle(found.program, found.layout, copies, prepared)
+    if not len(settled.x):
+        return settled, []
+    everywhere = np.zeros(len(candidates), dtype=np.int64)
+    everywhere[found.rows] = copies
+    unit = found.layout.unit
+    serves = float(settled.x[found.layout.load_factor]) if problem.objective is Objective.THROUGHPUT else 1 / unit
+    return settled, broken_by(problem, candidates, everywhere, serves, unit, contingencies)
 
 
 def _search(prepared: PreparedProblem, contingencies: list[Contingency]) -> Found:
@@ -171,11 +207,31 @@ def settle(program: Program, layout: Layout, copies: NDArray[np.int64], prepared
     return solve(fixed, replace(prepared.problem.search, time_limit_s=None))
 
 
-def _without_plan(prepared: PreparedProblem, termination: Termination, seconds: float, *, explain: bool) -> Plan:
+def _why_nothing(reason: StopReason | None, seconds: float, limit_s: float | None) -> str:
+    """What ended a search that found no plan, and what to do."""
+    if reason is StopReason.TIME_LIMIT and limit_s is not None:
+        return f"the time limit of {limit_s:g} s ended the search without a plan; give it longer with --time-limit"
+    return {
+        StopReason.INTERRUPTED: f"interrupted after {seconds:.1f} s without a plan; let it run on",
+        StopReason.OUT_OF_MEMORY: "the solver ran out of memory without a plan; ask for fewer offers or workload types",
+    }.get(
+        reason or StopReason.NUMERICAL_TROUBLE,
+        "the solver ran into numerical trouble and found no plan; try a wider --gap, and report it with the scenario",
+    )
+
+
+def _without_plan(
+    prepared: PreparedProblem,
+    termination: Termination,
+    seconds: float,
+    *,
+    explain: bool,
+    reason: StopReason | None = None,
+) -> Plan:
     problem = prepared.problem
     message = "no fleet serves the demand within the limits"
     if termination is Termination.NOTHING_FOUND:
-        message = f"the solver stopped after {seconds:.1f} s without a plan; give it longer with --time-limit"
+        message = _why_nothing(reason, seconds, problem.search.time_limit_s)
     elif _only_risk_rules_out(prepared):
         message = f"{message}: what risk.max_share and risk.keep_after_loss ask leaves none; ease one of them"
     elif explain and problem.caution.robust_draws:
@@ -202,6 +258,7 @@ def _without_plan(prepared: PreparedProblem, termination: Termination, seconds: 
         inputs=prepared.inputs,
         message=message,
         excluded=prepared.excluded,
+        stopped_by=reason if termination is Termination.NOTHING_FOUND else None,
     )
 
 
@@ -256,7 +313,8 @@ def plan(
     Parameters      as of `prepare`.
     Returns         a plan with its proof: see `Plan.termination`. An infeasible problem is an answer too; it names
                     the limit that binds and the smallest change that helps.
-    Raises          DoesNotFitError: a model fits no replica. SolverError: the solver failed.
+                    Ctrl-C ends the search, not the process: the plan is the best so far, with the gap proven so far.
+    Raises          DoesNotFitError: a model fits no replica. SolverError: no solver, or it refuses the program.
     Source          Jiang et al., ICML 2025, eq. 1-12, in the bisection-free form of docs/formulation.md.
     """
     prepared = prepare(

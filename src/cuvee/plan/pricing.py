@@ -5,7 +5,7 @@ which of the others would earn more than they are charged; those join, until non
 programs stands for one over every pair, with the same value and shadow prices.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from cuvee.plan.contingency import Contingency, build_with
 from cuvee.plan.formulation import COST_TIE_BREAK
 from cuvee.plan.layout import Layout, Pairs, all_pairs, first_workloads
 from cuvee.plan.problem import Objective, PlanProblem
-from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve
+from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve, within
 from cuvee.plan.relaxation import all_rows, fractional, without_copies
 from cuvee.plan.risk import share_limits
 
@@ -94,23 +94,29 @@ def price(
     candidates: CandidateSet,
     load_factor_unit: float,
     contingencies: Sequence[Contingency] = (),
+    *,
+    deadline: float = np.inf,
+    keep: Callable[[Pricing], None] = lambda _: None,
 ) -> Pricing | Termination:
     """Marginal values over all `candidates`, or why the relaxation has no answer.
 
     Parameters
         load_factor_unit    As of `build_program`.
+        deadline            When to stop, as of `perf_counter` [s]: with the prices of the last round that was finished.
+        keep                Called with the prices of each round: what is known should a later one be interrupted.
     """
-    num_pairs = sum(
-        int((candidates.model_index == model).sum()) * len(table.workloads)
-        for model, table in enumerate(candidates.tables)
-    )
-    relaxation = _Relaxation(problem, candidates, load_factor_unit, contingencies)
+    widths = np.array([len(table.workloads) for table in candidates.tables])
+    num_pairs = int(widths[candidates.model_index].sum())
+    relaxation = _Relaxation(problem, candidates, load_factor_unit, contingencies, deadline)
     pairs = all_pairs(candidates) if num_pairs <= ALL_AT_ONCE else _first_pairs(candidates)
     prices = relaxation.solved(pairs)
     tolerance = max(UNDERPAID, STRETCH_SHARE * problem.search.relative_gap)
+    latest: Pricing | None = None
     for _ in range(MOST_ROUNDS):
         if isinstance(prices, Termination):
-            return prices
+            break
+        latest = relaxation.stretched(prices, pairs)
+        keep(latest)
         more = _merged(pairs, relaxation.joining(prices, tolerance), prices.num_workloads)
         if len(more[0]) == len(pairs[0]):
             break
@@ -122,7 +128,10 @@ def price(
             return Termination.NOTHING_FOUND
         pairs = all_pairs(candidates)
         prices = replace(relaxation, with_slack=False).solved(pairs)
-    return prices if isinstance(prices, Termination) else relaxation.stretched(prices, pairs)
+        return prices if isinstance(prices, Termination) else relaxation.stretched(prices, pairs)
+    if isinstance(prices, Termination):
+        return prices if latest is None or prices is Termination.INFEASIBLE else latest
+    return relaxation.stretched(prices, pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +176,7 @@ class _Relaxation:
     candidates: CandidateSet
     load_factor_unit: float
     contingencies: Sequence[Contingency]
+    deadline: float
     with_slack: bool = True
 
     def solved(self, pairs: Pairs) -> _Prices | Termination:
@@ -184,7 +194,7 @@ class _Relaxation:
         slack = self._add_slack(easier, program)
         if self._busy_alone:
             easier = without_copies(easier, layout)
-        relaxed = solve(easier, self.problem.search)
+        relaxed = solve(easier, within(self.problem.search, self.deadline))
         if relaxed.termination is not Termination.OPTIMAL:
             return relaxed.termination
         relaxed = replace(relaxed, row_dual=all_rows(program, easier, relaxed.row_dual))

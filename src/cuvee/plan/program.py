@@ -6,6 +6,7 @@ The rest of the planner never sees the solver: a `Program` of plain arrays goes 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,17 @@ class Termination(StrEnum):
     """Proven: no plan meets the limits."""
     NOTHING_FOUND = "nothing_found"
     """Stopped before any plan was found; there may be one."""
+
+
+class StopReason(StrEnum):
+    """What ended a search before its plan was proven."""
+
+    TIME_LIMIT = "time_limit"
+    INTERRUPTED = "interrupted"
+    """Ctrl-C."""
+    NUMERICAL_TROUBLE = "numerical_trouble"
+    """The solver gave up, or what it called a solution breaks the limits."""
+    OUT_OF_MEMORY = "out_of_memory"
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +172,11 @@ class Program:
         relaxed.whole[:] = False
         return relaxed
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether every weight is a finite number: the solver itself would take others for 0."""
+        return bool(np.isfinite(self.cost).all() and all(np.isfinite(block.values).all() for block in self.blocks))
+
     def row_activity(self, x: Array) -> Array:
         """A x [in each row's unit], shape (num_rows,)."""
         activity = np.zeros(len(self.row_lower))
@@ -179,7 +196,7 @@ class Answer:
         bound          Proven bound on the objective; +-inf where there is none.
         row_dual       Shadow price of each row, linear programs only; empty otherwise.
         seconds        Solver wall time [s].
-        interrupted    Whether Ctrl-C stopped it.
+        stopped_by     Why it ended early; None where it did not.
     """
 
     termination: Termination
@@ -188,7 +205,7 @@ class Answer:
     bound: float
     row_dual: Array
     seconds: float
-    interrupted: bool = False
+    stopped_by: StopReason | None = None
 
     @property
     def gap(self) -> float:
@@ -202,46 +219,79 @@ def solve(program: Program, options: SearchOptions, *, start: Array | None = Non
     Parameters
         options    Gap, time limit, seed and threads.
         start      Values of the first columns, the whole ones, of a known plan to start from.
-    Raises         SolverError: the solver failed for a reason that is not the program's.
+    Returns        an answer in every case that is the program's: see `Answer.termination` and `.stopped_by`.
+    Raises         SolverError: there is no solver, or it refuses the program.
                    KeyboardInterrupt: Ctrl-C before there was a plan. With one it is returned, as `feasible`.
     """
-    import highspy  # the solver costs 0.1 s to import: only those who solve pay
-
-    highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]
+    highspy = load_solver()
+    highs: Any = highspy.Highs()
     highs.silent()
     _set_options(highs, options)
-    highs.passModel(_to_highs(highspy, program))
-    if start is not None:
-        highs.setSolution(len(start), np.arange(len(start), dtype=np.int32), start)
-    status, interrupted = _run_interruptibly(highs)
-    if status == highspy.HighsStatus.kError:
+    try:
+        refused = not program.is_finite or highs.passModel(_to_highs(highspy, program)) == highspy.HighsStatus.kError
+        if start is not None:
+            highs.setSolution(len(start), np.arange(len(start), dtype=np.int32), start)
+        interrupted = False if refused else _run_interruptibly(highs)
+    except MemoryError:
+        return _no_answer(program, StopReason.OUT_OF_MEMORY, float(highs.getRunTime()))
+    if refused or highs.getModelStatus() in (highspy.HighsModelStatus.kLoadError, highspy.HighsModelStatus.kModelError):
         raise SolverError(
-            f"the solver reported an error on {len(program.cost)} columns and {len(program.row_lower)} rows\n"
+            f"the solver refuses a program of {len(program.cost)} columns and {len(program.row_lower)} rows\n"
             "  expected: an answer\n  to do: report it, with the scenario that caused it"
         )
     answer = _answer(highspy, highs, program)
-    if interrupted and answer.termination is not Termination.OPTIMAL and not (program.whole.any() and len(answer.x)):
+    if not interrupted or answer.termination is Termination.OPTIMAL:
+        return answer
+    if not (program.whole.any() and len(answer.x)):
         raise KeyboardInterrupt
-    return replace(answer, interrupted=interrupted)
+    return replace(answer, stopped_by=StopReason.INTERRUPTED)
 
 
-def _run_interruptibly(highs: Any) -> tuple[Any, bool]:
+def within(options: SearchOptions, deadline: float) -> SearchOptions:
+    """`options` with the solver time that is left until `deadline`, as of `perf_counter` [s]."""
+    if deadline == np.inf:
+        return options
+    left = max(deadline - perf_counter(), LEAST_S)
+    return replace(options, time_limit_s=left if options.time_limit_s is None else min(left, options.time_limit_s))
+
+
+LEAST_S = 1e-3
+"""Time that a program gets when there is none left [s]: the solver takes 0 for no limit in places."""
+
+
+def load_solver() -> Any:
+    """The solver's module; it costs 0.1 s to import, so only those who solve pay.
+
+    Raises         SolverError: it is not installed, or does not start.
+    """
+    try:
+        import highspy
+    except (ImportError, OSError) as error:  # OSError: a shared library that the system lacks
+        raise SolverError(
+            f"there is no solver: highspy cannot be imported ({error})\n"
+            "  expected: the Python package highspy, which cuvee is installed with\n"
+            "  to do: pip install --force-reinstall highspy"
+        ) from error
+    return highspy
+
+
+def _run_interruptibly(highs: Any) -> bool:
     """Run in the solver's own thread, so that Ctrl-C reaches it as a request to stop with what it has.
 
-    Returns         the solver's status, and whether it was asked to stop.
+    Returns         whether it was asked to stop.
     """
     highs.HandleUserInterrupt = True
     highs.startSolve()
     interrupted = False
     while True:
         try:
-            finished, status = highs.wait(0.1)
+            finished, _ = highs.wait(0.1)
         except KeyboardInterrupt:
             highs.cancelSolve()
             interrupted = True
             continue
         if finished:
-            return status, interrupted
+            return interrupted
 
 
 def _set_options(highs: Any, options: SearchOptions) -> None:
@@ -293,24 +343,42 @@ def _answer(highspy: Any, highs: Any, program: Program) -> Answer:
     status = highs.getModelStatus()
     statuses = highspy.HighsModelStatus
     seconds = float(highs.getRunTime())
-    empty = np.zeros(0)
-    unbounded = np.inf if program.maximize else -np.inf
     if status in (statuses.kInfeasible, statuses.kUnboundedOrInfeasible):
-        return Answer(Termination.INFEASIBLE, empty, 0.0, -unbounded, empty, seconds)
-    has_plan = info.primal_solution_status == 2  # kSolutionStatusFeasible
+        return Answer(Termination.INFEASIBLE, np.zeros(0), 0.0, -_best_imaginable(program), np.zeros(0), seconds)
     mixed = bool(program.whole.any())
-    if not has_plan:
-        bound = float(info.mip_dual_bound) if mixed else unbounded
-        return Answer(Termination.NOTHING_FOUND, empty, 0.0, bound, empty, seconds)
+    reasons = {
+        statuses.kTimeLimit: StopReason.TIME_LIMIT,
+        statuses.kInterrupt: StopReason.INTERRUPTED,
+        statuses.kMemoryLimit: StopReason.OUT_OF_MEMORY,
+    }
+    reason = reasons.get(status, StopReason.NUMERICAL_TROUBLE)
+    if info.primal_solution_status != PRIMAL_FEASIBLE:
+        nothing = _no_answer(program, reason, seconds)
+        return replace(nothing, bound=float(info.mip_dual_bound)) if mixed else nothing
     solution = highs.getSolution()
     objective = float(info.objective_function_value)
-    bound = float(info.mip_dual_bound) if mixed else objective
     proven = status == statuses.kOptimal
+    bound = float(info.mip_dual_bound) if mixed else objective if proven else _best_imaginable(program)
     return Answer(
         Termination.OPTIMAL if proven else Termination.FEASIBLE,
         np.array(solution.col_value),
         objective,
         bound,
-        empty if mixed else np.array(solution.row_dual),
+        np.zeros(0) if mixed else np.array(solution.row_dual),
         seconds,
+        None if proven else reason,
     )
+
+
+PRIMAL_FEASIBLE = 2
+"""The solver's kSolutionStatusFeasible, which its Python module does not name."""
+
+
+def _best_imaginable(program: Program) -> float:
+    return np.inf if program.maximize else -np.inf
+
+
+def _no_answer(program: Program, reason: StopReason, seconds: float) -> Answer:
+    """Nothing found, and no bound."""
+    nothing = np.zeros(0)
+    return Answer(Termination.NOTHING_FOUND, nothing, 0.0, _best_imaginable(program), nothing, seconds, reason)

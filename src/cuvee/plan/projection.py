@@ -24,7 +24,7 @@ from cuvee.plan.layout import Layout, asked_workloads, first_workloads
 from cuvee.plan.placement import usable_gpus
 from cuvee.plan.pools import services_of
 from cuvee.plan.problem import Objective, PlanProblem, SearchOptions
-from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve
+from cuvee.plan.program import Answer, Array, Indices, Program, StopReason, Termination, solve, within
 
 SERVICE_SEARCH = SearchOptions(time_limit_s=None)
 """Of the programs that say what copies serve: linear, and quick."""
@@ -68,13 +68,13 @@ class Projected:
         copies       y over the candidates searched, shape (num_candidates,).
         objective    Of the whole program, as `Answer.objective`.
         bound        No copies of the candidates searched do better.
-        interrupted  Whether Ctrl-C ended the search.
+        stopped_by   Why the search ended early; None where it did not.
     """
 
     copies: Array
     objective: float
     bound: float
-    interrupted: bool
+    stopped_by: StopReason | None = None
 
 
 def search_copies(
@@ -92,7 +92,7 @@ def search_copies(
     for copies in known:
         _cut(program, layout, services(problem, candidates, unit, copies), np.inf, copies)
     for _ in range(MOST_RELAXED_ROUNDS):
-        answer = solve(program.relaxed(), problem.search)
+        answer = solve(program.relaxed(), within(problem.search, deadline))
         if not len(answer.x) or perf_counter() > deadline:
             break
         copies, promised = answer.x[layout.copies], float(answer.x[layout.load_factor])
@@ -136,14 +136,19 @@ def _whole(
     while not proven(best, problem):
         left = deadline - perf_counter()
         if left <= 0:
-            break
+            return replace(best, stopped_by=StopReason.TIME_LIMIT)
         options = replace(problem.search, time_limit_s=min(slice_s, left), relative_gap=problem.search.relative_gap / 2)
-        answer = solve(program, options, start=best.copies if np.isfinite(best.objective) else None)
-        if answer.termination is not Termination.INFEASIBLE:
-            best = replace(best, bound=-better(-best.bound, -answer.bound), interrupted=answer.interrupted)
-        if not len(answer.x) or answer.interrupted:
-            break
-        found = _kept(answer, program, layout, problem, candidates, unit)
+        try:
+            answer = solve(program, options, start=best.copies if np.isfinite(best.objective) else None)
+            if answer.termination is not Termination.INFEASIBLE:
+                best = replace(best, bound=-better(-best.bound, -answer.bound))
+            if answer.stopped_by is StopReason.INTERRUPTED:
+                raise KeyboardInterrupt
+            if not len(answer.x):
+                return replace(best, stopped_by=answer.stopped_by or StopReason.NUMERICAL_TROUBLE)
+            found = _kept(answer, program, layout, problem, candidates, unit)
+        except KeyboardInterrupt:
+            return replace(best, stopped_by=StopReason.INTERRUPTED)
         if better(found.objective, best.objective) != best.objective:
             best = replace(found, bound=best.bound)
         elif answer.termination is not Termination.OPTIMAL:
@@ -162,7 +167,7 @@ def _kept(
     if problem.objective is Objective.COST:
         return _repaired(copies, found, answer, program, layout, problem, candidates, unit)
     served = min(service.load_factor for service in found)
-    return Projected(copies, answer.objective - promised + served, np.nan, interrupted=False)
+    return Projected(copies, answer.objective - promised + served, np.nan)
 
 
 def _repaired(
@@ -176,7 +181,7 @@ def _repaired(
     unit: float,
 ) -> Projected:
     """`copies` of `answer` and as many more as the demand needs: where it lacks, what adds most per dollar."""
-    nothing = Projected(copies, np.inf, np.nan, interrupted=False)
+    nothing = Projected(copies, np.inf, np.nan)
     promised = float(answer.x[layout.load_factor])
     if len(program.cost) > layout.size:  # moves from a current fleet have columns of their own, which no repair knows
         served = min(service.load_factor for service in found)
@@ -185,7 +190,7 @@ def _repaired(
     for _ in range(MOST_REPAIRS):
         short = min(found, key=lambda service: service.load_factor)
         if short.load_factor >= promised * (1 - PROMISED):
-            return Projected(copies, float(program.cost @ _columns(copies, layout, problem, candidates)), np.nan, False)
+            return Projected(copies, float(program.cost @ _columns(copies, layout, problem, candidates)), np.nan)
         wanted = np.minimum(short.gains, promised - short.load_factor)
         order = short.rows[np.argsort(-wanted / candidates.price_usd_per_hour[short.rows], kind="stable")]
         for row in order[:MOST_TRIED].tolist():

@@ -77,6 +77,7 @@ def read_plan(
         solve_seconds=answer.seconds,
         inputs=_inputs_of(prepared, groups),
         excluded=prepared.excluded,
+        stopped_by=answer.stopped_by,
     )
     return with_latency(found, prepared.provider)
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.errors import SolverError
-from cuvee.plan.program import Array, Program, _to_highs
+from cuvee.plan.program import Array, Program, _to_highs, load_solver
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +51,8 @@ def solve_each(program: Program, cases: Cases) -> Answers:
 
     Raises          SolverError: a case without an optimum; callers pose none such.
     """
-    import highspy  # the solver costs 0.1 s to import: only those who solve pay
-
-    highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]
+    highspy = load_solver()
+    highs: Any = highspy.Highs()
     highs.silent()
     for name, value in (("presolve", "off"), ("solver", "simplex"), ("threads", 1)):
         highs.setOptionValue(name, value)

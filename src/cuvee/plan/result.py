@@ -8,7 +8,7 @@ from cuvee.plan.caution import StressReport
 from cuvee.plan.exclusions import Exclusions
 from cuvee.plan.moves import Moves
 from cuvee.plan.problem import Objective, PlanProblem
-from cuvee.plan.program import Termination
+from cuvee.plan.program import StopReason, Termination
 from cuvee.profile.engine import EngineSettings
 from cuvee.profile.measured import LENGTH_TOLERANCE, MeasuredRate
 from cuvee.profile.phases import Phase
@@ -257,6 +257,7 @@ class Plan:
         excluded              Pairs that miss a latency limit even when idle; None without limits.
         moves                 The way to it from what runs now; None where nothing does.
         losses                What each loss leaves that the plan must stand, of what it rents from.
+        stopped_by            What ended the search early; None where it ended by itself.
         message               Why there is no plan and the smallest change that gives one; "" with a plan.
         disaggregation        What prefill and decode apart bring; None where the problem does not allow them.
     """
@@ -281,6 +282,7 @@ class Plan:
     message: str = ""
     losses: tuple[Loss, ...] = ()
     worst_draw_req_per_s: float | None = None
+    stopped_by: StopReason | None = None
     stress: StressReport | None = None
     excluded: Exclusions | None = None
     disaggregation: Disaggregation | None = None
@@ -369,7 +371,8 @@ class Plan:
         if not self.has_plan:
             return f"{self.termination}: {self.message}"
         fleet = ", ".join(f"{count}x {gpu}" for gpu, count in self.gpu_counts.items())
+        gap = "not proven" if self.gap is None else f"{self.gap:.1e}"
         return (
             f"{self.termination}: {fleet}; {self.rate_req_per_s:.4g} req/s for {self.cost_usd_per_hour:.2f} $/h, "
-            f"gap {self.gap or 0.0:.1e}"
+            f"gap {gap}"
         )

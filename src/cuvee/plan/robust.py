@@ -21,6 +21,7 @@ from time import perf_counter
 
 import numpy as np
 
+from cuvee.plan.best_so_far import Found, nothing
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.charges import charge_per_gpu
 from cuvee.plan.evaluation import load_factors
@@ -28,11 +29,11 @@ from cuvee.plan.formulation import COST_TIE_BREAK, build_program, rough_load_fac
 from cuvee.plan.layout import Layout
 from cuvee.plan.pricing import NO_PAIRS, Pricing, price
 from cuvee.plan.problem import Objective, PlanProblem, SearchOptions
-from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve
+from cuvee.plan.program import Answer, Array, Indices, Program, StopReason, Termination, solve
 from cuvee.plan.relaxation import fractional
 from cuvee.plan.result import Plan
 from cuvee.plan.robust_cases import RobustCases
-from cuvee.plan.search import CORE_GAP, CORE_SIZE, SAFETY, Found
+from cuvee.plan.search import CORE_GAP, CORE_SIZE, SAFETY
 from cuvee.plan.stress import worst_draw_req_per_s
 
 FIRST_CANDIDATES = 2_000
@@ -83,11 +84,13 @@ def search_robustly(problem: PlanProblem, candidates: CandidateSet, cases: Robus
 
 
 def _nothing(why: Termination, problem: PlanProblem, candidates: CandidateSet, unit: float, started: float) -> Found:
-    """No plan, since even the relaxation has none."""
-    nobody = np.zeros(0, dtype=np.int64)
-    program, layout = build_program(problem, candidates.select(nobody), load_factor_unit=unit)
-    seconds = perf_counter() - started
-    return Found(nobody, program, layout, Answer(why, np.zeros(0), 0.0, np.inf, np.zeros(0), seconds), None)
+    """No plan: even the relaxation has none, or was not solved."""
+    if why is Termination.INFEASIBLE:
+        return nothing(why, problem, candidates, unit)
+    limit_s = problem.search.time_limit_s
+    late = limit_s is not None and perf_counter() - started >= limit_s
+    reason = StopReason.TIME_LIMIT if late else StopReason.NUMERICAL_TROUBLE
+    return nothing(Termination.NOTHING_FOUND, problem, candidates, unit, reason=reason)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +115,7 @@ class _Best:
     copies: Array
     objective: float
     bound: float
-    interrupted: bool = False
+    stopped_by: StopReason | None = None
 
     def is_within(self, relative_gap: float) -> bool:
         """Whether there are copies, proven to the gap."""
@@ -289,7 +292,7 @@ class _Search:
         core[np.argsort(pricing.loss, kind="stable")[:CORE_SIZE]] = True
         nothing = _Best(np.zeros(0), -np.inf if maximize else np.inf, pricing.objective)
         best = self.rounds(np.flatnonzero(core), nothing, CORE_GAP)
-        if not best.interrupted:
+        if best.stopped_by is not StopReason.INTERRUPTED:
             room = abs(pricing.objective - best.objective)
             slack = SAFETY * abs(pricing.objective)
             possible = np.flatnonzero(pricing.loss <= room + slack) if len(best.copies) else np.arange(len(core))
@@ -314,7 +317,7 @@ class _Search:
         while self.seconds_left() > 0:
             options = replace(self._in_time(), relative_gap=relative_gap / 2)
             answer = solve(program, options, start=best.copies[rows] if len(best.copies) else None)
-            best = replace(best, bound=-better(-best.bound, -answer.bound), interrupted=answer.interrupted)
+            best = replace(best, bound=-better(-best.bound, -answer.bound), stopped_by=answer.stopped_by)
             if not len(answer.x):
                 break
             copies = np.zeros(len(self.candidates))
@@ -325,7 +328,7 @@ class _Search:
             objective = self._worth(answer, promised, reached)
             if better(objective, best.objective) != best.objective:
                 best = replace(best, copies=copies, objective=objective)
-            if answer.interrupted or best.is_within(relative_gap):
+            if answer.stopped_by is StopReason.INTERRUPTED or best.is_within(relative_gap):
                 break
             if not self.cut_off(found, promised, len(self.cases.lost)):
                 break
@@ -343,14 +346,16 @@ class _Search:
         program, layout = build_program(self.problem, self.candidates.select(rows), load_factor_unit=self.unit)
         seconds = perf_counter() - self.started
         if not len(rows):
-            stopped = self.seconds_left() <= 0 or best.interrupted
-            why = Termination.NOTHING_FOUND if stopped else Termination.INFEASIBLE
-            return Found(rows, program, layout, Answer(why, np.zeros(0), 0.0, np.inf, np.zeros(0), seconds), None)
+            reason = StopReason.TIME_LIMIT if self.seconds_left() <= 0 else best.stopped_by
+            why = Termination.NOTHING_FOUND if reason else Termination.INFEASIBLE
+            return nothing(why, self.problem, self.candidates, self.unit, reason=reason)
         x = np.zeros(layout.size)
         x[layout.copies] = best.copies[rows]
         is_proven = best.is_within(self.problem.search.relative_gap)
         termination = Termination.OPTIMAL if is_proven else Termination.FEASIBLE
-        answer = Answer(termination, x, best.objective, best.bound, np.zeros(0), seconds, best.interrupted)
+        late = StopReason.TIME_LIMIT if self.seconds_left() <= 0 else None
+        reason = None if is_proven else best.stopped_by or late
+        answer = Answer(termination, x, best.objective, best.bound, np.zeros(0), seconds, reason)
         return Found(rows, program, layout, answer, pricing)
 
 

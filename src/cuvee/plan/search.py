@@ -14,17 +14,16 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cuvee.plan.aim import Serve
+from cuvee.plan.best_so_far import NOBODY_SERVED, Found, SoFar, best_so_far, nothing, stopped
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.contingency import Contingency, build_with
 from cuvee.plan.dominance import undominated
 from cuvee.plan.formulation import COST_TIE_BREAK, build_program, define_links, rough_load_factor
-from cuvee.plan.layout import Layout
 from cuvee.plan.pricing import Pricing, price
 from cuvee.plan.problem import Objective, PlanProblem
-from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve
+from cuvee.plan.program import Answer, Array, Indices, StopReason, Termination, solve, within
 from cuvee.plan.projection import Projected, proven, search_copies
 
 CORE_SIZE = 30
@@ -54,27 +53,8 @@ WIDENING = (100, 500, 2_000)
 WIDENING_S = 4.0
 """Solver time of each of them but the last [s]."""
 
-NOBODY_SERVED = 1e-9
-"""Theta of the relaxation that serves no request of some type [-]."""
-
 SAFETY = 1e-6
 """Relative slack when a candidate is dropped [-]: the shadow prices carry the solver's own tolerance."""
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What `search` found, and the program it found it in.
-
-    Attributes
-        rows       Candidates of the last program, as rows of those searched, shape (num_columns of y,).
-        pricing    Marginal values over all candidates searched; None where even the relaxation has no answer.
-    """
-
-    rows: NDArray[np.int64]
-    program: Program
-    layout: Layout
-    answer: Answer
-    pricing: Pricing | None
 
 
 def search(
@@ -91,29 +71,47 @@ def search(
         known    Copies of a plan to start from, shape (num_candidates,).
         beat     Objective that the relaxation must promise to beat by more than the asked gap [req/s or $/h]: else the
                  search ends with its bound and without a plan.
-    Notes           The time limit holds for all steps together. A step that is stopped ends the search with the best
-                    plan so far and the bound of the relaxation.
+    Notes           The time limit holds for all steps together. A search that is stopped, by it or by Ctrl-C, ends with
+                    the best plan so far and what is proven of it: see `best_so_far`.
     """
     started = perf_counter()
-    unit, pricing = _priced(problem, candidates, contingencies)
-    if isinstance(pricing, Pricing) and problem.objective is Objective.THROUGHPUT:
-        pricing = pricing if pricing.objective > NOBODY_SERVED else Termination.INFEASIBLE
-    if isinstance(pricing, Termination):  # even the relaxation has no plan
-        found = _nothing(pricing, problem, candidates, unit, np.inf)
-    elif beat is not None and not _promises(pricing, beat, problem, unit):
-        found = _nothing(Termination.NOTHING_FOUND, problem, candidates, unit, pricing.objective)
-    else:
-        run = _Search(problem, candidates, contingencies, unit, pricing, started)
-        everything = np.arange(len(candidates))
-        found = run.over(everything, start=known) if len(candidates) <= CORE_SIZE else run.from_core(known)
+    deadline = np.inf if problem.search.time_limit_s is None else started + problem.search.time_limit_s
+    so_far = SoFar(rough_load_factor(problem, candidates))
+    try:
+        found = _searched(problem, candidates, contingencies, known, beat, deadline, so_far)
+    except KeyboardInterrupt:
+        found = so_far.found or nothing(Termination.NOTHING_FOUND, problem, candidates, so_far.unit)
+        found = replace(found, answer=replace(found.answer, stopped_by=StopReason.INTERRUPTED))
+    reason = found.answer.stopped_by
+    if reason is not None and so_far.found is None:
+        found = best_so_far(problem, candidates, contingencies, so_far, found, reason)
     return replace(found, answer=replace(found.answer, seconds=perf_counter() - started))
 
 
-def _nothing(why: Termination, problem: PlanProblem, candidates: CandidateSet, unit: float, bound: float) -> Found:
-    """No plan: there is none, or none that is worth the search."""
-    nobody = np.zeros(0, dtype=np.int64)
-    program, layout = build_program(problem, candidates.select(nobody), load_factor_unit=unit)
-    return Found(nobody, program, layout, Answer(why, np.zeros(0), 0.0, bound, np.zeros(0), 0.0), None)
+def _searched(
+    problem: PlanProblem,
+    candidates: CandidateSet,
+    contingencies: Sequence[Contingency],
+    known: Array | None,
+    beat: float | None,
+    deadline: float,
+    so_far: SoFar,
+) -> Found:
+    pricing = _priced(problem, candidates, contingencies, deadline, so_far)
+    unit = so_far.unit
+    if isinstance(pricing, Pricing) and problem.objective is Objective.THROUGHPUT:
+        pricing = pricing if pricing.objective > NOBODY_SERVED else Termination.INFEASIBLE
+    if pricing is Termination.INFEASIBLE:  # even the relaxation has no plan
+        return nothing(pricing, problem, candidates, unit)
+    if isinstance(pricing, Termination):
+        late = perf_counter() >= deadline
+        reason = StopReason.TIME_LIMIT if late else StopReason.NUMERICAL_TROUBLE
+        return nothing(Termination.NOTHING_FOUND, problem, candidates, unit, reason=reason)
+    if beat is not None and not _promises(pricing, beat, problem, unit):
+        return nothing(Termination.NOTHING_FOUND, problem, candidates, unit, pricing.objective)
+    run = _Search(problem, candidates, contingencies, unit, pricing, deadline, so_far)
+    everything = np.arange(len(candidates))
+    return run.over(everything, start=known) if len(candidates) <= CORE_SIZE else run.from_core(known)
 
 
 def _promises(pricing: Pricing, beat: float, problem: PlanProblem, unit: float) -> bool:
@@ -125,17 +123,20 @@ def _promises(pricing: Pricing, beat: float, problem: PlanProblem, unit: float) 
 
 
 def _priced(
-    problem: PlanProblem, candidates: CandidateSet, contingencies: Sequence[Contingency]
-) -> tuple[float, Pricing | Termination]:
-    """The unit in which theta is near 1, and the marginal values in it."""
-    unit = rough_load_factor(problem, candidates)
-    pricing = price(problem, candidates, unit, contingencies)
+    problem: PlanProblem,
+    candidates: CandidateSet,
+    contingencies: Sequence[Contingency],
+    deadline: float,
+    so_far: SoFar,
+) -> Pricing | Termination:
+    """The marginal values, theta counted in a unit in which it is near 1."""
+    pricing = price(problem, candidates, so_far.unit, contingencies, deadline=deadline, keep=so_far.keep)
     if problem.objective is Objective.COST or problem.aim.serve is Serve.REQUESTS or isinstance(pricing, Termination):
-        return unit, pricing
+        return pricing
     if not NOBODY_SERVED < pricing.objective < SMALL_LOAD_FACTOR:
-        return unit, pricing
-    unit *= pricing.objective
-    return unit, price(problem, candidates, unit, contingencies)
+        return pricing
+    so_far.unit, so_far.pricing = so_far.unit * pricing.objective, None
+    return price(problem, candidates, so_far.unit, contingencies, deadline=deadline, keep=so_far.keep)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +148,8 @@ class _Search:
     contingencies: Sequence[Contingency]
     unit: float
     pricing: Pricing
-    started: float
+    deadline: float
+    so_far: SoFar
 
     @property
     def maximize(self) -> bool:
@@ -173,15 +175,20 @@ class _Search:
                 return self._over_copies(self._nothing)
             first = self.over(core, relative_gap=CORE_GAP)
         if first.answer.termination is not Termination.OPTIMAL:
-            return self._stopped(first) if len(first.answer.x) else first
+            return self._stopped(first, first.answer.stopped_by) if len(first.answer.x) else first
+        self.so_far.found = self._stopped(first, StopReason.TIME_LIMIT)
+        return self.so_far.found if perf_counter() >= self.deadline else self._proven(first)
+
+    def _proven(self, first: Found) -> Found:
+        """The best plan over all candidates that could be better than `first`."""
         possible = self._undominated(self._possible(first.answer.objective))
         some = self._within_pairs(possible, MOST_PAIRS)
         if len(some) < len(possible) and self._projectable:
             objective = first.answer.objective
-            return self._over_copies(Projected(self._copies(first), objective, self.pricing.objective, False))
+            return self._over_copies(Projected(self._copies(first), objective, self.pricing.objective))
         last = self.over(np.union1d(some, rented(first)), start=self._copies(first))
         if not len(last.answer.x):
-            return self._stopped(first)
+            return self._stopped(first, last.answer.stopped_by or StopReason.NUMERICAL_TROUBLE)
         if len(some) < len(possible):
             return replace(last, answer=self._judged(last.answer, self.pricing.objective))
         # Plans with a dropped candidate are no better than the first one: the bound must cover those too.
@@ -196,14 +203,8 @@ class _Search:
             define_links(program, layout, self.problem.aim.headroom)
         options = self.problem.search
         options = options if relative_gap is None else replace(options, relative_gap=relative_gap)
-        if options.time_limit_s is not None:
-            options = replace(options, time_limit_s=max(self._deadline() - perf_counter(), 1e-3))
         copies = None if start is None else start[rows]
-        return Found(rows, program, layout, solve(program, options, start=copies), self.pricing)
-
-    def _deadline(self) -> float:
-        limit = self.problem.search.time_limit_s
-        return np.inf if limit is None else self.started + limit
+        return Found(rows, program, layout, solve(program, within(options, self.deadline), start=copies), self.pricing)
 
     def _worse(self, first: float, second: float) -> float:
         """The bound that both claims leave."""
@@ -245,7 +246,7 @@ class _Search:
     def _nothing(self) -> Projected:
         """No copies, which no plan is worse than."""
         worst = -np.inf if self.maximize else np.inf
-        return Projected(np.zeros(len(self.candidates)), worst, self.pricing.objective, interrupted=False)
+        return Projected(np.zeros(len(self.candidates)), worst, self.pricing.objective)
 
     def _over_copies(self, best: Projected) -> Found:
         """Solve without a column for each assignment: over few candidates first, then over all that are possible."""
@@ -256,7 +257,7 @@ class _Search:
             chosen_before = np.flatnonzero((best.copies > 0) | self.candidates.is_kept)
             kept = np.union1d(possible if complete else self._core(size), chosen_before)
             last = complete or size == WIDENING[-1]
-            until = self._deadline() if last else min(self._deadline(), perf_counter() + WIDENING_S)
+            until = self.deadline if last else min(self.deadline, perf_counter() + WIDENING_S)
             start = replace(best, copies=best.copies[kept])
             chosen, relaxed = self.candidates.select(kept), self.pricing.copies[kept]
             found = search_copies(self.problem, chosen, self.unit, start, relaxed, until)
@@ -265,34 +266,39 @@ class _Search:
             copies = np.zeros(len(self.candidates))
             copies[kept] = found.copies
             best = replace(found, copies=copies, bound=bound)
-            if last or found.interrupted or perf_counter() >= self._deadline() or proven(best, self.problem):
+            if np.isfinite(best.objective):
+                self.so_far.found = self._of_copies(best)
+            interrupted = found.stopped_by is StopReason.INTERRUPTED
+            if last or interrupted or perf_counter() >= self.deadline or proven(best, self.problem):
                 break
-        if not np.isfinite(best.objective):
-            return self._without_copies()
+        return self._of_copies(best) if np.isfinite(best.objective) else self._without_copies(best.stopped_by)
+
+    def _of_copies(self, best: Projected) -> Found:
+        """The copies of `best` as columns of the whole program, its assignment left open."""
         rows = np.flatnonzero(best.copies)
         program, layout = build_program(self.problem, self.candidates.select(rows), load_factor_unit=self.unit)
         x = np.zeros(layout.size)
         x[layout.copies] = best.copies[rows]
-        answer = Answer(Termination.FEASIBLE, x, best.objective, best.bound, np.zeros(0), 0.0, best.interrupted)
+        answer = Answer(Termination.FEASIBLE, x, best.objective, best.bound, np.zeros(0), 0.0, best.stopped_by)
         return Found(rows, program, layout, self._judged(answer, best.bound), self.pricing)
 
-    def _without_copies(self) -> Found:
+    def _without_copies(self, reason: StopReason | None) -> Found:
         """Stopped before there was any plan."""
-        nobody = np.zeros(0, dtype=np.int64)
-        program, layout = build_program(self.problem, self.candidates.select(nobody), load_factor_unit=self.unit)
-        answer = Answer(Termination.NOTHING_FOUND, np.zeros(0), 0.0, self.pricing.objective, np.zeros(0), 0.0)
-        return Found(nobody, program, layout, answer, self.pricing)
+        reason = reason or StopReason.NUMERICAL_TROUBLE
+        bound = self.pricing.objective
+        found = nothing(Termination.NOTHING_FOUND, self.problem, self.candidates, self.unit, bound, reason)
+        return replace(found, pricing=self.pricing)
 
     def _judged(self, answer: Answer, bound: float) -> Answer:
         """`answer` under another bound: proven, or not."""
-        within = abs(bound - answer.objective) <= self.problem.search.relative_gap * abs(answer.objective)
-        return replace(answer, bound=bound, termination=Termination.OPTIMAL if within else Termination.FEASIBLE)
+        within_gap = abs(bound - answer.objective) <= self.problem.search.relative_gap * abs(answer.objective)
+        if within_gap:
+            return replace(answer, bound=bound, termination=Termination.OPTIMAL, stopped_by=None)
+        return replace(answer, bound=bound, termination=Termination.FEASIBLE)
 
-    def _stopped(self, found: Found) -> Found:
+    def _stopped(self, found: Found, reason: StopReason | None) -> Found:
         """A plan that nothing better than the relaxation proves."""
-        return replace(
-            found, answer=replace(found.answer, termination=Termination.FEASIBLE, bound=self.pricing.objective)
-        )
+        return stopped(found, self.pricing.objective, reason)
 
 
 def rented(found: Found) -> Indices:

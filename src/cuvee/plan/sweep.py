@@ -18,7 +18,7 @@ from cuvee.plan.knees import Point, find_good_buys, find_knees
 from cuvee.plan.planner import plan_prepared
 from cuvee.plan.preparation import PreparedProblem
 from cuvee.plan.problem import Objective, PlanProblem
-from cuvee.plan.program import Termination
+from cuvee.plan.program import StopReason, Termination
 from cuvee.plan.result import Plan
 from cuvee.plan.staircase import Reply, Staircase
 
@@ -232,6 +232,8 @@ class _Sweep:
         plan = plan_prepared(self.questions.prepare(most), explain=False)
         self.plans[most] = plan
         self.stairs.add(self.questions.reply(most, plan))
+        if plan.stopped_by is StopReason.INTERRUPTED:
+            raise KeyboardInterrupt
 
     def _is_answered(self, most: float) -> bool:
         return most in self.plans or self.stairs.is_settled(most)

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cuvee.plan.baselines import Baseline
 from cuvee.plan.problem import Objective
-from cuvee.plan.program import Termination
+from cuvee.plan.program import StopReason, Termination
 from cuvee.plan.result import OUTPUT_TO_INPUT_PRICE, Cell, Group, Plan
 from cuvee.profile.pessimism import assumed_band
 from cuvee.profile.replica import ReplicaConfig
@@ -48,6 +48,9 @@ GROUP_WIDTH = 4
 
 LONGEST_NAME = 30
 """Columns of the longest workload name in the heat table; a longer one is folded."""
+
+COARSE_GAP = 1e-3
+"""Gap from which it is shown in percent [-]."""
 
 AS_GOOD = 0.9995
 """Worth from which a rejected replica is as good as the chosen ones to the digits shown [-]."""
@@ -250,15 +253,30 @@ def _proof(plan: Plan) -> RenderableType:
     unit = "req/s" if plan.objective_name is Objective.THROUGHPUT else "$/h"
     if plan.inputs.problem.caution.robust_draws and plan.objective_name is Objective.THROUGHPUT:
         unit += " in its worst draw"
-    bound = "no bound" if plan.bound is None else f"no plan beats {plan.bound:.4f} {unit} (gap {plan.gap or 0.0:.1e})"
+    bound = "gap not proven"
+    if plan.bound is not None and plan.gap is not None:
+        gap = f"{plan.gap:.1e}" if plan.gap < COARSE_GAP else f"{plan.gap:.1%}"
+        bound = f"no plan beats {plan.bound:.4f} {unit} (gap {gap})"
     meaning = {
         Termination.OPTIMAL: f"optimal for these rates, proven to {asked:.0e}",
-        Termination.FEASIBLE: "feasible, stopped before it was proven optimal",
+        Termination.FEASIBLE: f"feasible, {_stopped(plan)} before it was proven optimal",
     }.get(plan.termination, plan.termination.value)
     return indented(
         f"{meaning}: {bound}\n{plan.num_candidates_generated:,} configurations, {plan.num_candidates:,} candidate "
         f"replicas on offers; solved in {plan.solve_seconds:.1f} s",
     )
+
+
+def _stopped(plan: Plan) -> str:
+    """What ended the search."""
+    limit = plan.inputs.problem.search.time_limit_s
+    return {
+        StopReason.TIME_LIMIT: "stopped by the time limit" + (f" of {limit:g} s" if limit is not None else ""),
+        StopReason.INTERRUPTED: "stopped by Ctrl-C",
+        StopReason.NUMERICAL_TROUBLE: "stopped by numerical trouble in the solver",
+        StopReason.OUT_OF_MEMORY: "stopped for want of memory",
+        None: "stopped",
+    }[plan.stopped_by]
 
 
 def _legend(plan: Plan) -> Iterator[RenderableType]:
