@@ -11,7 +11,7 @@ from cuvee.plan.candidates import CandidateSet, generate_candidates
 from cuvee.plan.infeasible import explain_infeasible
 from cuvee.plan.preparation import PreparedProblem, prepare
 from cuvee.plan.problem import Limits, Objective
-from cuvee.plan.program import Answer, Termination
+from cuvee.plan.program import Answer, StopReason, Termination
 from cuvee.workload.records import Demand, WorkloadType
 from tests.plan.instances import (
     GPUS,
@@ -241,8 +241,9 @@ def test_a_model_that_fits_nowhere():
 
 
 def test_stopped_solver_claims_nothing(monkeypatch):
-    """A solver that finds nothing in its time: nothing_found, never infeasible."""
-    monkeypatch.setattr("cuvee.plan.search.solve", lambda *_, **__: answer(Termination.NOTHING_FOUND))
+    """A solver that finds nothing in its time: never infeasible, and a plan that needed no search is not proven."""
+    late = replace(answer(Termination.NOTHING_FOUND), stopped_by=StopReason.TIME_LIMIT)
+    monkeypatch.setattr("cuvee.plan.search.solve", lambda *_, **__: late)
     plan = solve_tiny(worked_problem(), WORKED_RATES)
-    assert plan.termination is Termination.NOTHING_FOUND
-    assert "--time-limit" in plan.message
+    assert plan.termination is Termination.FEASIBLE
+    assert plan.stopped_by is StopReason.TIME_LIMIT
