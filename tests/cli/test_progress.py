@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from cuvee.cli import terminal
-from cuvee.plan import baselines, planner
+from cuvee.plan import baselines, planner, robust
 from cuvee.plan.search import search
 
 
@@ -76,6 +76,34 @@ def test_ctrl_c_during_the_comparison_keeps_the_plan(cuvee, small, monkeypatch, 
     assert (result.code, result.err) == (130, "interrupted\n")
     assert "req/s" in result.out
     assert "against the best of one GPU type" not in result.out
+
+
+def test_ctrl_c_while_draws_are_evaluated_keeps_the_plan(cuvee, small, monkeypatch, ctrl_c):
+    """Half of the draws would mislead, so the plan comes without them."""
+    monkeypatch.setattr("cuvee.plan.stress.stress", lambda *_, **__: press_ctrl_c())
+    result = cuvee("plan", "scenario.yaml", "--stress", "10", "--json")
+    assert (result.code, result.err) == (130, "interrupted\n")
+    assert json.loads(result.out)["groups"]
+    assert json.loads(result.out)["stress"] is None
+
+
+def test_ctrl_c_in_a_robust_search_keeps_the_best_fleet_so_far(cuvee, small, monkeypatch, ctrl_c):
+    """Pressed while the second fleet is taken through its draws: the first is printed, proven as far as it is."""
+    rounds, begun = robust.RobustSearch.rounds, []
+
+    def press_in_the_second(self, *others):
+        begun.append(others)
+        if len(begun) == 2:
+            monkeypatch.setattr(robust.RobustSearch, "evaluate", lambda *_: press_ctrl_c())
+        return rounds(self, *others)
+
+    monkeypatch.setattr(robust.RobustSearch, "rounds", press_in_the_second)
+    monkeypatch.setattr(robust, "CORE_GAP", 1.0)
+    result = cuvee("plan", "scenario.yaml", "--robust", "4", "--json")
+    plan = json.loads(result.out)
+    assert (result.code, result.err) == (130, "interrupted\n")
+    assert plan["objective"] <= plan["bound"]
+    assert len(begun) == 2
 
 
 def test_ctrl_c_before_there_is_a_plan_says_interrupted(cuvee, small, monkeypatch, ctrl_c):

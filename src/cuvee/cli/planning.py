@@ -161,13 +161,16 @@ def solve(prepared: "PreparedProblem", progress: Progress) -> "Plan":
 
 
 def _stressed(result: "Plan", num_draws: int, progress: Progress) -> "Plan":
-    """The plan with its stress report, where draws are asked for."""
+    """The plan with its stress report, where draws are asked for; without it once Ctrl-C was pressed."""
     if not (num_draws and result.has_plan):
         return result
     from cuvee.plan.stress import stress
 
-    progress(f"stress: {num_draws:,} draws")
-    return replace(result, stress=stress(result, num_draws=num_draws))
+    try:
+        progress(f"stress: {num_draws:,} draws")
+        return replace(result, stress=stress(result, num_draws=num_draws))
+    except KeyboardInterrupt:
+        return result
 
 
 def _single_types(prepared: "PreparedProblem", progress: Progress) -> "list[Baseline]":

@@ -1,4 +1,8 @@
-"""`check`: recompute what a plan claims, without the solver and without the program it was solved as."""
+"""`check`: recompute what a plan claims, without the program it was solved as.
+
+Only what draws and losses leave of a fleet takes a solver: a small linear program over the plan's groups alone
+(`cuvee.plan.evaluation`).
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping

@@ -71,12 +71,12 @@ def search_robustly(problem: PlanProblem, candidates: CandidateSet, cases: Robus
     estimates = price(problem, candidates, unit)
     if isinstance(estimates, Termination):
         return _nothing(estimates, problem, candidates, unit, started)
-    search = _Search(problem, candidates, cases, unit, started)
+    search = RobustSearch(problem, candidates, cases, unit, started)
     relaxed = search.relax(estimates)
     small = isinstance(relaxed, Pricing) and 0 < relaxed.objective < SMALL_LOAD_FACTOR
     if isinstance(relaxed, Pricing) and small and problem.objective is Objective.THROUGHPUT:
         unit *= relaxed.objective
-        search = _Search(problem, candidates, cases, unit, started)
+        search = RobustSearch(problem, candidates, cases, unit, started)
         relaxed = search.relax(relaxed)
     if isinstance(relaxed, Termination):
         return _nothing(relaxed, problem, candidates, unit, started)
@@ -122,7 +122,7 @@ class _Best:
         return len(self.copies) > 0 and abs(self.bound - self.objective) <= relative_gap * abs(self.objective)
 
 
-class _Search:
+class RobustSearch:
     """One search: its cuts hold for any copies, so every program of it uses them all."""
 
     def __init__(
@@ -323,7 +323,12 @@ class _Search:
             copies = np.zeros(len(self.candidates))
             copies[rows] = np.round(answer.x[layout.copies])
             promised, before = float(answer.x[layout.load_factor]), len(self.cuts)
-            found = self.evaluate(copies)
+            try:
+                found = self.evaluate(copies)
+            except KeyboardInterrupt:
+                if not len(best.copies):
+                    raise
+                return replace(best, interrupted=True)
             reached = min(float((theta / self.levels).min()) for theta, _ in found)
             objective = self._worth(answer, promised, reached)
             if better(objective, best.objective) != best.objective:
