@@ -328,7 +328,7 @@ class RobustSearch:
             except KeyboardInterrupt:
                 if not len(best.copies):
                     raise
-                return replace(best, interrupted=True)
+                return replace(best, stopped_by=StopReason.INTERRUPTED)
             reached = min(float((theta / self.levels).min()) for theta, _ in found)
             objective = self._worth(answer, promised, reached)
             if better(objective, best.objective) != best.objective:
