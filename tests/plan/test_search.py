@@ -9,13 +9,16 @@ from cuvee.catalog import load_model, load_offers
 from cuvee.plan import pricing as pricing_module
 from cuvee.plan import search as search_module
 from cuvee.plan.formulation import build_program, rough_load_factor
+from cuvee.plan.planner import solve_prepared
 from cuvee.plan.preparation import prepare
 from cuvee.plan.pricing import Pricing, price
-from cuvee.plan.problem import Limits, ModelDemand, PlanProblem, SearchOptions
+from cuvee.plan.problem import Limits, ModelDemand, Objective, PlanProblem, SearchOptions
 from cuvee.plan.program import Termination, solve
 from cuvee.plan.search import search
 from cuvee.workload import load_mix
 from tests.plan.agreement import assert_enumeration_agrees
+from tests.plan.brute_force import best_value
+from tests.plan.generated import generate
 from tests.plan.instances import demand, offer, prepare_tiny, problem
 
 
@@ -100,6 +103,52 @@ def test_column_generation_agrees_with_enumeration(seeds, monkeypatch):
     monkeypatch.setattr(pricing_module, "NEARLY_BEST", 1.0)
     for seed in seeds:
         assert_enumeration_agrees(seed)
+
+
+def test_the_value_of_a_dollar_bounds_other_budgets(paper):
+    """The relaxation at 30 $/h and the price of its budget: at 20 to 45 $/h the relaxation is not above the line."""
+    unit = rough_load_factor(paper.problem, paper.candidates)
+    here = price(paper.problem, paper.candidates, unit)
+    assert isinstance(here, Pricing)
+    assert here.per_dollar > 0
+    for budget in (20.0, 28.0, 32.0, 45.0):
+        there = price(replace(paper.problem, limits=Limits(budget)), paper.candidates, unit)
+        assert isinstance(there, Pricing)
+        assert there.objective <= here.objective + here.per_dollar * (budget - 30.0) + 2e-6  # e of the tie-break
+
+
+def test_the_value_of_the_demand_bounds_other_rates(paper):
+    """Least money for 5 req/s: a tenth more demand costs at least a tenth of `per_demand` more."""
+
+    def at(rate_req_per_s: float) -> Pricing:
+        entry = paper.problem.models[0]
+        demanded = replace(entry, demand=replace(entry.demand, rate_req_per_s=rate_req_per_s))
+        asked = replace(paper.problem, models=(demanded,), objective=Objective.COST, limits=Limits())
+        priced = price(asked, paper.candidates, 1.0)
+        assert isinstance(priced, Pricing)
+        return priced
+
+    here = at(5.0)
+    for more in (-0.5, -0.1, 0.1, 1.0, 2.0):
+        assert at(5.0 * (1 + more)).objective >= here.objective + more * here.per_demand - 1e-6
+
+
+@pytest.mark.parametrize("seeds", [range(3000, 3015)], ids=["any start"])
+def test_any_start_leads_to_the_optimum(seeds, monkeypatch):
+    """From the best fleet, from a poor one, and from one beyond every limit: the value is that of enumeration."""
+    monkeypatch.setattr(search_module, "CORE_SIZE", 1)
+    for seed in seeds:
+        asked, rates = generate(seed)
+        prepared = prepare_tiny(asked, rates)
+        best = best_value(asked, prepared.candidates)
+        if best is None or len(prepared.candidates) < 2:
+            continue
+        ones = np.ones(len(prepared.candidates))
+        found = solve_prepared(prepared, explain=False)
+        for start in (found.copies, np.eye(1, len(ones))[0], ones, 50 * ones):
+            again = solve_prepared(prepared, explain=False, start=start).plan
+            assert again.termination is Termination.OPTIMAL, seed
+            assert again.objective == pytest.approx(best, rel=1e-6), seed
 
 
 def test_a_dear_machine_is_not_as_good():

@@ -1,7 +1,7 @@
 """The verb `plan`: prepare, search, settle, read."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import TypeVar
@@ -27,8 +27,9 @@ from cuvee.plan.move_list import list_moves, with_free
 from cuvee.plan.moves import Moves
 from cuvee.plan.phase_candidates import with_pools
 from cuvee.plan.preparation import PreparedProblem, prepare
+from cuvee.plan.pricing import Pricing
 from cuvee.plan.problem import Objective, PlanProblem
-from cuvee.plan.program import Answer, Program, StopReason, Termination, solve
+from cuvee.plan.program import Answer, Array, Program, StopReason, Termination, solve
 from cuvee.plan.reading import proven_bound, read_plan
 from cuvee.plan.result import (
     Plan,
@@ -47,6 +48,35 @@ Step = TypeVar("Step")
 
 ZERO_LOAD = 1e-9
 """A load factor this small serves nobody: some workload type has no replica [-]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """A plan, and what helps to solve a problem that differs a little.
+
+    Attributes
+        copies            y of each candidate, shape (num_candidates,); zeros without a plan.
+        pricing           Marginal values of the relaxation; None where it has no answer.
+        unit_req_per_s    What theta = 1 stands for in `pricing` [req/s].
+    """
+
+    plan: Plan
+    copies: Array
+    pricing: Pricing | None
+    unit_req_per_s: float
+
+
+def solve_prepared(prepared: PreparedProblem, *, known: Array | None = None) -> Solved:
+    """Solve a prepared problem, unexplained, that is one of many; `known` as of `search`."""
+    copies = np.zeros(len(prepared.candidates))
+    if prepared.problem.disaggregate:
+        return Solved(plan_prepared(prepared, explain=False), copies, None, 0.0)
+    plan, found = _plan_whole(prepared, explain=False, known=known)
+    if found is None:
+        return Solved(plan, copies, None, 0.0)
+    if plan.has_plan:
+        copies[found.rows] = np.round(found.answer.x[found.layout.copies])
+    return Solved(plan, copies, found.pricing, float(found.layout.demand_req_per_s.sum()))
 
 
 def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
@@ -74,11 +104,13 @@ def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
     return chosen_plan(ordinary, apart if isinstance(apart, Plan) else None, bound)
 
 
-def _plan_whole(prepared: PreparedProblem, *, explain: bool) -> tuple[Plan, Found | None]:
+def _plan_whole(
+    prepared: PreparedProblem, *, explain: bool, known: Array | None = None
+) -> tuple[Plan, Found | None]:
     """The best plan over the candidates, and the search that found it; None where there is nothing to search."""
     if not len(prepared.candidates):
         return _without_plan(prepared, Termination.INFEASIBLE, 0.0, explain=explain), None
-    found, settled = _search_standing(prepared)
+    found, settled = _search_standing(prepared, known)
     result, _ = _despite_ctrl_c(partial(_plan_of, found, settled, prepared, explain=explain))
     if isinstance(result, Termination):
         return _without_plan(prepared, result, found.answer.seconds, explain=explain, reason=_reason(found)), found
@@ -145,7 +177,7 @@ def _with_free(moves: Moves, prepared: PreparedProblem, fleet: CurrentFleet) -> 
     return with_free(moves, problem, free) if free.has_plan else moves
 
 
-def _search_standing(prepared: PreparedProblem) -> tuple[Found, Answer | None]:
+def _search_standing(prepared: PreparedProblem, known: Array | None) -> tuple[Found, Answer | None]:
     """The best plan that stands every loss it must: what was found, and its assignment; None without a plan."""
     problem = prepared.problem
     started, limit = perf_counter(), problem.search.time_limit_s
@@ -153,7 +185,7 @@ def _search_standing(prepared: PreparedProblem) -> tuple[Found, Answer | None]:
     while True:
         left = None if limit is None else max(limit - (perf_counter() - started), 1e-3)
         in_time = replace(problem, search=replace(problem.search, time_limit_s=left))
-        found = _search(replace(prepared, problem=in_time), contingencies)
+        found = _search(replace(prepared, problem=in_time), contingencies, known)
         found = replace(found, answer=replace(found.answer, seconds=perf_counter() - started))
         if not len(found.answer.x):
             return found, None
@@ -182,10 +214,10 @@ def _settled(
     return settled, broken_by(problem, candidates, everywhere, serves, unit, contingencies)
 
 
-def _search(prepared: PreparedProblem, contingencies: list[Contingency]) -> Found:
+def _search(prepared: PreparedProblem, contingencies: list[Contingency], known: Array | None) -> Found:
     problem, candidates = prepared.problem, prepared.candidates
     if not problem.caution.robust_draws:
-        return search(problem, candidates, contingencies)
+        return search(problem, candidates, contingencies, known=known)
     candidates = with_own_tables(candidates)
     return search_robustly(problem, candidates, draw_cases(problem, candidates, prepared.inputs.engine))
 

@@ -65,6 +65,8 @@ class Pricing:
         objective        Bound from the relaxation: no plan is better.
         copies           y of the relaxation, fractional, shape (num_candidates,).
         pairs            The (c, w) of the last round.
+        per_dollar       sigma_r of the budget: no plan gains more from a dollar more [objective per $/h].
+        per_demand       sum_w pi_w lambda_w: least money grows by this or more where all of the demand doubles [$/h].
     """
 
     earned: Array
@@ -73,6 +75,8 @@ class Pricing:
     objective: float
     copies: Array
     pairs: Pairs
+    per_dollar: float = 0.0
+    per_demand: float = 0.0
 
     @property
     def worth(self) -> Array:
@@ -150,6 +154,7 @@ class _Prices:
         objective         Value of the relaxation over its pairs.
         copies            y, shape (num_candidates,).
         short             Share of some workload's demand that the pairs could not serve at any price [-].
+        per_dollar        sigma_r of the budget.
     """
 
     worth: Array
@@ -162,6 +167,7 @@ class _Prices:
     objective: float
     copies: Array
     short: float
+    per_dollar: float
 
     @property
     def num_workloads(self) -> int:
@@ -217,6 +223,7 @@ class _Relaxation:
             relaxed.objective,
             copies,
             float(relaxed.x[slack].max(initial=0.0)),
+            float(np.abs(relaxed.row_dual[program.rows_of("budget")]).sum()),
         )
 
     @property
@@ -307,8 +314,8 @@ class _Relaxation:
         charged = candidates.per_gpu(prices.charge_per_gpu) + prices.charge_per_dollar * candidates.start_usd_per_hour
         # What is left is the price of their number: there are so many copies to keep, and taking one away costs, too.
         charged[candidates.is_kept] = earned[candidates.is_kept]
-        nobody = np.zeros(0, dtype=np.int64)
-        return Pricing(earned, best, charged, prices.objective, prices.copies, (nobody, nobody))
+        rest = (prices.objective, prices.copies, NO_PAIRS, prices.per_dollar, prices.served)
+        return Pricing(earned, best, charged, *rest)
 
     def stretched(self, prices: _Prices, pairs: Pairs) -> Pricing:
         """Prices at which no candidate is underpaid, and the bound that holds for them.
@@ -321,9 +328,11 @@ class _Relaxation:
         stretch = float((pricing.earned / np.maximum(pricing.charged, 1e-300)).max(initial=1.0))
         if self.problem.objective is Objective.COST:
             bound = pricing.objective - (1 - 1 / stretch) * prices.served
-            return replace(pricing, earned=pricing.earned / stretch, objective=bound)
+            earned, demand = pricing.earned / stretch, prices.served / stretch
+            return replace(pricing, earned=earned, objective=bound, per_demand=demand)
         bound = pricing.objective + (stretch - 1) * (prices.resources + COST_TIE_BREAK)
-        return replace(pricing, charged=pricing.charged * stretch, objective=bound)
+        charged, dollar = pricing.charged * stretch, prices.per_dollar * stretch
+        return replace(pricing, charged=charged, objective=bound, per_dollar=dollar)
 
     def joining(self, prices: _Prices, tolerance: float) -> Pairs:
         """Pairs of the candidates that earn most above what they are charged, some for each workload."""
