@@ -106,7 +106,7 @@ BAD_RANGES = ["", "5", "5:", ":5", "5:x", "9:5", "5:5", "0:5", "-1:5", "nan:5", 
 @pytest.mark.parametrize("text", BAD_RANGES)
 def test_a_range_that_is_none_is_refused(cuvee, small, monkeypatch, option, text):
     """Before anything is solved, with an example of one."""
-    monkeypatch.setattr(sweep, "plan_prepared", lambda *_, **__: pytest.fail("solved"))
+    monkeypatch.setattr(sweep, "solve_prepared", lambda *_, **__: pytest.fail("solved"))
     result = cuvee("frontier", "scenario.yaml", f"{option}={text}")
     assert (result.code, result.out) == (2, "")
     assert "LOW:HIGH" in result.err
@@ -147,7 +147,7 @@ def press_ctrl_c() -> None:
 
 def test_ctrl_c_prints_the_points_so_far(cuvee, small, monkeypatch):
     """The second problem is interrupted in the solver: its plan and the first are shown and saved; exit code 130."""
-    solve = planner.plan_prepared
+    solve = planner.solve_prepared
     solved = []
 
     def interrupted(prepared, **options):
@@ -157,7 +157,7 @@ def test_ctrl_c_prints_the_points_so_far(cuvee, small, monkeypatch):
                 press_ctrl_c()
         return solve(prepared, **options)
 
-    monkeypatch.setattr(sweep, "plan_prepared", interrupted)
+    monkeypatch.setattr(sweep, "solve_prepared", interrupted)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         result = cuvee("frontier", "scenario.yaml", "--json", "--save-dir", "out")

@@ -144,9 +144,9 @@ def test_any_start_leads_to_the_optimum(seeds, monkeypatch):
         if best is None or len(prepared.candidates) < 2:
             continue
         ones = np.ones(len(prepared.candidates))
-        found = solve_prepared(prepared, explain=False)
+        found = solve_prepared(prepared)
         for start in (found.copies, np.eye(1, len(ones))[0], ones, 50 * ones):
-            again = solve_prepared(prepared, explain=False, start=start).plan
+            again = solve_prepared(prepared, known=start).plan
             assert again.termination is Termination.OPTIMAL, seed
             assert again.objective == pytest.approx(best, rel=1e-6), seed
 

@@ -105,6 +105,25 @@ def test_the_widest_uncertainty_is_asked_about_first():
     assert 1.0 < question < 5.0
 
 
+def test_a_line_bounds_what_takes_less():
+    """At most 2 at 9, and at most 2.2 less 0.2 for each unit below 9: 1.4 at 5; nothing above 9."""
+    stairs = Staircase(1.0, 10.0, tolerance=TOLERANCE, narrowest=NARROWEST)
+    stairs.add(Reply(9.0, 8.0, 1.9, 2.0, line=2.2, slope=0.2))
+    assert stairs.bound(9.0) == 2.0
+    assert stairs.bound(8.5) == 2.0
+    assert stairs.bound(5.0) == pytest.approx(1.4)
+    assert stairs.bound(9.5) == math.inf
+
+
+def test_a_known_best_plan_is_not_solved_for_again():
+    """The plan of 8 is the best up to 9: at 8.5 that is proven, at 7 a better bound would be needed."""
+    stairs = Staircase(1.0, 9.0, tolerance=TOLERANCE, narrowest=NARROWEST)
+    stairs.add(Reply(9.0, 8.0, 2.0, 2.0))
+    stairs.add(Reply(1.0, 1.0, 1.0, 1.0))
+    assert stairs.is_settled(8.5)
+    assert not stairs.is_settled(7.0)
+
+
 def test_a_plan_without_a_proof_bounds_nothing():
     """A stopped search: its plan counts, its question stays open, and is not asked a second time."""
     stairs = Staircase(1.0, 9.0, tolerance=TOLERANCE, narrowest=NARROWEST)

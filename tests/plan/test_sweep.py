@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,15 +11,19 @@ from hypothesis import strategies as st
 
 from cuvee.errors import InputError
 from cuvee.plan import planner
-from cuvee.plan.frontier import Frontier, SweepOptions, Swept
+from cuvee.plan.aim import Aim, Serve
+from cuvee.plan.frontier import Frontier, SweepOptions, Swept, step_of
+from cuvee.plan.frontier_check import check_frontier
+from cuvee.plan.planner import plan_prepared
 from cuvee.plan.preparation import PreparedProblem
 from cuvee.plan.problem import Limits, Objective, PlanProblem, SearchOptions
 from cuvee.plan.program import Termination
-from cuvee.plan.result import Plan
+from cuvee.plan.risk import Risk
 from cuvee.plan.sweep import NARROWEST, least_budget, sweep
 from tests.plan.brute_force import best_value, every_value
 from tests.plan.generated import generate
 from tests.plan.instances import (
+    GPUS,
     WORKED_OFFERS,
     WORKED_RATES,
     Rates,
@@ -30,6 +35,7 @@ from tests.plan.instances import (
     problem,
     worked_problem,
 )
+from tests.plan.moving import generate_running
 
 EXACT = SweepOptions(points=200, resolution=0.0)
 SEEDS = st.integers(10**6, 10**9)
@@ -218,13 +224,13 @@ def test_candidates_are_generated_once(monkeypatch):
     """No problem of the sweep is prepared anew, and smaller budgets see fewer candidates."""
     prepared = prepared_worked()
     seen: list[tuple[float, int]] = []
-    solve = planner.plan_prepared
+    solve = planner.solve_prepared
 
-    def counted(asked: PreparedProblem, **options: bool) -> Plan:
+    def counted(asked: PreparedProblem, **options: Any) -> planner.Solved:
         seen.append((asked.problem.limits.budget_usd_per_hour or 0.0, len(asked.candidates)))
         return solve(asked, **options)
 
-    monkeypatch.setattr("cuvee.plan.sweep.plan_prepared", counted)
+    monkeypatch.setattr("cuvee.plan.sweep.solve_prepared", counted)
     monkeypatch.setattr("cuvee.plan.preparation.generate_candidates", lambda *_, **__: pytest.fail("generated again"))
     sweep(prepared, Swept.BUDGET, low=2.0, high=8.0, count=4)
     assert dict(seen)[8.0] == len(prepared.candidates)
@@ -269,6 +275,27 @@ def test_the_whole_staircase_is_that_of_enumeration(seed):
         assert known == (None if best is None else pytest.approx(best, rel=1e-5)), (seed, budget)
 
 
+@pytest.mark.parametrize("swept", Swept)
+@pytest.mark.parametrize("seed", range(500, 512))
+def test_a_coarse_curve_encloses_that_of_enumeration(seed, swept):
+    """Of three problems: at forty places, most of them never asked about, the truth is not beyond what is proven."""
+    asked, rates = generate(seed)
+    prepared, high = swept_budget(asked, rates)
+    low, top = (high / 3, high) if swept is Swept.BUDGET else (0.3, 2.0)
+    curve = sweep(prepared, swept, low=low, high=top, options=SweepOptions(points=3))
+    truth = every_value(prepared.problem, prepared.candidates)
+    for place in [low + (top - low) * number / 40 for number in range(41)]:
+        if swept is Swept.BUDGET:
+            best = max((rate for money, rate in truth if money <= place + 1e-9), default=None)
+            sign = 1.0
+        else:
+            best = min((money for money, rate in truth if rate >= place - 1e-9), default=None)
+            sign = -1.0
+        known, proven = curve.known(place), curve.proven(place)
+        assert proven is None or best is None or sign * (proven - best) >= -1e-5 * best, (seed, place)
+        assert known is None or (best is not None and sign * (best - known) >= -1e-5 * best), (seed, place)
+
+
 @settings(max_examples=25, deadline=None)
 @given(SEEDS, st.sampled_from(Swept), st.integers(2, 8))
 def test_every_curve_is_monotone_checked_and_within_its_limits(seed, swept, points):
@@ -296,14 +323,71 @@ def test_every_curve_is_monotone_checked_and_within_its_limits(seed, swept, poin
             )
 
 
+ASKED_BEYOND: dict[str, dict[str, Any]] = {
+    "what a loss must leave": {"risk": Risk(keep_after_loss={"gpu": 0.3})},
+    "shares of one type": {"risk": Risk(max_share={"gpu": 0.7})},
+    "models apart": {"aim": Aim(serve=Serve.MODELS)},
+    "requests apart": {"aim": Aim(serve=Serve.REQUESTS)},
+    "head-room": {"aim": Aim(headroom=0.25)},
+}
+
+
+@pytest.mark.parametrize("name", ASKED_BEYOND)
+@pytest.mark.parametrize("seed", range(600, 606))
+def test_what_is_asked_beyond_one_rate_is_kept(seed, name):
+    """Each point is the plan made alone, under limits of risk and other aims; nothing is handed on that breaks them."""
+    asked, rates = generate(seed)
+    prepared, high = swept_budget(asked, rates)
+    is_cost = name == "head-room"
+    beyond = replace(
+        prepared.problem, **ASKED_BEYOND[name], objective=Objective.COST if is_cost else prepared.problem.objective
+    )
+    prepared = prepare_tiny(beyond, rates)
+    sweeps = [] if is_cost else [(Swept.BUDGET, high / 4, high)]
+    sweeps += [(Swept.RATE, 0.3, 2.0)] if is_cost or "risk" in ASKED_BEYOND[name] else []
+    for swept, low, top in sweeps:
+        for count in (4, None):
+            curve = sweep(prepared, swept, low=low, high=top, count=count, options=SweepOptions(points=6))
+            for point in curve.points:
+                alone = plan_prepared(prepare_tiny(point.plan.inputs.problem, rates), explain=False)
+                assert alone.has_plan == point.plan.has_plan, (seed, swept, point.asked)
+                assert point.plan.objective == pytest.approx(alone.objective, rel=1e-5), (seed, swept, point.asked)
+                assert check_tiny(point.plan).ok, (seed, swept, point.asked)
+            assert curve.message or check_frontier(curve, gpus=GPUS).ok, (seed, swept)
+
+
+@pytest.mark.parametrize("seed", range(700, 706))
+def test_moves_from_what_runs_are_money(seed):
+    """Where a fleet runs already, each point is the plan made alone, and its moves are within its budget."""
+    asked, rates = generate_running(seed)
+    prepared, high = swept_budget(asked, rates)
+    curve = sweep(prepared, Swept.BUDGET, low=high / 4, high=high, options=SweepOptions(points=6))
+    for point in curve.points:
+        alone = plan_prepared(prepare_tiny(point.plan.inputs.problem, rates), explain=False)
+        assert point.plan.objective == pytest.approx(alone.objective, rel=1e-5), (seed, point.asked)
+        assert step_of(point.plan, Swept.BUDGET)[0] <= point.asked * (1 + 1e-6)
+        assert check_tiny(point.plan).ok, (seed, point.asked)
+    assert curve.message or check_frontier(curve, gpus=GPUS).ok, seed
+
+
+def test_head_room_moves_where_rates_end():
+    """All stock sustains 5.41 req/s; a quarter more than the demand is wanted: 4.33 req/s is the most to ask for."""
+    asked = replace(prepared_rates().problem, aim=Aim(headroom=0.25))
+    curve = sweep(prepare_tiny(asked, WORKED_RATES), Swept.RATE, low=3.0, high=9.0, options=EXACT)
+    assert curve.nothing_at == pytest.approx(5.413793 / 1.25, rel=1e-3)
+    assert curve.known(4.33) == pytest.approx(16.0)
+
+
 def test_a_stopped_search_keeps_its_plan_and_claims_no_proof(monkeypatch):
     """Plans without a bound: the curve shows them and calls everything between them open."""
-    solve = planner.plan_prepared
+    solve = planner.solve_prepared
 
-    def unproven(asked: PreparedProblem, **options: bool) -> Plan:
-        return replace(solve(asked, **options), termination=Termination.FEASIBLE, bound=None, gap=None)
+    def unproven(asked: PreparedProblem, **options: Any) -> planner.Solved:
+        solved = solve(asked, **options)
+        stopped = replace(solved.plan, termination=Termination.FEASIBLE, bound=None, gap=None)
+        return replace(solved, plan=stopped, pricing=None)
 
-    monkeypatch.setattr("cuvee.plan.sweep.plan_prepared", unproven)
+    monkeypatch.setattr("cuvee.plan.sweep.solve_prepared", unproven)
     curve = sweep(prepared_worked(), Swept.BUDGET, low=2.0, high=8.0, options=SweepOptions(points=12))
     assert curve.bounds == ()
     assert curve.proven(5.0) is None

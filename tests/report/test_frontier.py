@@ -58,7 +58,7 @@ def test_the_sentences_name_what_a_dollar_buys(curve):
         "knee at 4.00 $/h (2.14 req/s): a dollar bought 0.621 req/s up to there and buys 0.344 from there on, 45% less",
         "knee at 8.00 $/h (3.52 req/s): a dollar bought 0.344 req/s up to there and buys 0.237 from there on, 31% less",
     ]
-    assert said[-1] == "everywhere within 0.0% of the best possible, proven"
+    assert said[-1] == "every step is found: between them no plan is better, proven"
 
 
 def test_what_is_not_resolved_is_said(rates):

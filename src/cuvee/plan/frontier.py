@@ -5,8 +5,12 @@ from enum import StrEnum
 
 from cuvee._version import __version__
 from cuvee.errors import InputError
+from cuvee.plan.aim import Aim
 from cuvee.plan.knees import GoodBuy, Knee, Point
+from cuvee.plan.problem import PlanProblem
 from cuvee.plan.result import Plan
+from cuvee.plan.risk import Risk
+from cuvee.plan.running import moves_usd_per_hour
 
 SCHEMA_VERSION = 1
 """Of the frontier file; raised when a field changes its meaning or goes."""
@@ -32,6 +36,31 @@ class Swept(StrEnum):
     def option(self) -> str:
         """The option of `cuvee frontier` that gives its range."""
         return "--budgets" if self is Swept.BUDGET else "--rates"
+
+
+def is_plain(problem: PlanProblem) -> bool:
+    """Whether a fleet that serves some demand serves any share of it in the same way, and nothing else is asked.
+
+    Not so where losses must leave something, models or requests are served apart, or something runs already: such a
+    plan answers the question it was made for, but is not handed on as the answer to another one.
+    """
+    asks_more = problem.aim != Aim(headroom=problem.aim.headroom) or problem.risk != Risk()
+    return not asks_more and problem.current is None
+
+
+def step_of(plan: Plan, swept: Swept) -> Point:
+    """Cost [$/h] and rate [req/s] that a plan stands for in a curve.
+
+    The cost is what a budget pays: with the moves from what runs now, where something does. Of a sweep of budgets the
+    rate is the objective: requests as the aim counts them. Of a sweep of rates it is the highest demand it sustains,
+    head-room included, or the one it was made for where more is asked than that.
+    """
+    if swept is Swept.BUDGET:
+        return plan.cost_usd_per_hour + moves_usd_per_hour(plan.inputs.problem, plan.groups), plan.objective
+    problem = plan.inputs.problem
+    if is_plain(problem):
+        return plan.objective, plan.rate_req_per_s / (1 + problem.aim.headroom)
+    return plan.objective, sum(row.demand_req_per_s for row in plan.assignment)
 
 
 @dataclass(frozen=True)
@@ -77,7 +106,8 @@ class Frontier:
     Attributes
         low, high       The range, in the unit of what is swept.
         points          By rising budget or rate; those of a grid as asked for, else one for each step found.
-        steps           Cost [$/h] and rate [req/s] of the plans that are the best known somewhere, both rising.
+        steps           Cost [$/h] and rate [req/s] of the plans that are the best known somewhere, both rising; see
+                        `step_of`.
         open_shares     Of each step: as of its point.
         bounds          What was proven, as (budget or rate, bound): at this budget no plan serves more req/s, for this
                         rate no plan costs less $/h.

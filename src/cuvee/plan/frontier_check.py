@@ -6,7 +6,7 @@ from math import isclose
 
 from cuvee.catalog.gpu import GpuType
 from cuvee.plan.check import CheckReport, check
-from cuvee.plan.frontier import Frontier, FrontierPoint, Swept
+from cuvee.plan.frontier import Frontier, FrontierPoint, Swept, step_of
 from cuvee.plan.knees import find_good_buys, find_knees
 from cuvee.plan.problem import Objective
 
@@ -52,7 +52,7 @@ def _check_question(frontier: Frontier, point: FrontierPoint) -> Iterator[str]:
 
 def _check_steps(frontier: Frontier) -> Iterator[str]:
     """Each step is the cost and rate of a plan, and dearer ones are faster."""
-    made = [(point.plan.cost_usd_per_hour, point.plan.rate_req_per_s) for point in frontier.points]
+    made = [step_of(point.plan, frontier.swept) for point in frontier.points]
     for step in frontier.steps:
         if not frontier.grid and not any(_same(step, plan) for plan in made):
             yield f"no plan costs {step[0]:g} $/h and serves {step[1]:g} req/s"

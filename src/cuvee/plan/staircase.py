@@ -7,8 +7,8 @@ where the next better plan can be paid. Hence, whatever the plans are,
     floor(x) = max v over plans with c <= x          every plan may also be had by those who could take more
     bound(x) = min U over questions asked at >= x    who may take less reaches no more
 
-enclose it everywhere, also where nobody asked. Least money for a given rate is the same staircase, taking minus the
-rate and worth minus the money.
+enclose it everywhere, also where nobody asked. A question's relaxation bounds it further, by a straight line. Least
+money for a given rate is the same staircase, taking minus the rate and worth minus the money.
 """
 
 import math
@@ -31,12 +31,20 @@ class Reply:
         value    v: what it is worth; minus infinity without a plan.
         bound    U: nothing that takes at most `asked` is worth more; infinite where nothing is proven, minus infinity
                  where it is proven that there is no plan.
+        line     L: the same, proven less tightly and together with `slope`: what takes at most x' <= x is worth at
+                 most L - slope (x - x').
     """
 
     asked: float
     taken: float
     value: float
     bound: float
+    line: float = math.inf
+    slope: float = 0.0
+
+    def bound_at(self, most: float) -> float:
+        """What this reply says of `most`, at or below what was asked."""
+        return min(self.bound, self.line - self.slope * (self.asked - most))
 
 
 @dataclass(frozen=True)
@@ -84,12 +92,17 @@ class Staircase:
 
     def bound(self, most: float) -> float:
         """Nothing that takes at most `most` is worth more than this."""
-        return min((reply.bound for reply in self.replies if reply.asked >= most), default=math.inf)
+        return min((reply.bound_at(most) for reply in self.replies if reply.asked >= most), default=math.inf)
 
     def is_settled(self, most: float) -> bool:
         """Whether the best known plan at `most` is proven to be the best, to the tolerance of any other answer."""
         best = self.best(most)
         return best is not None and self.bound(most) <= best.value + self.tolerance * abs(best.value)
+
+    def is_flat(self, most: float) -> bool:
+        """Whether the best known plan was the best over more than half of the way to `most` already."""
+        piece = next((piece for piece in self.pieces() if piece.start <= most < piece.end), None)
+        return piece is not None and piece.settled - piece.start >= most - piece.settled > 0
 
     def steps(self) -> list[Reply]:
         """The plans that are the best known somewhere, by what they take; twins of cheaper ones are left out."""

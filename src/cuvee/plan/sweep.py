@@ -10,16 +10,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from time import perf_counter
 
+import numpy as np
+
 from cuvee.errors import InputError
+from cuvee.plan.aim import Aim, Serve
 from cuvee.plan.candidates import CandidateSet
+from cuvee.plan.dominance import prune_dominated
 from cuvee.plan.formulation import COST_TIE_BREAK, most_money
-from cuvee.plan.frontier import Frontier, FrontierPoint, SweepOptions, Swept
+from cuvee.plan.frontier import Frontier, FrontierPoint, SweepOptions, Swept, is_plain, step_of
 from cuvee.plan.knees import Point, find_good_buys, find_knees
-from cuvee.plan.planner import plan_prepared
+from cuvee.plan.planner import Solved, plan_prepared, solve_prepared
 from cuvee.plan.preparation import PreparedProblem
+from cuvee.plan.pricing import Pricing
 from cuvee.plan.problem import Objective, PlanProblem
-from cuvee.plan.program import StopReason, Termination
-from cuvee.plan.result import Plan
+from cuvee.plan.program import Array, Indices, StopReason, Termination
+from cuvee.plan.result import AssignmentRow, Plan
 from cuvee.plan.staircase import Reply, Staircase
 
 NARROWEST = 1e-4
@@ -27,6 +32,9 @@ NARROWEST = 1e-4
 
 HAIR = 1e-6
 """Relative distance that rounding and the solver's tolerances may put between a plan and what was asked [-]."""
+
+NEAR = 0.03
+"""How much better than a known plan the best may be [-] for the search to start from that plan."""
 
 BOUND_SAMPLES = 200
 """Places at which the bound is kept, to draw it [-]."""
@@ -57,16 +65,21 @@ def sweep(
     prepared.problem.caution.require_estimates("a frontier")
     prepared.problem.require_whole_replicas("a frontier")
     low, high = _range(prepared, swept, low, high)
+    if is_plain(prepared.problem):
+        # What must be left after a loss may ask for more than one plain rate, which is all that pruning looks at.
+        prepared = replace(prepared, candidates=prune_dominated(prepared.candidates))
     run = _Sweep(prepared, swept, low, high, options or SweepOptions(), progress or (lambda _: None))
     return run.run(count)
 
 
 def least_budget(prepared: PreparedProblem) -> float:
-    """Money below which no fleet serves every workload type: the cheapest replica of each model's dearest type [$/h].
+    """Money below which no fleet serves what must be served: the cheapest replica of each model's dearest type [$/h].
 
-    Infinite where some type has no replica. A fleet may need more, never less.
+    Infinite where some type has no replica; of any type, where types may go unserved. A fleet may need more.
     """
     candidates = prepared.candidates
+    if prepared.problem.aim.serve is not Serve.MIX:
+        return float(candidates.price_usd_per_hour.min(initial=math.inf))
     total = 0.0
     for model in range(len(candidates.tables)):
         prices = candidates.price_usd_per_hour[candidates.model_index == model]
@@ -133,44 +146,62 @@ class _Questions:
 
     def prepare(self, most: float) -> PreparedProblem:
         """The problem at `most` over the candidates that it can buy one of."""
-        problem, candidates = self.problem(most), self.prepared.candidates
-        if self.swept is Swept.BUDGET:
-            candidates = candidates.select(candidates.price_usd_per_hour <= most * (1 + HAIR))
-        return self._with(problem, candidates)
+        candidates = self.prepared.candidates
+        return self._with(self.problem(most), candidates.select(self.affordable(most)))
+
+    def affordable(self, most: float) -> Indices:
+        """Candidates that the question at `most` can buy one of."""
+        price = self.prepared.candidates.price_usd_per_hour
+        return np.flatnonzero(price <= (most * (1 + HAIR) if self.swept is Swept.BUDGET else math.inf))
+
+    def spread(self, most: float, copies: Array) -> Array:
+        """`copies` of the candidates of one question as copies of all."""
+        everything = np.zeros(len(self.prepared.candidates))
+        everything[self.affordable(most)] = copies
+        return everything
 
     def prepare_most_rate(self) -> PreparedProblem:
-        """The problem of the highest rate that the limits allow, whatever it costs within them."""
+        """The problem of the highest rate that the limits allow, whatever it costs within them; without head-room."""
         problem = self.prepared.problem
         limits = replace(problem.limits, budget_usd_per_hour=most_money(problem))
-        fastest = replace(self.problem(-1.0), objective=Objective.THROUGHPUT, limits=limits)
+        fastest = replace(self.problem(-1.0), objective=Objective.THROUGHPUT, limits=limits, aim=Aim())
         return self._with(fastest, self.prepared.candidates)
 
     def _with(self, problem: PlanProblem, candidates: CandidateSet) -> PreparedProblem:
         inputs = replace(self.prepared.inputs, problem=problem)
         return replace(self.prepared, problem=problem, candidates=candidates, inputs=inputs)
 
-    def reply(self, most: float, plan: Plan) -> Reply:
-        """What `plan`, solved at `most`, says of the staircase."""
+    def reply(self, most: float, solved: Solved) -> Reply:
+        """What the answer to the question at `most` says of the staircase."""
+        plan = solved.plan
         if not plan.has_plan:
             none = plan.termination is Termination.INFEASIBLE
             return Reply(most, math.inf, -math.inf, -math.inf if none else math.inf)
+        cost, served = step_of(plan, self.swept)
         if self.swept is Swept.BUDGET:
-            taken, value, bound = plan.cost_usd_per_hour, plan.rate_req_per_s, plan.bound
+            taken, value, bound = cost, served, plan.bound
         else:
-            taken, value = -plan.rate_req_per_s, -plan.cost_usd_per_hour
+            taken, value = -served, -cost
             bound = None if plan.bound is None else -plan.bound
         # Rounding may put a plan a hair beyond what was asked; it is an answer to that question all the same.
-        return Reply(most, min(taken, most), value, math.inf if bound is None else bound)
+        reply = Reply(most, min(taken, most), value, math.inf if bound is None else bound)
+        if solved.pricing is None or not is_plain(self.prepared.problem):
+            return reply
+        return replace(reply, **self._line(most, solved, solved.pricing))
+
+    def _line(self, most: float, solved: Solved, pricing: Pricing) -> dict[str, float]:
+        """The relaxation's bound, and how fast it falls for questions below `most`."""
+        if self.swept is Swept.BUDGET:
+            line = (pricing.objective + COST_TIE_BREAK) * solved.unit_req_per_s
+            slope = pricing.per_dollar * solved.unit_req_per_s
+        else:
+            line, slope = -pricing.objective, pricing.per_demand / -most
+        return {"line": line + HAIR * abs(line), "slope": slope * (1 - HAIR)}
 
     def adopt(self, plan: Plan, most: float, bound: float) -> Plan:
         """A neighbour's plan as the answer at `most`, with the `bound` of the staircase there."""
-        problem = self.problem(most)
-        if self.swept is Swept.BUDGET:
-            objective = plan.rate_req_per_s
-            limit = max(bound, objective)
-        else:
-            objective = plan.cost_usd_per_hour
-            limit = min(-bound, objective)
+        problem, objective = self.problem(most), plan.objective
+        limit = max(bound, objective) if self.swept is Swept.BUDGET else min(-bound, objective)
         proven = math.isfinite(limit)
         gap = abs(limit - objective) / objective if proven else None
         demanded = [rate for rates in problem.rates_req_per_s for rate in rates]
@@ -178,15 +209,18 @@ class _Questions:
         return replace(
             plan,
             termination=Termination.OPTIMAL if close else Termination.FEASIBLE,
-            objective_name=problem.objective,
-            objective=objective,
             bound=limit if proven else None,
             gap=gap,
-            assignment=tuple(
-                replace(row, demand_req_per_s=rate) for row, rate in zip(plan.assignment, demanded, strict=True)
-            ),
+            assignment=tuple(_demanding(row, rate) for row, rate in zip(plan.assignment, demanded, strict=True)),
             inputs=replace(plan.inputs, problem=problem),
         )
+
+
+def _demanding(row: AssignmentRow, rate_req_per_s: float) -> AssignmentRow:
+    """The same shares of the same service under another demand."""
+    factor = row.load_factor
+    factor = factor if factor is None else factor * row.demand_req_per_s / rate_req_per_s
+    return replace(row, demand_req_per_s=rate_req_per_s, load_factor=factor)
 
 
 class _Sweep:
@@ -208,7 +242,9 @@ class _Sweep:
         ends = (low, high) if swept is Swept.BUDGET else (-high, -low)
         tolerance = prepared.problem.search.relative_gap + COST_TIE_BREAK
         self.stairs = Staircase(*ends, tolerance=tolerance, narrowest=NARROWEST * high)
+        self.shares_plans = is_plain(prepared.problem)
         self.plans: dict[float, Plan] = {}
+        self.copies: dict[float, Array] = {}
         if swept is Swept.BUDGET:
             self.stairs.add(Reply(least_budget(prepared) * (1 - HAIR), math.inf, -math.inf, -math.inf))
 
@@ -229,14 +265,26 @@ class _Sweep:
     def _solve(self, most: float, limit: int) -> None:
         asked = self.questions.asked(most)
         self.progress(f"point {len(self.plans) + 1} of at most {limit}: {asked:.4g} {self.swept.unit}")
-        plan = plan_prepared(self.questions.prepare(most), explain=False)
-        self.plans[most] = plan
-        self.stairs.add(self.questions.reply(most, plan))
-        if plan.stopped_by is StopReason.INTERRUPTED:
+        solved = solve_prepared(self.questions.prepare(most), known=self._start(most))
+        self.plans[most] = solved.plan
+        self.copies[most] = self.questions.spread(most, solved.copies)
+        self.stairs.add(self.questions.reply(most, solved))
+        if solved.plan.stopped_by is StopReason.INTERRUPTED:
             raise KeyboardInterrupt
 
+    def _start(self, most: float) -> Array | None:
+        """The best plan known for `most`, where nothing much better is to be expected."""
+        best = self.stairs.best(most)
+        if best is None or not (self.stairs.is_flat(most) or self._is_near(best, most)):
+            return None
+        return self.copies[best.asked][self.questions.affordable(most)]
+
+    def _is_near(self, best: Reply, most: float) -> bool:
+        return self.stairs.bound(most) <= best.value + NEAR * abs(best.value)
+
     def _is_answered(self, most: float) -> bool:
-        return most in self.plans or self.stairs.is_settled(most)
+        known = self.shares_plans and self.stairs.is_settled(most)
+        return most in self.plans or known
 
     def _grid(self, count: int) -> Iterator[float]:
         """The ends first, then middles: each question has a bound from above and a plan from below."""
@@ -265,9 +313,10 @@ class _Sweep:
         fastest = plan_prepared(self.questions.prepare_most_rate(), explain=False)
         if fastest.bound is None:
             return
-        beyond = -fastest.bound * (1 + HAIR)
+        wanted = 1 + self.questions.prepared.problem.aim.headroom
+        beyond = -fastest.bound / wanted * (1 + HAIR)
         self.stairs.add(Reply(beyond, math.inf, -math.inf, -math.inf))
-        most = -fastest.rate_req_per_s * (1 - HAIR)
+        most = -fastest.rate_req_per_s / wanted * (1 - HAIR)
         if most < self.stairs.high:
             yield most
 
@@ -276,7 +325,7 @@ class _Sweep:
         for most in self._places(count):
             best, asked = self.stairs.best(most), self.questions.asked(most)
             share = next((piece.open_share for piece in reversed(pieces) if piece.start <= most), 0.0)
-            if best is not None:
+            if best is not None and self.shares_plans:
                 plan = self.questions.adopt(self.plans[best.asked], most, self.stairs.bound(most))
                 yield FrontierPoint(asked, plan, best.asked == most, share)
             elif most in self.plans:
@@ -293,7 +342,7 @@ class _Sweep:
         plans = [self.plans[piece.reply.asked] for piece in pieces if piece.reply is not None]
         if self.swept is Swept.RATE:
             points, pieces, plans = points[::-1], pieces[::-1], plans[::-1]
-        steps = tuple((plan.cost_usd_per_hour, plan.rate_req_per_s) for plan in plans)
+        steps = tuple(step_of(plan, self.swept) for plan in plans)
         nothing = [reply.asked for reply in self.stairs.replies if reply.bound == -math.inf]
         message = "" if steps else plan_prepared(self.questions.prepare(self.stairs.high)).message
         return Frontier(

@@ -6,7 +6,7 @@ from itertools import pairwise
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from cuvee.plan.frontier import Frontier, FrontierPoint, Swept
+from cuvee.plan.frontier import Frontier, FrontierPoint, Swept, step_of
 from cuvee.report.frontier_chart import chart_lines, marks
 from cuvee.report.frontier_text import fleet_label, heading, sentences
 from cuvee.report.style import dated, fitted, indented, literal, new_table, rule
@@ -60,27 +60,28 @@ def _table(frontier: Frontier, rows: Sequence[int], console: Console) -> Rendera
         cells = (
             [f"{point.asked:.2f}" if frontier.swept is Swept.BUDGET else f"{point.asked:#.3g}"] if frontier.grid else []
         )
-        table.add_row(_mark(frontier, point, console), *cells, *_cells(point, before))
+        table.add_row(_mark(frontier, point, console), *cells, *_cells(frontier, point, before))
         before = point if point.plan.has_plan else None
     return fitted(table, console, fold=("fleet",), drop=("req/s per $", "open"))
 
 
-def _cells(point: FrontierPoint, before: FrontierPoint | None) -> list[str]:
+def _cells(frontier: Frontier, point: FrontierPoint, before: FrontierPoint | None) -> list[str]:
     plan = point.plan
     if not plan.has_plan:
         return ["", "", "", "", "", "", "no fleet" if plan.bound is None else "none found"]
-    money, served = plan.cost_usd_per_hour, plan.rate_req_per_s
-    more = [""] * 2
-    if before is not None and money > before.plan.cost_usd_per_hour:
-        gain = served / before.plan.rate_req_per_s - 1
-        more = [f"+{money - before.plan.cost_usd_per_hour:.2f}", f"+{gain:.1%}"]
+    money, served = step_of(plan, frontier.swept)
+    more = ["", ""]
+    if before is not None:
+        less_money, less_served = step_of(before.plan, frontier.swept)
+        if money > less_money:
+            more = [f"+{money - less_money:.2f}", f"{served / less_served - 1:+.1%}"]
     open_share = "" if point.open_share < 0.0005 else f"{point.open_share:.1%}"
     return [f"{money:.2f}", f"{served:#.3g}", f"{served / money:.3f}", *more, open_share, fleet_label(plan)]
 
 
 def _mark(frontier: Frontier, point: FrontierPoint, console: Console) -> Text:
     """Whether the row is a knee, or what a good buy leads to."""
-    step = (point.plan.cost_usd_per_hour, point.plan.rate_req_per_s)
+    step = step_of(point.plan, frontier.swept)
     knee, good_buy = marks(console)
     if any(frontier.steps[each.point] == step for each in frontier.knees):
         return Text(knee, style="bold")

@@ -58,6 +58,7 @@ def frontier_to_svg(frontier: Frontier) -> str:
         *_band(frontier, scale),
         *_guide(frontier, scale),
         path(_stairs(frontier, scale), class_="curve"),
+        *_jumps(frontier, scale),
         *(_dot(frontier, scale, step) for step in frontier.steps),
         *_badges(frontier, scale, marks),
         *_key_lines(key),
@@ -98,6 +99,14 @@ def _stairs(frontier: Frontier, scale: _Scale) -> list[Point]:
         for (start, _), (end, value) in pairwise([(frontier.low, 0.0), *steps]):
             corners += [(start, value), (end, value)]
     return [(scale.x(swept), scale.y(value)) for swept, value in corners]
+
+
+def _jumps(frontier: Frontier, scale: _Scale) -> Iterator[str]:
+    """The rise of each good buy."""
+    for buy in frontier.good_buys:
+        (start, low), (end, high) = (_place(frontier, frontier.steps[buy.point + further]) for further in (0, 1))
+        at = end if frontier.swept is Swept.BUDGET else start
+        yield path([(scale.x(at), scale.y(low)), (scale.x(at), scale.y(high))], class_="jump")
 
 
 def _band(frontier: Frontier, scale: _Scale) -> Iterator[str]:

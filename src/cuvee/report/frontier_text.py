@@ -92,6 +92,8 @@ def _uncertainty(frontier: Frontier) -> str:
     shares = frontier.open_shares
     widest = max(range(len(shares)), key=shares.__getitem__)
     if shares[widest] <= frontier.resolution:
+        if frontier.resolution == 0:
+            return "every step is found: between them no plan is better, proven"
         return f"everywhere within {frontier.resolution:.1%} of the best possible, proven"
     cost, served = frontier.steps[widest]
     closer = "; a larger --points looks closer" if not frontier.interrupted else ""

@@ -15,6 +15,7 @@ text { font: 13px system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue'
 .dot { fill: #0969da }
 .band { fill: #0969da; fill-opacity: 0.16 }
 .guide { fill: none; stroke: #bc4c00; stroke-width: 1.2; stroke-dasharray: 5 4 }
+.jump { fill: none; stroke: #1a7f37; stroke-width: 4 }
 .leader { stroke: #59636e; stroke-width: 1 }
 .good { fill: #1a7f37 }
 .knee { fill: #bc4c00 }
@@ -24,10 +25,12 @@ text { font: 13px system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue'
   .page { fill: #0d1117 }
   .faint { fill: #9198a1 }
   .grid { stroke: #30363d }
-  .axis, .leader { stroke: #9198a1 }
+  .axis, .jump { fill: none; stroke: #1a7f37; stroke-width: 4 }
+.leader { stroke: #9198a1 }
   .curve { stroke: #58a6ff }
   .dot, .band { fill: #58a6ff }
   .guide { stroke: #f0883e }
+  .jump { stroke: #3fb950 }
   .good { fill: #3fb950 }
   .knee { fill: #f0883e }
   .badge { fill: #0d1117 }
