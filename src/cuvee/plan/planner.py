@@ -104,9 +104,7 @@ def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
     return chosen_plan(ordinary, apart if isinstance(apart, Plan) else None, bound)
 
 
-def _plan_whole(
-    prepared: PreparedProblem, *, explain: bool, known: Array | None = None
-) -> tuple[Plan, Found | None]:
+def _plan_whole(prepared: PreparedProblem, *, explain: bool, known: Array | None = None) -> tuple[Plan, Found | None]:
     """The best plan over the candidates, and the search that found it; None where there is nothing to search."""
     if not len(prepared.candidates):
         return _without_plan(prepared, Termination.INFEASIBLE, 0.0, explain=explain), None
