@@ -319,8 +319,8 @@ def test_moves_are_told():
     assert "moves cost 2.82 $ (2.13 starts, 0.69 drains): 0.47 $/h over 6 h" in text
     assert "they take 8.4 minutes, 8.4 of them above the budget; at most 12345.60 $/h are paid at once" in text
     assert "capacity never falls below what is needed, 12,650 req/s" in text
-    assert "doing nothing: 0 req/s for 29.89 $/h, 98.1% of the demand" in text
-    assert "if moves cost nothing: 13.8 req/s for 29.96 $/h; the moves to it cost 1.22 $" in text
+    assert "doing nothing: 0.00 req/s for 29.89 $/h, 98.1% of the demand" in text
+    assert "if moves cost nothing: 13.80 req/s for 29.96 $/h; the moves to it cost 1.22 $" in text
     assert "o1 100, g1 <1" in text
     assert f"{MARKUP} other, not asked for" in text
 

@@ -97,6 +97,9 @@ class Question:
             "--disaggregate/--no-disaggregate", help="Allow replicas that only prefill or decode, where that wins."
         ),
     ] = None
+    overlap: Annotated[
+        float | None, typer.Option(help="Most money above the budget while old and new run [$/h]; default: any.")
+    ] = None
     gap: Annotated[float | None, typer.Option(help="Proven gap at which to stop; default: 1e-4.")] = None
     time_limit: Annotated[float | None, typer.Option(help="Solver time at which to stop [s]; default: 120.")] = None
     settings: Annotated[
@@ -156,7 +159,7 @@ class Question:
 
         if "moves" in scenario.model_fields_set and scenario.current_fleet is None:
             raise InputError(
-                "--horizon or moves without a fleet to move from",
+                "--horizon, --overlap or moves without a fleet to move from",
                 expected="what runs now",
                 remedy="give it with --from plan.json",
             )
@@ -185,6 +188,7 @@ class Question:
             "search.time_limit_s": self.time_limit,
             "caution.pessimism": self.pessimism,
             "moves.horizon_h": self.horizon,
+            "moves.overlap_usd_per_hour": self.overlap,
             "aim.headroom": self.headroom,
             "aim.serve": self.serve,
             "caution.robust_draws": self.robust,

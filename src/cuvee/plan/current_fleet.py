@@ -10,6 +10,14 @@ MOST_COPIES = 10_000
 """Replicas of one group that are believed [-]."""
 
 
+def require_nothing_runs(fleet: "CurrentFleet | None", what: str) -> None:
+    """Raise InputError where something runs now, which `what` does not reckon with."""
+    if fleet is not None:
+        raise InputError(
+            f"{what} from a fleet that runs now", expected="a question from nothing", remedy="leave out --from"
+        )
+
+
 @dataclass(frozen=True)
 class MoveOptions:
     """What moves take, and how long the plan after them is to stand.

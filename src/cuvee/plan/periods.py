@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from cuvee.plan.current_fleet import require_nothing_runs
 from cuvee.plan.period_reading import DayQuestion, without_fleet
 from cuvee.plan.period_result import DayDemand, PeriodPlan
 from cuvee.plan.period_search import DaySearch
@@ -36,6 +37,7 @@ def plan_periods(
     """
     prepared.problem.caution.require_estimates("a day in periods")
     prepared.problem.require_whole_replicas("periods of a day")
+    require_nothing_runs(prepared.problem.current, "periods of a day")
     periods = find_periods(day, num_periods)
     problems = tuple(at_rate(prepared.problem, period.rate_req_per_s) for period in periods)
     num_days, rates = len(day.observed_req_per_s), tuple(day.rate_req_per_s.tolist())

@@ -137,7 +137,8 @@ def _capacity(moves: Moves) -> Iterator[str]:
     if moves.capacity >= NO_DIP:
         yield f"capacity never falls below what is needed, {needed}: the least of now, then and the demand"
         return
-    low = [number for number, step in enumerate(moves.steps, start=1) if step.capacity == moves.capacity]
+    lowest = moves.capacity + 1 - NO_DIP
+    low = [n for n, step in enumerate(moves.steps, start=1) if step.capacity is not None and step.capacity <= lowest]
     order = "no order of single replicas dips less" if moves.least_dip else "another order may dip less"
     yield f"step {low[0]} leaves {moves.capacity:.0%} of the {needed} that are needed; within stock and limits {order}"
 
@@ -148,7 +149,7 @@ def _otherwise(plan: Plan, moves: Moves) -> Iterator[str]:
     known = all(entry.demand.rate_req_per_s is not None for entry in plan.inputs.problem.models)
     of = "the demand" if known else "what the plan serves"
     yield (
-        f"doing nothing: {rate(keeping.rate_req_per_s)} req/s for {keeping.cost_usd_per_hour:.2f} $/h, "
+        f"doing nothing: {keeping.rate_req_per_s:.2f} req/s for {keeping.cost_usd_per_hour:.2f} $/h, "
         f"{keeping.served_share:.1%} of {of}"
     )
     free = moves.free
@@ -158,7 +159,7 @@ def _otherwise(plan: Plan, moves: Moves) -> Iterator[str]:
     if better <= plan.inputs.problem.search.relative_gap * abs(plan.objective):
         yield "if moves cost nothing, no plan would be better"
         return
-    what = f"{rate(free.rate_req_per_s)} req/s for {free.cost_usd_per_hour:.2f} $/h"
+    what = f"{free.rate_req_per_s:.2f} req/s for {free.cost_usd_per_hour:.2f} $/h"
     yield f"if moves cost nothing: {what}; the moves to it cost {free.moves_usd:.2f} $"
 
 
