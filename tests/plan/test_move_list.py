@@ -129,6 +129,18 @@ def test_what_nobody_asks_for_goes():
     assert check_tiny(plan).ok
 
 
+def test_another_precision_goes_and_serves_till_then():
+    """What runs in fp8 where bf16 is asked for is replaced, and its capacity counts until its successor serves."""
+    asked = running(problem([offer("t1", 1.0, 2)], [demand(1.0)], budget=1.1), {"t1": 1}, HOUR)
+    assert asked.current is not None
+    old = replace(asked.current.groups[0], precision="fp8")
+    plan = solve_tiny(replace(asked, current=replace(asked.current, groups=(old,))), {"t1": [1.0]})
+    assert [step[:2] for step in told(plan)] == [(1, "add"), (1, "shift"), (1, "drain"), (1, "remove")]
+    assert moves_of(plan).capacity == pytest.approx(1.0)
+    assert moves_of(plan).standing[0].id == "o1"
+    assert check_tiny(plan).ok
+
+
 def test_free_moves_and_doing_nothing_are_told():
     """Over two hours staying is best at 4 $/h; free moves would lead to 3 $/h, and cost 2.1667 $ in truth."""
     asked = problem([offer("t1", 4.0), offer("t2", 3.0)], [demand(1.0, rate_req_per_s=1.0)], objective=Objective.COST)

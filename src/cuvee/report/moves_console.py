@@ -95,7 +95,7 @@ def _what(step: MoveStep) -> str:
 
 def _shares(moves: Moves, console: Console) -> RenderableType:
     """Where requests go before and after each shift [%]."""
-    table = new_table(console, title="Shares of each workload type before and after [%]")
+    table = new_table(console, title="Shares before and after [%]")
     table.add_column("", justify="right")
     several = len({shift.model for step in moves.steps for shift in step.shifts}) > 1
     for header in (*(["model"] if several else []), "workload", "before", "after"):
