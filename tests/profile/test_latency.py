@@ -5,7 +5,7 @@ from math import exp, log, sqrt
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cuvee.profile import (
@@ -135,6 +135,7 @@ def test_latency_rises_with_load_without_bound(gpu, lengths, statistic):
 
 
 @settings(max_examples=40)
+@example(even_config("gpt-oss-120b", "B200-SXM", 8, 2), ENGINES["vllm-0.5"], (3109, 1))  # less than one per micro-batch
 @given(config_choices, ENGINE_CHOICES, LENGTHS)
 def test_saturated_load_is_no_more_than_the_table_rate(config, engine, lengths):
     """Bunched prompts cost at least what evenly spread ones do, so the curve ends at or below the saturated rate."""

@@ -5,6 +5,7 @@ rate follows from Little's law. Requests of a type have its mean lengths, as eve
 
     running   N = u B               seen by one of them   n = 1 + u (B - 1), at least 1
     micro-batches  m = min(S, n)    sequences of one  b = n / m     prefill tokens owed per step  o = N r / m
+                   with max(B, min(S, admitted)) for B in the n of m
     stage_s = decode + held c k     c = max(min(isl, M - b), o)     held = 1 - (1 - o / c)^m
     cycle, round = m cycle          from stage_s as in `cuvee.profile.analytic`
     rate      lambda = N / (osl round)                        Little's law
@@ -92,7 +93,10 @@ class LoadableReplicas:
         """The replicas at `occupancy` [-], of shape (num_configs, num_workloads), each in [0, 1]."""
         running = occupancy * self.most_running
         seen = 1 + occupancy * np.maximum(self.most_running - 1, 0.0)  # a steady batch may be less than one sequence
-        in_flight = np.minimum(self.num_stages, seen)
+        most_in_flight = np.minimum(self.num_stages, self.most_admitted)
+        # A token budget may leave less than one sequence to each micro-batch: there are as many of them all the same.
+        spread = 1 + occupancy * (np.maximum(self.most_running, most_in_flight) - 1)
+        in_flight = np.minimum(self.num_stages, spread)
         sequences = seen / in_flight
         room = self.step_tokens - sequences
         owed = running / in_flight * (self.input_tokens / self.output_tokens)
@@ -107,12 +111,12 @@ class LoadableReplicas:
         sent = self.transfer_s * sequences[:, None]
         mean_s = decode + held_up[:, None] * token_s + sent + self.transfer_s * owed[:, None]
         full_s = full + sent + self.transfer_s * room[:, None]
-        most_in_flight = np.minimum(self.num_stages, self.most_admitted)  # prompts fill what decodes leave empty
 
         def rounds_s(stage_s: Array) -> tuple[Array, Array]:
             """Time of a round [s], and from start to start of a step in a pipeline without gaps [s]."""
             slowest_s, trip_s = stage_s.max(axis=1), stage_s.sum(axis=1)
             own_s = cycle_s(self.num_stages, slowest_s, trip_s, in_flight, self.engine)
+            # Prompts fill the places that decodes leave empty.
             dense_s = cycle_s(self.num_stages, slowest_s, trip_s, most_in_flight, self.engine)
             return in_flight * (own_s + host_s), dense_s + host_s
 
