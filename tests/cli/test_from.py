@@ -69,7 +69,6 @@ def test_an_overlap_without_money_is_told(cuvee, today):
         (["plan", "scenario.yaml", "--from", "fleet.csv", "--set", "moves.drain=3"], "moves.drain"),
         (["plan", "scenario.yaml", "--from", ""], "empty"),
         (["plan", "scenario.yaml", "--from", "scenario.yaml"], "no field 'fleet'"),
-        (["frontier", "scenario.yaml", "--from", "fleet.csv"], "from a fleet that runs now"),
         (["periods", "scenario.yaml", "--from", "fleet.csv"], "from a fleet that runs now"),
         (["plan", "scenario.yaml", "--from", "fleet.csv", "--disaggregate"], "apart"),
         (["plan", "--melange", "melange.json", "--from", "fleet.csv"], "melange and current_fleet"),

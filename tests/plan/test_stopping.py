@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cuvee.errors import SolverError
-from cuvee.plan import planner, pricing, program, search
+from cuvee.plan import pairs, planner, pricing, program, search
 from cuvee.plan.best_so_far import rough_bound
 from cuvee.plan.check import check
 from cuvee.plan.formulation import rough_load_factor
@@ -349,13 +349,13 @@ def test_a_stopped_plan_keeps_its_word(seed, calls):
 def test_prices_of_a_stopped_round_hold(questions, monkeypatch):
     """Stretched until no candidate is underpaid, they bound what the whole relaxation reaches."""
     asked, candidates = questions["throughput"].problem, questions["throughput"].candidates
-    unit, first = rough_load_factor(asked, candidates), pricing._first_pairs(candidates)
+    unit, first = rough_load_factor(asked, candidates), pairs.first_pairs(candidates)
     fewest = first[0] == first[0][0]
     monkeypatch.setattr(pricing, "ALL_AT_ONCE", 0)
     monkeypatch.setattr(pricing, "JOIN_PER_WORKLOAD", 1)
-    monkeypatch.setattr(pricing, "_first_pairs", lambda _: (first[0][fewest], first[1][fewest]))
+    monkeypatch.setattr(pricing, "first_pairs", lambda _: (first[0][fewest], first[1][fewest]))
     kept: list[Pricing] = []
-    whole = price(asked, candidates, unit, keep=kept.append)
+    whole = price(asked, candidates, unit, keep=kept.append, by_offer=True)
     assert isinstance(whole, Pricing)
     assert len(kept) > 2
     assert kept[0].objective > whole.objective * 1.01

@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cuvee.plan.aggregation import Aggregated, solve_aggregated
 from cuvee.plan.aim import Serve
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.charges import charge_per_gpu, price_of_a_dollar
 from cuvee.plan.contingency import Contingency, build_with
 from cuvee.plan.formulation import COST_TIE_BREAK
 from cuvee.plan.layout import Layout, Pairs, all_pairs, first_workloads
+from cuvee.plan.pairs import NO_PAIRS, first_pairs, merged
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve, within
 from cuvee.plan.relaxation import all_rows, fractional, without_copies
@@ -23,9 +25,6 @@ from cuvee.plan.risk import share_limits
 
 ALL_AT_ONCE = 20_000
 """Pairs up to which they all enter the relaxation at once [-]: rounds cost more than they save."""
-
-FIRST_PER_WORKLOAD = 8
-"""Candidates that the relaxation begins with for each workload, the most requests per dollar first [-]."""
 
 JOIN_PER_WORKLOAD = 4
 """Candidates that join the relaxation in a round for each workload, the most underpaid first [-]."""
@@ -47,8 +46,6 @@ UNDERPAID = 1e-7
 
 MOST_AT_ONCE = 2_000_000
 """Pairs up to which they all may enter the relaxation where it seems to have no answer [-]."""
-
-NO_PAIRS: Pairs = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 
 STRETCH_SHARE = 0.01
 """Share of the asked gap that the last round may leave to stretching the shadow prices [-]."""
@@ -101,6 +98,7 @@ def price(
     *,
     deadline: float = np.inf,
     keep: Callable[[Pricing], None] = lambda _: None,
+    by_offer: bool = False,
 ) -> Pricing | Termination:
     """Marginal values over all `candidates`, or why the relaxation has no answer.
 
@@ -108,11 +106,14 @@ def price(
         load_factor_unit    As of `build_program`.
         deadline            When to stop, as of `perf_counter` [s]: with the prices of the last round that was finished.
         keep                Called with the prices of each round: what is known should a later one be interrupted.
+        by_offer            Whether to solve over the candidates themselves, by whose pairs the answer then stands.
     """
     widths = np.array([len(table.workloads) for table in candidates.tables])
     num_pairs = int(widths[candidates.model_index].sum())
     relaxation = _Relaxation(problem, candidates, load_factor_unit, contingencies, deadline)
-    pairs = all_pairs(candidates) if num_pairs <= ALL_AT_ONCE else _first_pairs(candidates)
+    if num_pairs > ALL_AT_ONCE and relaxation.is_plain and not by_offer:
+        return relaxation.aggregated(keep)
+    pairs = all_pairs(candidates) if num_pairs <= ALL_AT_ONCE else first_pairs(candidates)
     prices = relaxation.solved(pairs)
     tolerance = max(UNDERPAID, STRETCH_SHARE * problem.search.relative_gap)
     latest: Pricing | None = None
@@ -121,7 +122,7 @@ def price(
             break
         latest = relaxation.stretched(prices, pairs)
         keep(latest)
-        more = _merged(pairs, relaxation.joining(prices, tolerance), prices.num_workloads)
+        more = merged(pairs, relaxation.joining(prices, tolerance), prices.num_workloads)
         if len(more[0]) == len(pairs[0]):
             break
         pairs = more
@@ -224,6 +225,42 @@ class _Relaxation:
             copies,
             float(relaxed.x[slack].max(initial=0.0)),
             float(np.abs(relaxed.row_dual[program.rows_of("budget")]).sum()),
+        )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether offers of one shape differ in price and stock alone, and replicas in what they serve per GPU."""
+        plain = self._busy_alone and self.candidates.pools is None and not self.problem.risk.max_share
+        return plain and not self.candidates.start_usd_per_hour.any()
+
+    def aggregated(self, keep: Callable[[Pricing], None]) -> Pricing | Termination:
+        """Prices of the relaxation over offers of one shape together; `keep` as of `price`."""
+        tolerance = max(UNDERPAID, STRETCH_SHARE * self.problem.search.relative_gap)
+        latest: Pricing | None = None
+        rounds = solve_aggregated(self.problem, self.candidates, self.load_factor_unit, self.deadline, tolerance)
+        for found in rounds:
+            if isinstance(found, Termination):
+                return found if latest is None or found is Termination.INFEASIBLE else latest
+            latest = self.stretched(self._prices_of(found), NO_PAIRS)
+            keep(latest)
+        assert latest is not None
+        return latest
+
+    def _prices_of(self, found: Aggregated) -> _Prices:
+        program, layout, answer = found.program, found.layout, found.answer
+        worth = np.abs(answer.row_dual[program.rows_of("demand")])
+        return _Prices(
+            worth / layout.demand_req_per_s,
+            np.zeros((0, len(worth))),
+            {},
+            found.charge_per_gpu,
+            price_of_a_dollar(program, answer),
+            float(worth.sum()),
+            answer.objective - self._bounds_on_theta(program, layout, answer),
+            answer.objective,
+            found.copies,
+            0.0,
+            float(np.abs(answer.row_dual[program.rows_of("budget")]).sum()),
         )
 
     @property
@@ -353,30 +390,3 @@ class _Relaxation:
                 found.append((rows[row], first[model] + column))
         candidate, workload = (np.concatenate(each) for each in zip(*found, strict=True))
         return candidate, workload
-
-
-def _first_pairs(candidates: CandidateSet) -> Pairs:
-    """For each workload the candidates with most requests per dollar."""
-    first = first_workloads(candidates)
-    found: list[Pairs] = [NO_PAIRS]
-    for model, table in enumerate(candidates.tables):
-        mine = np.flatnonzero(candidates.model_index == model)
-        kept = mine[candidates.is_kept[mine]]
-        row, pair = np.nonzero(table.rate_req_per_s[candidates.config[kept]])
-        found.append((kept[row], first[model] + pair))
-        per_dollar = candidates.availability[mine] / candidates.price_usd_per_hour[mine]
-        for column in range(len(table.workloads) if len(mine) else 0):
-            value = table.rate_req_per_s[:, column][candidates.config[mine]] * per_dollar
-            most = min(FIRST_PER_WORKLOAD, len(mine))
-            best = np.argpartition(-value, most - 1)[:most]
-            best = best[value[best] > 0]
-            found.append((mine[best], np.full(len(best), first[model] + column)))
-    candidate, workload = (np.concatenate(each) for each in zip(*found, strict=True))
-    return _merged((candidate, workload), NO_PAIRS, int(first[-1]))
-
-
-def _merged(pairs: Pairs, more: Pairs, num_workloads: int) -> Pairs:
-    """Both, each pair once, by rising candidate."""
-    keys = np.unique(np.concatenate([each[0] * num_workloads + each[1] for each in (pairs, more)]))
-    candidate, workload = np.divmod(keys, num_workloads)
-    return candidate, workload

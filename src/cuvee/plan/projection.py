@@ -35,7 +35,16 @@ FIRST_SLICE_S = 3.0
 MOST_RELAXED_ROUNDS = 40
 """Rounds of cuts before copies must be whole [-]; they cost little and save whole ones."""
 
-MOST_REPAIRS = 50
+NEARLY = 0.05
+"""Share of the asked gap that the cuts of the relaxation may be off at least cost [-]: whole copies are further off."""
+
+MODEL_S = 2.0
+"""Solver time of the programs over the copies of one model [s]."""
+
+MODEL_GAP = 20.0
+"""The asked gap over that at which each of them stops [-]: the gaps of all models add up."""
+
+MOST_REPAIRS = 1000
 """Copies added at most to a least-cost fleet that serves too little [-]."""
 
 MOST_TRIED = 40
@@ -77,151 +86,222 @@ class Projected:
     stopped_by: StopReason | None = None
 
 
-def search_copies(
-    problem: PlanProblem, candidates: CandidateSet, unit: float, start: Projected, relaxed: Array, deadline: float
-) -> Projected:
-    """The best copies of `candidates`, from those of `start` on, within the gap of the problem's search.
+class Fleet:
+    """The program over copies alone, to which cuts are added.
+
+    Attributes
+        candidates      The candidates searched.
+        unit            What theta counts in [-]; see `build_program`.
+        program         Without a column for any assignment.
+        copies          Columns of y.
+        load_factor     Column of theta.
+    """
+
+    def __init__(self, problem: PlanProblem, candidates: CandidateSet, unit: float) -> None:
+        self.problem, self.candidates, self.unit = problem, candidates, unit
+        self.program, self.layout = self.build()
+        self.copies, self.load_factor = self.layout.copies, self.layout.load_factor
+
+    def build(self) -> tuple[Program, Layout]:
+        """The program without a z column."""
+        nobody = np.zeros(0, dtype=np.int64)
+        program, layout = build_program(
+            self.problem, self.candidates, load_factor_unit=self.unit, pairs=(nobody, nobody)
+        )
+        # Without assignments these rows would say that nobody is served.
+        program.row_lower[program.rows_of("demand", "cover")] = -np.inf
+        return program, layout
+
+    @property
+    def counts_all(self) -> bool:
+        """Whether copies and machines say what a fleet costs: moves from a current one have columns of their own."""
+        return len(self.program.cost) == self.layout.size
+
+    def cost_usd_per_hour(self, copies: Array) -> float:
+        """Money for whole `copies` and the machines they need [$/h]; inf where stock, budget or caps forbid them."""
+        offers, layout, program = self.problem.offers.offers, self.layout, self.program
+        x = np.zeros(layout.size)
+        x[layout.copies] = copies
+        taken = self.candidates.gpus_taken(copies.astype(np.int64), len(offers))
+        usable = np.array([usable_gpus(offers[index]) for index in layout.machine_offer], dtype=np.int64)
+        x[layout.machines] = -(-taken[layout.machine_offer] // usable)
+        rows = program.rows_of(*FLEET_FAMILIES)
+        within = program.row_activity(x)[rows] <= program.row_upper[rows] * (1 + 1e-9) + 1e-9
+        allowed = bool(within.all()) and bool((x <= program.upper * (1 + 1e-9)).all())
+        return float(program.cost @ x) if allowed else np.inf
+
+    def possible(self, copies: Array) -> Array:
+        """As many of whole `copies`, which the program allows, as find room in truth."""
+        return copies
+
+    def serves(self, copies: Array) -> list[Service]:
+        """What `copies`, whole or not, can serve of each model's demand."""
+        return services(self.problem, self.candidates, self.unit, copies)
+
+    def cut(self, found: Sequence[Service], promised: float) -> int:
+        """Add the cuts of the models that serve less than is promised; returns their number."""
+        broken = [service for service in found if service.load_factor < promised * (1 - PROMISED)]
+        for service in broken:
+            columns = np.append(self.copies[service.rows], self.load_factor)
+            self.program.add_row("cut", "", columns, np.append(service.gains, -1.0), lower=0.0)
+        return len(broken)
+
+
+def search_copies(fleet: Fleet, start: Projected, relaxed: Array, deadline: float) -> Projected:
+    """The best copies of the fleet's candidates, from those of `start` on, within the gap of the problem's search.
 
     Parameters
-        unit        What theta counts in [-]; see `build_program`.
         relaxed     Fractional copies of the relaxation: where the first cut is taken.
         deadline    When to stop with what there is, as of `perf_counter` [s].
     """
-    program, layout = _over_copies(problem, candidates, unit)
     known = (relaxed, start.copies) if start.copies.any() else (relaxed,)
     for copies in known:
-        _cut(program, layout, services(problem, candidates, unit, copies), np.inf, copies)
+        fleet.cut(fleet.serves(copies), np.inf)
+    near = start.bound * (1 - NEARLY * fleet.problem.search.relative_gap)
     for _ in range(MOST_RELAXED_ROUNDS):
-        answer = solve(program.relaxed(), within(problem.search, deadline))
+        answer = solve(fleet.program.relaxed(), within(fleet.problem.search, deadline))
         if not len(answer.x) or perf_counter() > deadline:
             break
-        copies, promised = answer.x[layout.copies], float(answer.x[layout.load_factor])
-        if not _cut(program, layout, services(problem, candidates, unit, copies), promised, copies):
+        if fleet.problem.objective is Objective.COST and answer.objective >= near:
+            break
+        if not fleet.cut(fleet.serves(answer.x[fleet.copies]), float(answer.x[fleet.load_factor])):
             break
     if len(answer.x):
-        start = _rounded(answer, start, program, layout, problem, candidates, unit)
-    return _whole(program, layout, problem, candidates, unit, start, deadline)
+        start = _rounded(fleet, answer, start)
+    return _whole(fleet, start, deadline)
 
 
-def _rounded(
-    answer: Answer,
-    start: Projected,
-    program: Program,
-    layout: Layout,
-    problem: PlanProblem,
-    candidates: CandidateSet,
-    unit: float,
-) -> Projected:
+def _rounded(fleet: Fleet, answer: Answer, start: Projected) -> Projected:
     """The whole copies of a fractional answer, repaired, where they cost less than `start`; least cost only."""
-    if problem.objective is not Objective.COST:
+    if fleet.problem.objective is not Objective.COST:
         return start
-    copies = np.floor(answer.x[layout.copies] + 1e-9)
-    found = services(problem, candidates, unit, copies)
-    repaired = _repaired(copies, found, answer, program, layout, problem, candidates, unit)
+    repaired = _repaired(fleet, np.floor(answer.x[fleet.copies] + 1e-9), answer)
     return start if start.objective <= repaired.objective else replace(repaired, bound=start.bound)
 
 
-def _whole(
-    program: Program,
-    layout: Layout,
-    problem: PlanProblem,
-    candidates: CandidateSet,
-    unit: float,
-    best: Projected,
-    deadline: float,
-) -> Projected:
+def _model_by_model(fleet: Fleet, best: Projected, rounds: int, deadline: float) -> Projected:
+    """Better copies of each model in turn, those of the others held; least cost only.
+
+    Parameters
+        rounds    Programs over the copies of a model, each with the cut that the one before asks for [-].
+    """
+    num_models = len(fleet.problem.models)
+    if fleet.problem.objective is not Objective.COST or num_models == 1 or not fleet.counts_all:
+        return best
+    program, model_of = fleet.program, fleet.candidates.model_index
+    lower, upper = program.lower.copy(), program.upper.copy()
+    for model in range(num_models):
+        until = min(deadline, perf_counter() + MODEL_S)
+        if proven(best, fleet.problem) or perf_counter() > deadline:
+            break
+        held = fleet.copies[model_of != model]
+        program.lower[held] = program.upper[held] = best.copies[model_of != model]
+        try:
+            answer = _of_model(fleet, model, best, rounds, until)
+            program.lower[held], program.upper[held] = lower[held], upper[held]
+            found = _repaired(fleet, np.round(answer.x[fleet.copies]), answer) if len(answer.x) else best
+        except KeyboardInterrupt:
+            return replace(best, stopped_by=StopReason.INTERRUPTED)
+        if found.objective < best.objective:
+            best = replace(found, bound=best.bound)
+    return best
+
+
+def _of_model(fleet: Fleet, model: int, best: Projected, rounds: int, until: float) -> Answer:
+    """The best copies of one model, all others being fixed, as far as its cuts tell after some rounds."""
+    search = fleet.problem.search
+    for _ in range(rounds):
+        options = within(replace(search, relative_gap=search.relative_gap / MODEL_GAP), until)
+        answer = solve(fleet.program, options, start=best.copies)
+        if not len(answer.x) or perf_counter() > until:
+            break
+        copies = np.round(answer.x[fleet.copies])
+        found = service_of(fleet.problem, fleet.candidates, fleet.unit, copies, model)
+        if not fleet.cut([found], float(answer.x[fleet.load_factor])):
+            break
+    return answer
+
+
+def _whole(fleet: Fleet, best: Projected, deadline: float) -> Projected:
     """Rounds with whole copies, until the promise is kept within the gap."""
+    search = fleet.problem.search
     slice_s = FIRST_SLICE_S
-    better = max if program.maximize else min
-    while not proven(best, problem):
+    better, rounds, promised = max if fleet.program.maximize else min, 1, np.zeros(0)
+    while not proven(best, fleet.problem):
+        if np.isfinite(best.objective):
+            best = _model_by_model(fleet, best, rounds, deadline)
+            rounds *= 2
+        if best.stopped_by is StopReason.INTERRUPTED:
+            return best
         left = deadline - perf_counter()
         if left <= 0:
             return replace(best, stopped_by=StopReason.TIME_LIMIT)
-        options = replace(problem.search, time_limit_s=min(slice_s, left), relative_gap=problem.search.relative_gap / 2)
+        options = replace(search, time_limit_s=min(slice_s, left), relative_gap=search.relative_gap / 2)
         try:
-            answer = solve(program, options, start=best.copies if np.isfinite(best.objective) else None)
+            answer = solve(fleet.program, options, start=best.copies if np.isfinite(best.objective) else None)
             if answer.termination is not Termination.INFEASIBLE:
                 best = replace(best, bound=-better(-best.bound, -answer.bound))
             if answer.stopped_by is StopReason.INTERRUPTED:
                 raise KeyboardInterrupt
             if not len(answer.x):
                 return replace(best, stopped_by=answer.stopped_by or StopReason.NUMERICAL_TROUBLE)
-            found = _kept(answer, program, layout, problem, candidates, unit)
+            found = _kept(fleet, answer)
         except KeyboardInterrupt:
             return replace(best, stopped_by=StopReason.INTERRUPTED)
         if better(found.objective, best.objective) != best.objective:
             best = replace(found, bound=best.bound)
         elif answer.termination is not Termination.OPTIMAL:
             slice_s *= 2
+        elif np.array_equal(answer.x[fleet.copies], promised):  # cut off by nothing, it finds no room
+            return best
+        promised = answer.x[fleet.copies]
     return best
 
 
-def _kept(
-    answer: Answer, program: Program, layout: Layout, problem: PlanProblem, candidates: CandidateSet, unit: float
-) -> Projected:
+def _kept(fleet: Fleet, answer: Answer) -> Projected:
     """What the copies of `answer` are truly worth; the promises they do not keep are cut off."""
-    copies = np.round(answer.x[layout.copies])
-    promised = float(answer.x[layout.load_factor])
-    found = services(problem, candidates, unit, copies)
-    _cut(program, layout, found, promised, copies)
-    if problem.objective is Objective.COST:
-        return _repaired(copies, found, answer, program, layout, problem, candidates, unit)
+    copies = np.round(answer.x[fleet.copies])
+    if fleet.problem.objective is Objective.COST:
+        return _repaired(fleet, copies, answer)
+    promised = float(answer.x[fleet.load_factor])
+    found = fleet.serves(copies)
+    fleet.cut(found, promised)
     served = min(service.load_factor for service in found)
     return Projected(copies, answer.objective - promised + served, np.nan)
 
 
-def _repaired(
-    copies: Array,
-    found: list[Service],
-    answer: Answer,
-    program: Program,
-    layout: Layout,
-    problem: PlanProblem,
-    candidates: CandidateSet,
-    unit: float,
-) -> Projected:
-    """`copies` of `answer` and as many more as the demand needs: where it lacks, what adds most per dollar."""
+def _repaired(fleet: Fleet, copies: Array, answer: Answer) -> Projected:
+    """`copies` of `answer` and as many more as the demand needs: where it lacks, what adds most per dollar.
+
+    Notes           The promises that they do not keep on the way are cut off.
+    """
     nothing = Projected(copies, np.inf, np.nan)
-    promised = float(answer.x[layout.load_factor])
-    if len(program.cost) > layout.size:  # moves from a current fleet have columns of their own, which no repair knows
+    promised = float(answer.x[fleet.load_factor])
+    copies = fleet.possible(copies)
+    found = fleet.serves(copies)
+    fleet.cut(found, promised)
+    if not fleet.counts_all:  # moves from a current fleet, which no repair knows
         served = min(service.load_factor for service in found)
-        whole = np.allclose(copies, answer.x[layout.copies], atol=1e-5) and served >= promised * (1 - PROMISED)
+        whole = np.allclose(copies, answer.x[fleet.copies], atol=1e-5) and served >= promised * (1 - PROMISED)
         return replace(nothing, objective=answer.objective) if whole else nothing
     for _ in range(MOST_REPAIRS):
-        short = min(found, key=lambda service: service.load_factor)
+        model = int(np.argmin([service.load_factor for service in found]))
+        short = found[model]
         if short.load_factor >= promised * (1 - PROMISED):
-            return Projected(copies, float(program.cost @ _columns(copies, layout, problem, candidates)), np.nan)
+            return Projected(copies, fleet.cost_usd_per_hour(copies), np.nan)
         wanted = np.minimum(short.gains, promised - short.load_factor)
-        order = short.rows[np.argsort(-wanted / candidates.price_usd_per_hour[short.rows], kind="stable")]
+        order = short.rows[np.argsort(-wanted / fleet.candidates.price_usd_per_hour[short.rows], kind="stable")]
         for row in order[:MOST_TRIED].tolist():
             more = copies.copy()
             more[row] += 1
-            if _allowed(_columns(more, layout, problem, candidates), program):
+            if np.isfinite(fleet.cost_usd_per_hour(more)):
                 copies = more
                 break
         else:
             return nothing
-        found = services(problem, candidates, unit, copies)
-        _cut(program, layout, found, promised, copies)
+        found[model] = service_of(fleet.problem, fleet.candidates, fleet.unit, copies, model)
+        fleet.cut([found[model]], promised)
     return nothing
-
-
-def _columns(copies: Array, layout: Layout, problem: PlanProblem, candidates: CandidateSet) -> Array:
-    """`copies` and the machines they need, as columns."""
-    offers = problem.offers.offers
-    x = np.zeros(layout.size)
-    x[layout.copies] = copies
-    taken = candidates.gpus_taken(copies.astype(np.int64), len(offers))
-    usable = np.array([usable_gpus(offers[index]) for index in layout.machine_offer], dtype=np.int64)
-    x[layout.machines] = -(-taken[layout.machine_offer] // usable)
-    return x
-
-
-def _allowed(x: Array, program: Program) -> bool:
-    """Whether stock, budget and caps allow what `x` rents."""
-    rows = program.rows_of(*FLEET_FAMILIES)
-    within = program.row_activity(x)[rows] <= program.row_upper[rows] * (1 + 1e-9) + 1e-9
-    return bool(within.all()) and bool((x <= program.upper * (1 + 1e-9)).all())
 
 
 def proven(best: Projected, problem: PlanProblem) -> bool:
@@ -230,42 +310,26 @@ def proven(best: Projected, problem: PlanProblem) -> bool:
     return bool(finite and abs(best.bound - best.objective) <= problem.search.relative_gap * abs(best.objective))
 
 
-def _over_copies(problem: PlanProblem, candidates: CandidateSet, unit: float) -> tuple[Program, Layout]:
-    """The program without a z column."""
-    nobody = np.zeros(0, dtype=np.int64)
-    program, layout = build_program(problem, candidates, load_factor_unit=unit, pairs=(nobody, nobody))
-    # Without assignments these rows would say that nobody is served.
-    program.row_lower[program.rows_of("demand", "cover")] = -np.inf
-    return program, layout
-
-
-def _cut(program: Program, layout: Layout, found: Sequence[Service], promised: float, copies: Array) -> int:
-    """Add the cuts of the models that serve less than is promised; returns their number."""
-    broken = [service for service in found if service.load_factor < promised * (1 - PROMISED)]
-    for service in broken:
-        columns = np.append(layout.copies[service.rows], layout.load_factor)
-        program.add_row("cut", "", columns, np.append(service.gains, -1.0), lower=0.0)
-    return len(broken)
-
-
 def services(problem: PlanProblem, candidates: CandidateSet, unit: float, copies: Array) -> list[Service]:
     """What `copies`, whole or not, can serve of each model's demand."""
+    return [service_of(problem, candidates, unit, copies, model) for model in range(len(problem.models))]
+
+
+def service_of(problem: PlanProblem, candidates: CandidateSet, unit: float, copies: Array, model: int) -> Service:
+    """What `copies`, whole or not, can serve of one model's demand."""
     first, (asked, phase) = first_workloads(candidates), asked_workloads(candidates)
     demanded = np.concatenate([np.array(rates) for rates in problem.rates_req_per_s]) * unit
     model_of = np.arange(len(problem.models)) if candidates.pools is None else candidates.pools.model
     table_of = np.repeat(np.arange(len(model_of)), np.diff(first))
-    found = []
-    for model in range(len(problem.models)):
-        rows = np.flatnonzero(model_of[candidates.model_index] == model)
-        columns = np.flatnonzero(model_of[table_of] == model)
-        relative = np.zeros((len(rows), len(columns)))
-        for table in np.flatnonzero(model_of == model).tolist():
-            its = np.flatnonzero(candidates.model_index[rows] == table)
-            own = np.flatnonzero(table_of[columns] == table)
-            relative[its[:, None], own] = candidates.rate_req_per_s(table) / demanded[asked[columns[own]]]
-        served = np.searchsorted(columns, asked[columns])
-        found.append(_service(rows, relative, copies[rows], served, phase[columns]))
-    return found
+    rows = np.flatnonzero(model_of[candidates.model_index] == model)
+    columns = np.flatnonzero(model_of[table_of] == model)
+    relative = np.zeros((len(rows), len(columns)))
+    for table in np.flatnonzero(model_of == model).tolist():
+        its = np.flatnonzero(candidates.model_index[rows] == table)
+        own = np.flatnonzero(table_of[columns] == table)
+        relative[its[:, None], own] = candidates.rate_req_per_s(table) / demanded[asked[columns[own]]]
+    served = np.searchsorted(columns, asked[columns])
+    return _service(rows, relative, copies[rows], served, phase[columns])
 
 
 def _service(rows: Indices, relative: Array, copies: Array, asked: Indices, phase: Indices) -> Service:

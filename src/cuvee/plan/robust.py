@@ -27,7 +27,8 @@ from cuvee.plan.charges import charge_per_gpu
 from cuvee.plan.evaluation import load_factors
 from cuvee.plan.formulation import COST_TIE_BREAK, build_program, rough_load_factor
 from cuvee.plan.layout import Layout
-from cuvee.plan.pricing import NO_PAIRS, Pricing, price
+from cuvee.plan.pairs import NO_PAIRS
+from cuvee.plan.pricing import Pricing, price
 from cuvee.plan.problem import Objective, PlanProblem, SearchOptions
 from cuvee.plan.program import Answer, Array, Indices, Program, StopReason, Termination, solve
 from cuvee.plan.relaxation import fractional

@@ -11,6 +11,7 @@ program holds for all others. Usually a tenth of the candidates is left.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from time import perf_counter
 
 import numpy as np
@@ -21,10 +22,12 @@ from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.contingency import Contingency, build_with
 from cuvee.plan.dominance import undominated
 from cuvee.plan.formulation import COST_TIE_BREAK, build_program, define_links, rough_load_factor
+from cuvee.plan.lot_fleet import LotFleet
+from cuvee.plan.lots import Alike, Lots, classes_of, lots_of
 from cuvee.plan.pricing import Pricing, price
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Array, Indices, StopReason, Termination, solve, within
-from cuvee.plan.projection import Projected, proven, search_copies
+from cuvee.plan.projection import Fleet, Projected, proven, search_copies
 
 CORE_SIZE = 30
 """Candidates beside those of the relaxation that the first program may use [-]; more cost time, fewer quality."""
@@ -46,6 +49,15 @@ MOST_PAIRS = 10_000
 
 MOST_CORE_PAIRS = 3_000
 """Pairs up to which assignments are columns of the first program [-]."""
+
+MOST_TOLD_APART = 20_000
+"""Candidates up to which each is searched by itself, however alike [-]."""
+
+LEAST_ALIKE = 4
+"""Candidates of a kind, in the mean, from which kinds are searched in their place [-]."""
+
+KINDS = (500, 2_000)
+"""Kinds beside those of the relaxation that the programs over kinds may have, one after the other [-]."""
 
 WIDENING = (100, 500, 2_000)
 """Candidates that the programs over copies alone may have, one after the other [-]."""
@@ -161,8 +173,25 @@ class _Search:
         plain = self.problem.aim.serve is Serve.MIX and not self.problem.risk.max_share
         return plain and not self.contingencies
 
+    @property
+    def _are_many_alike(self) -> bool:
+        """Whether a least-cost search may leave open which of many offers a replica stands on, and that helps."""
+        told_apart = self.candidates.is_kept.any() or self.candidates.start_usd_per_hour.any()
+        few = self.maximize or not self._projectable or len(self.candidates) <= MOST_TOLD_APART
+        if few or told_apart or self.candidates.pools is not None:
+            return False
+        return bool(len(self.alike[1]) * LEAST_ALIKE <= len(self.candidates))
+
+    @cached_property
+    def alike(self) -> tuple[Lots, Alike]:
+        """The lots of the offers, and the candidates that are alike on them."""
+        lots = lots_of(self.problem, self.candidates)
+        return lots, Alike.of(self.candidates, classes_of(self.candidates, lots))
+
     def from_core(self, known: Array | None = None) -> Found:
         """A plan over few candidates, from that of copies `known` on, then the best over all that could be better."""
+        if known is None and self._are_many_alike:
+            return self._over_lots()
         size, core = CORE_SIZE, self._core(CORE_SIZE)
         if known is not None:
             core = np.union1d(core, np.flatnonzero(known))
@@ -260,7 +289,7 @@ class _Search:
             until = self.deadline if last else min(self.deadline, perf_counter() + WIDENING_S)
             start = replace(best, copies=best.copies[kept])
             chosen, relaxed = self.candidates.select(kept), self.pricing.copies[kept]
-            found = search_copies(self.problem, chosen, self.unit, start, relaxed, until)
+            found = search_copies(Fleet(self.problem, chosen, self.unit), start, relaxed, until)
             # What was left out is covered by the relaxation or, where no better plan can rent it, by the plan before.
             bound = self._worse(found.bound, best.objective) if complete else self.pricing.objective
             copies = np.zeros(len(self.candidates))
@@ -270,6 +299,31 @@ class _Search:
                 self.so_far.found = self._of_copies(best)
             interrupted = found.stopped_by is StopReason.INTERRUPTED
             if last or interrupted or perf_counter() >= self.deadline or proven(best, self.problem):
+                break
+        return self._of_copies(best) if np.isfinite(best.objective) else self._without_copies(best.stopped_by)
+
+    def _over_lots(self) -> Found:
+        """Solve over copies of replicas that are alike, where many are; which offers they stand on is settled last."""
+        lots, alike = self.alike
+        order, starts = alike.order, alike.starts[:-1]
+        relaxed = np.add.reduceat(self.pricing.copies[order], starts)
+        loss = np.minimum.reduceat(self.pricing.loss[order], starts)
+        copies, best = np.zeros(len(alike)), self._nothing
+        for size in KINDS:
+            nearest = np.argsort(loss, kind="stable")[:size]
+            kinds = np.unique(np.concatenate([np.flatnonzero((relaxed > 1e-9) | (copies > 0)), nearest]))
+            fleet = LotFleet(self.problem, self.candidates, self.unit, self.pricing.copies, lots, alike, kinds)
+            found = search_copies(fleet, replace(best, copies=copies[kinds]), relaxed[kinds], self.deadline)
+            complete = len(kinds) == len(alike) and fleet.has_all_offers
+            bound = self.pricing.objective  # it covers what was left out
+            best = replace(found, bound=max(found.bound, bound) if complete else bound)
+            if np.isfinite(best.objective):
+                copies = np.zeros(len(alike))
+                copies[kinds] = found.copies
+                best = replace(best, copies=fleet.placed(found.copies))
+                self.so_far.found = self._of_copies(best)
+            interrupted = found.stopped_by is StopReason.INTERRUPTED
+            if interrupted or len(kinds) == len(alike) or perf_counter() >= self.deadline or proven(best, self.problem):
                 break
         return self._of_copies(best) if np.isfinite(best.objective) else self._without_copies(best.stopped_by)
 

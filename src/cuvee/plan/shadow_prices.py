@@ -115,7 +115,7 @@ def _relaxed(prepared: PreparedProblem) -> tuple[tuple[ShadowPrice, ...], float]
     """Prices of limits and demand in the relaxation, and its value, in the objective's unit."""
     problem, candidates = prepared.problem, prepared.candidates
     unit = rough_load_factor(problem, candidates)
-    pricing = price(problem, candidates, unit)
+    pricing = price(problem, candidates, unit, by_offer=True)
     if not isinstance(pricing, Pricing):
         return (), 0.0
     # The program of the last round of `price`: the same value and prices as over every candidate.

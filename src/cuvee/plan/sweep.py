@@ -15,7 +15,6 @@ import numpy as np
 from cuvee.errors import InputError
 from cuvee.plan.aim import Aim, Serve
 from cuvee.plan.candidates import CandidateSet
-from cuvee.plan.current_fleet import require_nothing_runs
 from cuvee.plan.dominance import prune_dominated
 from cuvee.plan.formulation import COST_TIE_BREAK, most_money
 from cuvee.plan.frontier import Frontier, FrontierPoint, SweepOptions, Swept, is_plain, step_of
@@ -65,7 +64,6 @@ def sweep(
     """
     prepared.problem.caution.require_estimates("a frontier")
     prepared.problem.require_whole_replicas("a frontier")
-    require_nothing_runs(prepared.problem.current, "a frontier")
     low, high = _range(prepared, swept, low, high)
     if is_plain(prepared.problem):
         # What must be left after a loss may ask for more than one plain rate, which is all that pruning looks at.

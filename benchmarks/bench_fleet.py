@@ -1,0 +1,103 @@
+"""Fleet scale: ten models of a hundred workload types each, thousands of offers, ten thousand GPUs; cost against size.
+
+Each problem is made by a seeded generator (`fleets.py`), prepared and planned to a gap of 1e-2, in a process of its own
+whose largest memory is measured. Every plan must pass `cuvee check`. Exits with 1 where one does not, or where a
+problem of the largest size misses its gap, its minute or its 4 GiB.
+
+    python benchmarks/bench_fleet.py            # every size, about eight minutes
+    python benchmarks/bench_fleet.py --quick    # the small ones
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from typing import Any
+
+from fleets import make_fleet_problem
+from harness import describe_machine, write_results
+
+GAP, LIMIT_S, LIMIT_GIB = 1e-2, 60.0, 4.0
+
+SIZES = (
+    (2, 20, 100, 500, 1.0),
+    (5, 50, 500, 2_000, 1.0),
+    (10, 100, 1_000, 4_000, 1.0),
+    (10, 100, 3_000, 10_000, 0.5),
+    (10, 100, 3_000, 10_000, 1.0),
+    (10, 100, 3_000, 10_000, 1.5),
+)
+"""Models, workload types of each, offers, GPUs in stock, and requests a second per GPU in stock."""
+
+SEEDS = (1, 2)
+
+
+def solve_one(size: tuple[int, int, int, int, float], seed: int) -> dict[str, Any]:
+    """Plan one problem in this process, and what it took."""
+    from cuvee.plan.check import check
+    from cuvee.plan.planner import plan_prepared
+    from cuvee.plan.preparation import prepare
+    from cuvee.plan.problem import SearchOptions
+
+    num_models, num_types, num_offers, num_gpus, load = size
+    search = SearchOptions(relative_gap=GAP, max_mixed_stages=0, time_limit_s=LIMIT_S)
+    problem = make_fleet_problem(num_models, num_types, num_offers, num_gpus, seed=seed, load=load, search=search)
+    started = time.perf_counter()
+    prepared = prepare(problem)
+    ready = time.perf_counter()
+    plan = plan_prepared(prepared, explain=False)
+    done = time.perf_counter()
+    return {
+        "models": num_models,
+        "types": num_types,
+        "offers": num_offers,
+        "stock": sum(offer.num_gpus * offer.max_units for offer in problem.offers.offers),
+        "seed": seed,
+        "rate_req_per_s": sum(map(sum, problem.rates_req_per_s)),
+        "candidates": len(prepared.candidates),
+        "gpus": sum(plan.gpu_counts.values()),
+        "groups": len(plan.groups),
+        "cost_usd_per_hour": plan.cost_usd_per_hour,
+        "gap": plan.gap,
+        "prepare_s": ready - started,
+        "plan_s": done - ready,
+        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "ok": check(plan).ok,
+    }
+
+
+def main() -> None:
+    """Every size and seed, each in a fresh process."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="only the two smallest sizes, one seed each")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        size, seed = json.loads(arguments.one)
+        print(json.dumps(solve_one(tuple(size), seed)))
+        return
+    cases = [(size, seed) for size in SIZES for seed in SEEDS]
+    if arguments.quick:
+        cases = [(size, SEEDS[0]) for size in SIZES[:2]]
+    rows = []
+    for size, seed in cases:
+        child = [sys.executable, __file__, "--one", json.dumps([size, seed])]
+        rows.append(json.loads(subprocess.run(child, check=True, capture_output=True, text=True).stdout))
+        row = rows[-1]
+        print(
+            f"{row['models']:>3} models {row['types']:>4} types {row['offers']:>5} offers {row['stock']:>6} GPUs, "
+            f"seed {seed}: "
+            f"{row['gpus']:>5} rented, {row['cost_usd_per_hour']:9.2f} $/h, gap {row['gap']:.1e}, "
+            f"{row['prepare_s'] + row['plan_s']:5.1f} s, {row['peak_gib']:.2f} GiB",
+            flush=True,
+        )
+    if not arguments.quick:
+        write_results("fleet", {**describe_machine(), "gap": GAP, "rows": rows})
+    missed = [row for row in rows if row["gap"] > GAP or not row["ok"] or row["peak_gib"] > LIMIT_GIB]
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()
