@@ -86,6 +86,7 @@ def compare(
     with working("reading") as progress:
         prepared = prepare(*asked, progress)
         result = solve(prepared, progress)
+        progress("baselines")
         rows = []
         for baseline in ways.compare(prepared, result):
             progress(f"baselines: {baseline.name}")
