@@ -119,6 +119,8 @@ def test_equal_groups_count_together(llama, tmp_path):
         ("gpu,copies,tp\nH100,1,4\n", "unknown field"),
         ("gpu,copies,tensor_parallel\nH100,1,16\n", "nothing is on offer"),
         ("gpu,copies,spot\nH100,1,yes\n", "nothing is on offer"),
+        ("gpu,copies,tensor_parallel,num_gpus,price_usd_per_hour\nH100,1,6,8,20\n", "a power of two"),
+        ("gpu,copies,tensor_parallel,num_gpus,price_usd_per_hour\nH100,1,8,6,20\n", "a power of two"),
         ("gpu,copies,spot\nH100,1,maybe\n", "spot"),
         ("gpu,copies,pipeline_parallel\nH100,1,65\n", "pipeline_parallel"),
         ("gpu,copies,model\nH100,1,gpt-99\n", "gpt-99"),

@@ -23,6 +23,7 @@ from cuvee.plan.moves import (
 )
 from cuvee.plan.problem import Limits, ModelDemand, Objective, PlanProblem
 from cuvee.plan.program import Termination
+from cuvee.plan.rented_machines import RentedMachines
 from cuvee.plan.result import (
     AssignmentRow,
     Cell,
@@ -31,7 +32,6 @@ from cuvee.plan.result import (
     Plan,
     PlanInputs,
     RentedGpus,
-    RentedMachines,
     RunnerUp,
     UnderLoad,
 )

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from cuvee.plan.differences import TypeCost, difference
 from cuvee.plan.problem import Objective
 from cuvee.plan.program import Termination
-from cuvee.plan.result import RentedMachines
+from cuvee.plan.rented_machines import RentedMachines
 from cuvee.plan.why_not import TypeReason, WhyNot
 from cuvee.profile.sensitivity import Resource
 from cuvee.report.why_not_console import print_why_not, sentences, why_not_record

@@ -16,6 +16,7 @@ from cuvee.errors import DoesNotFitError
 from cuvee.plan.aim import Serve
 from cuvee.plan.check_aim import check_aim, weighted_rate
 from cuvee.plan.check_latency import check_latency
+from cuvee.plan.check_machines import check_machines, has_machines
 from cuvee.plan.check_moves import moves_usd_per_hour
 from cuvee.plan.check_phases import check_phases
 from cuvee.plan.check_rates import TOLERANCE, check_rates, same
@@ -82,6 +83,8 @@ def check(plan: Plan, *, gpus: Mapping[str, GpuType] | None = None) -> CheckRepo
         "load": lambda: _check_load(plan),
         "proof": lambda: _check_proof(plan),
     }
+    if has_machines(plan):
+        checks["machines"] = lambda: check_machines(plan)
     if plan.moves is not None:
         checks["moves"] = lambda: check_steps(plan, catalogue)
     if any(entry.latency is not None for entry in plan.inputs.problem.models):

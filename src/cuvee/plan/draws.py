@@ -27,10 +27,11 @@ from numpy.typing import NDArray
 
 from cuvee.catalog.offer import Offer
 from cuvee.plan.caution import Caution
+from cuvee.plan.machine_packing import parts_on_one_host
 from cuvee.plan.placement import host_gpus
 from cuvee.plan.problem import PlanProblem
 from cuvee.plan.program import Array
-from cuvee.plan.result import Group, Plan
+from cuvee.plan.result import Plan
 from cuvee.profile.engine import EngineSettings
 from cuvee.profile.pessimism import assumed_band, lowering
 from cuvee.profile.replica import ReplicaConfig
@@ -130,18 +131,10 @@ def list_hosts(plan: Plan) -> list[Host]:
     replica = 0
     for group in plan.groups:
         for _ in range(group.copies):
-            for offer, size in _blocks(group):
+            for offer, _, size in parts_on_one_host(group):
                 blocks.setdefault(offer, []).append((size, replica))
             replica += 1
     return [host for index in sorted(blocks) for host in _fill(index, offers[index], blocks[index])]
-
-
-def _blocks(group: Group) -> list[tuple[int, int]]:
-    """(offer, GPUs) of each part of one replica that stands on one host."""
-    if not group.spans_machines:
-        return [(part.offer, part.num_gpus) for part in group.rented]
-    offer_of = {part.gpu: part.offer for part in group.rented}
-    return [(offer_of[stage.gpu], stage.tensor_parallel_size) for stage in group.stages]
 
 
 def _fill(index: int, offer: Offer, blocks: list[tuple[int, int]]) -> list[Host]:

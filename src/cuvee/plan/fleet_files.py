@@ -225,6 +225,8 @@ def _by_hand(rows: Iterator[Record], problem: PlanProblem) -> Iterator[HeldGroup
         if depth > layers:
             raise row.error("pipeline_parallel", f"at most the {layers} layers of {name}")
         offer = _offer_of(row, size, problem)
+        if offer.num_gpus > 1 and (size.bit_count() > 1 or size > host_gpus(offer)):
+            raise row.error("tensor_parallel", f"a power of two of GPUs on one host, as {offer.label} is rented whole")
         stages = tuple(Stage(offer.gpu, size, count) for count in split_layers(layers, depth))
         if row.is_empty("copies"):
             raise row.error("copies", "the number of replicas that run")

@@ -11,10 +11,12 @@ from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.formulation import COST_TIE_BREAK, gpu_prices, request_weights
 from cuvee.plan.latency_reading import with_latency
 from cuvee.plan.layout import Layout, first_workloads
+from cuvee.plan.machine_packing import packed
 from cuvee.plan.placement import usable_gpus
 from cuvee.plan.preparation import PreparedProblem
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer
+from cuvee.plan.rented_machines import RentedMachines
 from cuvee.plan.result import (
     AssignmentRow,
     Cell,
@@ -22,7 +24,6 @@ from cuvee.plan.result import (
     Plan,
     PlanInputs,
     RentedGpus,
-    RentedMachines,
     makespan_s,
 )
 from cuvee.plan.running import first_of_same, moves_usd_per_hour
@@ -46,12 +47,12 @@ def read_plan(
     copies, served = _together(prepared.candidates, copies, served)
     shares = shares_of(layout, served, settled.x[layout.flows])
 
-    machines = _machines(problem, layout, prepared.candidates, copies)
     chosen = _by_falling_cost(prepared.candidates, copies)
     ids = {candidate: f"g{rank}" for rank, candidate in enumerate(chosen, start=1)}
     # Rates follow from the shares alone, so that whoever reads the plan can recompute them.
     rates = shares * (load_factor * demanded)
     groups = tuple(_group(ids[row], row, copies[row], prepared, rates[row]) for row in chosen)
+    machines = _machines(problem, layout, prepared.candidates, copies, groups)
     cost = sum(group.cost_usd_per_hour for group in groups) + sum(rented.idle_cost_usd_per_hour for rented in machines)
     rate = float(load_factor @ demanded)
     throughput = problem.objective is Objective.THROUGHPUT
@@ -216,9 +217,13 @@ def _assignment(
 
 
 def _machines(
-    problem: PlanProblem, layout: Layout, candidates: CandidateSet, copies: NDArray[np.int64]
+    problem: PlanProblem,
+    layout: Layout,
+    candidates: CandidateSet,
+    copies: NDArray[np.int64],
+    groups: Sequence[Group],
 ) -> tuple[RentedMachines, ...]:
-    """Whole machines that the copies need: the GPUs used, rounded up to machines."""
+    """Whole machines that the copies need: the GPUs used, rounded up to machines; and what stands in them."""
     prices = gpu_prices(problem.offers.offers)
     used = candidates.gpus_taken(copies, len(prices))
     machines = []
@@ -228,15 +233,14 @@ def _machines(
             continue
         units = -(-int(used[index]) // usable_gpus(offer))
         idle = units * offer.num_gpus - int(used[index])
-        machines.append(
-            RentedMachines(
-                int(index),
-                offer.label,
-                units,
-                offer.num_gpus,
-                idle,
-                units * offer.price_usd_per_hour,
-                idle * float(prices[index]),
-            )
+        rented = RentedMachines(
+            int(index),
+            offer.label,
+            units,
+            offer.num_gpus,
+            idle,
+            units * offer.price_usd_per_hour,
+            idle * float(prices[index]),
         )
+        machines.append(packed(rented, groups, offer))
     return tuple(machines)

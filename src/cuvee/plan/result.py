@@ -9,6 +9,7 @@ from cuvee.plan.exclusions import Exclusions
 from cuvee.plan.moves import Moves
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import StopReason, Termination
+from cuvee.plan.rented_machines import RentedMachines
 from cuvee.profile.engine import EngineSettings
 from cuvee.profile.measured import LENGTH_TOLERANCE, MeasuredRate
 from cuvee.profile.phases import Phase
@@ -136,19 +137,6 @@ class AssignmentRow:
     def share_of(self, group: Group) -> float:
         """Share of these requests that `group` does its part of [-]."""
         return (self.decode_shares if group.phase is Phase.DECODE else self.shares).get(group.id, 0.0)
-
-
-@dataclass(frozen=True)
-class RentedMachines:
-    """Whole machines of one offer; GPUs that no replica uses are paid all the same."""
-
-    offer: int
-    label: str
-    units: int
-    num_gpus: int
-    idle_gpus: int
-    cost_usd_per_hour: float
-    idle_cost_usd_per_hour: float
 
 
 @dataclass(frozen=True)

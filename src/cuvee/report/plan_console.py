@@ -17,6 +17,7 @@ from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.table import Provenance
 from cuvee.report.aim_console import aim_lines
 from cuvee.report.latency_console import latency_parts
+from cuvee.report.machines_console import machine_lines, machines_legend
 from cuvee.report.moves_console import moves_legend, moves_parts
 from cuvee.report.phases_console import legend_of_phases, what_phases_bring
 from cuvee.report.risk_console import risk_lines
@@ -65,7 +66,7 @@ def print_plan(plan: Plan, baselines: Sequence[Baseline], console: Console) -> N
     console.print(_decision_table(plan, console))
     for line in _where_to_rent(plan):
         console.print(indented(literal(line)))
-    for line in (*aim_lines(plan), *risk_lines(plan)):
+    for line in (*machine_lines(plan, console), *aim_lines(plan), *risk_lines(plan)):
         console.print(indented(line))
     for table in _heat_tables(plan, console):
         console.print(table)
@@ -298,6 +299,7 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
         f"rates: {', '.join(f'{count} {kind}' for kind, count in counts.items() if count)} "
         f"({plan.inputs.engine.name}{f', {band}' if band else ''})",
     ]
+    lines.extend(machines_legend(plan))
     lines.extend(_lowered(plan, cells))
     lines.extend(what_was_drawn(plan))
     lines.extend(moves_legend(plan))
