@@ -34,9 +34,7 @@ def standing(plan: Plan) -> list[list[str]]:
 
 
 def test_largest_first():
-    """2, 2, 8, 4 fill two machines of eight. Tempting: in the order given, where 8 leaves a hole and 4 comes too late:
-    [2, 2], [8], [4] in three.
-    """
+    """2, 2, 8, 4 fill two machines of eight. Tempting: to spread 2 and 2 evenly, whereupon 8 fits nowhere."""
     assert sizes_in(pack(blocks(2, 2, 8, 4), EIGHT, 2)) == [[8], [4, 2, 2]]
 
 

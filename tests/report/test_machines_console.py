@@ -49,10 +49,15 @@ def test_alike_machines_are_one_line():
 
 def test_stages_and_stacked_units():
     """Stages of a pipeline that spans machines are named; a block above a unit stands on several."""
-    packing = (machine(1, Block("g1", 1, 0, 8), units=2), machine(2, Block("g2", 1, 1, 2), Block("g2", 1, 2, 2)))
+    packing = (
+        machine(1, Block("g1", 1, 0, 8), units=2),
+        machine(2, Block("g2", 1, 1, 2), Block("g2", 1, 2, 2)),
+        machine(3, Block("g2", 1, 3, 2), Block("g2", 2, 1, 1), Block("g2", 3, 1, 1)),
+    )
     assert lines_of(plan_with(*packing, num_gpus=4, label="s t1:4")) == [
         "s t1:4 · machine 1 of 2 units: g1.1 (8)",
-        "s t1:4 · machine 2: g2.1 stage 1 (2) g2.1 stage 2 (2)",
+        "s t1:4 · machine 2: g2.1 stages 1-2 (2 each)",
+        "s t1:4 · machine 3: g2.1 stage 3 (2) g2.2-3 stage 1 (1 each)",
     ]
 
 

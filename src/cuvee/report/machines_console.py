@@ -45,22 +45,34 @@ def _line(rented: RentedMachines, machines: Sequence[PackedMachine]) -> str:
     if len(machines) == 1:
         return f"machine {first.number}{units}: {' '.join(_replicas(first.blocks))}{idle}"
     counts = Counter(_contents_of(first)[1])
-    held = " + ".join(f"{count} x {_block(group, stage)} ({gpus})" for (group, stage, gpus), count in counts.items())
+    held = " + ".join(f"{count} x {group}{_stage(stage)} ({gpus})" for (group, stage, gpus), count in counts.items())
     return f"machines {first.number}-{last.number}{units}: each {held}{idle}"
 
 
 def _replicas(blocks: Sequence[Block]) -> Iterator[str]:
-    """Each block, those of consecutive replicas as one: "g1.1-3 (2 each)"."""
+    """Each block; consecutive replicas, or stages of one, as one: "g1.1-3 (2 each)", "g2.1 stages 1-3 (2 each)"."""
+    runs: list[list[Block]] = []
+    for block in blocks:
+        if runs and _continues(runs[-1], block):
+            runs[-1].append(block)
+        else:
+            runs.append([block])
+    for run in runs:
+        first, last = run[0], run[-1]
+        name = f"{first.group}.{first.copy}{f'-{last.copy}' if last.copy > first.copy else ''}"
+        stage = f" stages {first.stage}-{last.stage}" if last.stage > first.stage else _stage(first.stage)
+        yield f"{name}{stage} ({first.num_gpus}{' each' if len(run) > 1 else ''})"
 
-    def run_of(place: int) -> tuple[str, int, int, int]:
-        block = blocks[place]
-        return block.group, block.stage, block.num_gpus, block.copy - place
 
-    for (group, stage, gpus, _), places in groupby(range(len(blocks)), key=run_of):
-        first, *others = [blocks[place].copy for place in places]
-        name = f"{group}.{first}-{others[-1]}" if others else f"{group}.{first}"
-        yield f"{_block(name, stage)} ({gpus}{' each' if others else ''})"
+def _continues(run: Sequence[Block], block: Block) -> bool:
+    """Whether `block` is the next replica, or the next stage, after a run of such."""
+    if (block.group, block.num_gpus) != (run[0].group, run[0].num_gpus):
+        return False
+    number = len(run)
+    place = (block.copy - run[0].copy, block.stage - run[0].stage)
+    so_far = (run[-1].copy - run[0].copy, run[-1].stage - run[0].stage)
+    return (place, so_far) in (((number, 0), (number - 1, 0)), ((0, number), (0, number - 1)))
 
 
-def _block(name: str, stage: int) -> str:
-    return f"{name} stage {stage}" if stage else name
+def _stage(number: int) -> str:
+    return f" stage {number}" if number else ""
