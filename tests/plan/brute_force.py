@@ -140,14 +140,16 @@ def _plus_one(fleet: Fleet, row: int) -> Fleet:
 
 
 def _pack(sizes: list[int], num_gpus: int) -> int:
-    """Units that groups of GPUs fill, first fit by falling size."""
+    """Units that groups of GPUs fill, first fit by falling size; a group above a unit takes several."""
     if num_gpus == 1:
         return sum(sizes)
     free: list[int] = []
+    whole = [size for size in sizes if size > num_gpus]
+    sizes = [size for size in sizes if size <= num_gpus]
     for size in sorted(sizes, reverse=True):
         slot = next((index for index, left in enumerate(free) if left >= size), None)
         if slot is None:
             free.append(num_gpus)
             slot = len(free) - 1
         free[slot] -= size
-    return len(free)
+    return len(free) + sum(-(-size // num_gpus) for size in whole)

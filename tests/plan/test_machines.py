@@ -3,8 +3,11 @@
 import pytest
 
 from cuvee.plan.placement import usable_gpus
+from cuvee.plan.planner import plan_prepared
 from cuvee.plan.problem import Objective
-from tests.plan.instances import check_tiny, demand, fleet, offer, problem, solve_tiny
+from tests.plan.brute_force import best_value
+from tests.plan.generated import EXACT
+from tests.plan.instances import check_tiny, demand, fleet, offer, prepare_tiny, problem, solve_tiny
 
 RATES = {"t1": [1.0], "t1*2": [2.5], "t2": [1.0], "t2*2": [2.0]}
 MACHINE = offer("t1", 8.0, 2, num_gpus=8, machine_gpus=8)
@@ -94,3 +97,30 @@ def test_two_models_share_a_machine():
     assert plan.cost_usd_per_hour == 8.0
     assert plan.machines[0].units == 1
     assert check_tiny(plan).ok
+
+
+FOUR = offer("t1", 4.2, 2, num_gpus=4, machine_gpus=4)
+STACKED = offer("t1", 2.3, 4, num_gpus=2, machine_gpus=4)
+SINGLE = offer("t2", 1.4, 3)
+SHARED = {"tiny:t1*2": [2.2], "tiny:t1*4": [4.9], "tiny:t2": [1.0], "tiny-2:t1": [0.9], "tiny-2:t1*2": [1.7]}
+
+
+@pytest.mark.parametrize("objective", list(Objective))
+@pytest.mark.parametrize(
+    "offers",
+    [[FOUR], [STACKED], [FOUR, SINGLE], [STACKED, SINGLE], [FOUR, offer("t1", 2.4, 1, num_gpus=2, seller="other")]],
+    ids=["four", "stacked", "four, single", "stacked, single", "two sizes"],
+)
+@pytest.mark.parametrize("rate_req_per_s", [1.5, 3.0, 4.6])
+def test_enumeration_of_shared_machines_agrees(offers, objective, rate_req_per_s):
+    """Two models in machines of four, and in units of two that are stacked for TP4: the optimum of every fleet packed
+    by groups, and its packing passes `check`. Tempting: one model to a machine, which pays for GPUs twice.
+    """
+    demands = [demand(1.0, rate_req_per_s=rate_req_per_s), demand(1.0, rate_req_per_s=rate_req_per_s / 2)]
+    asked = problem(offers, demands, objective=objective, budget=9.5, search=EXACT)
+    prepared = prepare_tiny(asked, SHARED)
+    plan = plan_prepared(prepared, explain=False)
+    best = best_value(asked, prepared.candidates)
+    assert (plan.objective if plan.has_plan else None) == pytest.approx(best, rel=1e-6)
+    if plan.has_plan:
+        assert "machines" in check_tiny(plan).passed
