@@ -63,6 +63,7 @@ def test_the_relaxation_over_lots_has_the_value_of_that_over_offers(per_round, m
     monkeypatch.setattr(aggregation, "FIRST_PER_WORKLOAD", per_round)
     monkeypatch.setattr(aggregation, "JOIN_PER_WORKLOAD", per_round)
     monkeypatch.setattr(pricing, "ALL_AT_ONCE", 0)
+    monkeypatch.setattr(pricing, "OFFERS_PER_SHAPE", 0.0)
     agreed = 0
     for asked, rates in [*map(generate, range(4000, 4060)), *map(generate_alike, range(100))]:
         candidates = prepare_tiny(asked, rates).candidates

@@ -77,26 +77,35 @@ class Alike:
         return self.order[self.starts[kind] : self.starts[kind + 1]]
 
 
-def lots_of(problem: PlanProblem, candidates: CandidateSet) -> Lots:
-    """The lots of the offers that candidates stand on.
+def shapes_of(problem: PlanProblem, candidates: CandidateSet) -> Indices:
+    """What of each offer replicas can tell apart but for its room, as a number; -1 where no candidate stands on it.
 
     Notes           Where replicas may stand on two offers, both must be in one place: then places are told apart.
     """
     offers = problem.offers.offers
     mixed = bool((candidates.offers[:, 1] >= 0).any())
-    shape = np.full(len(offers) + 1, -1)
+    used = np.bincount(candidates.offers.ravel() + 1, minlength=len(offers) + 1)[1:] > 0
+    shape = np.full(len(offers), -1)
     numbers: dict[Hashable, int] = {}
-    for index in np.unique(candidates.offers[candidates.offers >= 0]).tolist():
+    for index in np.flatnonzero(used).tolist():
         offer = offers[index]
         place = (offer.seller, offer.region, offer.zone) if mixed else ()
         shape[index] = numbers.setdefault((Shape.of(offer), offer.spot, place), len(numbers))
+    return shape
+
+
+def lots_of(problem: PlanProblem, candidates: CandidateSet) -> Lots:
+    """The lots of the offers that candidates stand on."""
+    offers = problem.offers.offers
+    shape = np.append(shapes_of(problem, candidates), -1)  # the last: offer -1
+    num_shapes = int(shape.max()) + 1
     room = np.array([*(offer.max_units * usable_gpus(offer) for offer in offers), 0])
-    of_slot, largest = shape[candidates.offers], np.zeros(len(numbers) + 1, dtype=np.int64)
+    of_slot, largest = shape[candidates.offers], np.zeros(num_shapes + 1, dtype=np.int64)
     np.maximum.at(largest, of_slot, candidates.gpus)
     room = np.minimum(room, largest[shape])
     lot, slot = np.full(len(offers), -1), np.full(of_slot.shape, -1)
     borrows: list[bool] = []
-    for number in range(len(numbers)):
+    for number in range(num_shapes):
         here, needed = np.flatnonzero(shape[:-1] == number), of_slot == number
         rooms, tier = np.unique(room[here], return_inverse=True)
         lot[here] = len(borrows) + tier

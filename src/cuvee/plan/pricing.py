@@ -17,6 +17,7 @@ from cuvee.plan.charges import charge_per_gpu, price_of_a_dollar
 from cuvee.plan.contingency import Contingency, build_with
 from cuvee.plan.formulation import COST_TIE_BREAK
 from cuvee.plan.layout import Layout, Pairs, all_pairs, first_workloads
+from cuvee.plan.lots import shapes_of
 from cuvee.plan.pairs import NO_PAIRS, first_pairs, merged
 from cuvee.plan.problem import Objective, PlanProblem
 from cuvee.plan.program import Answer, Array, Indices, Program, Termination, solve, within
@@ -28,6 +29,9 @@ ALL_AT_ONCE = 20_000
 
 JOIN_PER_WORKLOAD = 4
 """Candidates that join the relaxation in a round for each workload, the most underpaid first [-]."""
+
+OFFERS_PER_SHAPE = 4.0
+"""Offers of a shape, in the mean, from which the relaxation takes them together [-]."""
 
 NEARLY_BEST = 0.8
 """Earned on a workload over earned on the best from which it joins with a joining candidate [-]."""
@@ -111,7 +115,7 @@ def price(
     widths = np.array([len(table.workloads) for table in candidates.tables])
     num_pairs = int(widths[candidates.model_index].sum())
     relaxation = _Relaxation(problem, candidates, load_factor_unit, contingencies, deadline)
-    if num_pairs > ALL_AT_ONCE and relaxation.is_plain and not by_offer:
+    if num_pairs > ALL_AT_ONCE and not by_offer and relaxation.has_lots:
         return relaxation.aggregated(keep)
     pairs = all_pairs(candidates) if num_pairs <= ALL_AT_ONCE else first_pairs(candidates)
     prices = relaxation.solved(pairs)
@@ -228,10 +232,13 @@ class _Relaxation:
         )
 
     @property
-    def is_plain(self) -> bool:
-        """Whether offers of one shape differ in price and stock alone, and replicas in what they serve per GPU."""
+    def has_lots(self) -> bool:
+        """Whether many offers differ in price and stock alone, and replicas in what they serve per GPU."""
         plain = self._busy_alone and self.candidates.pools is None and not self.problem.risk.max_share
-        return plain and not self.candidates.start_usd_per_hour.any()
+        if not plain or self.candidates.start_usd_per_hour.any():
+            return False
+        shape = shapes_of(self.problem, self.candidates)
+        return bool((shape >= 0).sum() >= OFFERS_PER_SHAPE * (shape.max(initial=-1) + 1))
 
     def aggregated(self, keep: Callable[[Pricing], None]) -> Pricing | Termination:
         """Prices of the relaxation over offers of one shape together; `keep` as of `price`."""
