@@ -30,7 +30,14 @@ SERVICE_SEARCH = SearchOptions(time_limit_s=None)
 """Of the programs that say what copies serve: linear, and quick."""
 
 FIRST_SLICE_S = 3.0
-"""Solver time of the first round [s]; each round that changes nothing gets twice as much."""
+"""Solver time of the first round [s]."""
+
+SLICE_GROWTH = 4.0
+"""Solver time of a round over that of the one before, where that changed nothing [-]."""
+
+FIRST_SHARE, LAST_SHARE = 0.5, 0.95
+"""Share of the asked gap to which programs with whole copies are solved, while they are quick and after [-]: what is
+left of it may go into promises that are not quite kept."""
 
 MOST_RELAXED_ROUNDS = 40
 """Rounds of cuts before copies must be whole [-]; they cost little and save whole ones."""
@@ -227,6 +234,7 @@ def _whole(fleet: Fleet, best: Projected, deadline: float) -> Projected:
     search = fleet.problem.search
     slice_s = FIRST_SLICE_S
     better, rounds, promised = max if fleet.program.maximize else min, 1, np.zeros(0)
+    share = FIRST_SHARE
     while not proven(best, fleet.problem):
         if np.isfinite(best.objective):
             best = _model_by_model(fleet, best, rounds, deadline)
@@ -236,7 +244,7 @@ def _whole(fleet: Fleet, best: Projected, deadline: float) -> Projected:
         left = deadline - perf_counter()
         if left <= 0:
             return replace(best, stopped_by=StopReason.TIME_LIMIT)
-        options = replace(search, time_limit_s=min(slice_s, left), relative_gap=search.relative_gap / 2)
+        options = replace(search, time_limit_s=min(slice_s, left), relative_gap=search.relative_gap * share)
         try:
             answer = solve(fleet.program, options, start=best.copies if np.isfinite(best.objective) else None)
             if answer.termination is not Termination.INFEASIBLE:
@@ -248,10 +256,11 @@ def _whole(fleet: Fleet, best: Projected, deadline: float) -> Projected:
             found = _kept(fleet, answer)
         except KeyboardInterrupt:
             return replace(best, stopped_by=StopReason.INTERRUPTED)
-        if better(found.objective, best.objective) != best.objective:
+        gained = (found.objective - best.objective) * (1 if fleet.program.maximize else -1)
+        if not gained <= PROMISED * abs(best.objective):  # from nothing it gains without end
             best = replace(found, bound=best.bound)
         elif answer.termination is not Termination.OPTIMAL:
-            slice_s *= 2
+            slice_s, share = SLICE_GROWTH * slice_s, LAST_SHARE
         elif np.array_equal(answer.x[fleet.copies], promised):  # cut off by nothing, it finds no room
             return best
         promised = answer.x[fleet.copies]
