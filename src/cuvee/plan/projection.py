@@ -256,8 +256,7 @@ def _whole(fleet: Fleet, best: Projected, deadline: float) -> Projected:
             found = _kept(fleet, answer)
         except KeyboardInterrupt:
             return replace(best, stopped_by=StopReason.INTERRUPTED)
-        gained = (found.objective - best.objective) * (1 if fleet.program.maximize else -1)
-        if not gained <= PROMISED * abs(best.objective):  # from nothing it gains without end
+        if np.isfinite(found.objective) and not _is_as_good(best, found, maximize=fleet.program.maximize):
             best = replace(found, bound=best.bound)
         elif answer.termination is not Termination.OPTIMAL:
             slice_s, share = SLICE_GROWTH * slice_s, LAST_SHARE
@@ -265,6 +264,12 @@ def _whole(fleet: Fleet, best: Projected, deadline: float) -> Projected:
             return best
         promised = answer.x[fleet.copies]
     return best
+
+
+def _is_as_good(best: Projected, found: Projected, *, maximize: bool) -> bool:
+    """Whether `found` is no better than `best`, but for rounding."""
+    sign = 1 if maximize else -1
+    return bool(sign * found.objective <= sign * best.objective + PROMISED * abs(found.objective))
 
 
 def _kept(fleet: Fleet, answer: Answer) -> Projected:
