@@ -4,8 +4,11 @@ Run: make bench, then python benchmarks/render_docs.py
 """
 
 import json
+from math import log10
 from pathlib import Path
 from typing import Any
+
+from cuvee.report import svg
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
@@ -120,7 +123,69 @@ def frontier_table(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def market_table(results: dict[str, Any]) -> str:
+    """Each budget on the market."""
+    lines = [
+        *machine_lines(results["machine"]),
+        "| budget [$/h] | configurations | candidates | req/s | replica groups | gap | prepare [s] | plan [s] | GiB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['budget_usd_per_hour']:.0f} | {row['configurations']:,} | {row['candidates']:,} | "
+        f"{row['rate_req_per_s']:.1f} | {row['groups']} | {row['gap']:.1e} | {row['prepare_s']:.1f} | "
+        f"{row['plan_s']:.1f} | {row['peak_gib']:.1f} |"
+        for row in results["rows"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def fleet_table(results: dict[str, Any]) -> str:
+    """Each seeded problem, from small to large."""
+    lines = [
+        *machine_lines(results["machine"]),
+        "| models | types | offers | GPUs in stock | seed | candidates | req/s | GPUs rented | $/h | gap | "
+        "prepare [s] | plan [s] | GiB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['models']} | {row['types']} | {row['offers']:,} | {row['stock']:,} | {row['seed']} | "
+        f"{row['candidates']:,} | {row['rate_req_per_s']:,.0f} | {row['gpus']:,} | {row['cost_usd_per_hour']:,.0f} | "
+        f"{row['gap']:.1e} | {row['prepare_s']:.1f} | {row['plan_s']:.1f} | {row['peak_gib']:.1f} |"
+        for row in results["rows"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def fleet_picture(results: dict[str, Any]) -> str:
+    """Seconds against candidates, both on logarithmic axes."""
+    left, right, top, bottom = 70.0, 690.0, 50.0, 330.0
+    wide, tall = (3.0, 5.5), (0.0, 2.0)  # powers of ten
+
+    def x(candidates: float) -> float:
+        return left + (log10(candidates) - wide[0]) / (wide[1] - wide[0]) * (right - left)
+
+    def y(seconds: float) -> float:
+        return bottom - (log10(seconds) - tall[0]) / (tall[1] - tall[0]) * (bottom - top)
+
+    parts = [svg.element("text", "Seconds to a plan proven to 1e-2, preparation included", x=20, y=28, class_="strong")]
+    for seconds in (1, 3, 10, 30, 60, 100):
+        parts.append(svg.path([(left, y(seconds)), (right, y(seconds))], class_="grid"))
+        beside = {"x": left - 10, "y": y(seconds) + 4}
+        parts.append(svg.element("text", f"{seconds}", text_anchor="end", class_="faint", **beside))
+    for candidates in (1_000, 3_000, 10_000, 30_000, 100_000, 300_000):
+        text = f"{candidates:,}"
+        parts.append(svg.element("text", text, x=x(candidates), y=bottom + 22, text_anchor="middle", class_="faint"))
+    parts.append(svg.element("text", "candidates", x=right, y=bottom + 42, text_anchor="end", class_="faint"))
+    parts.append(svg.element("text", "s", x=left - 10, y=top - 6, text_anchor="end", class_="faint"))
+    parts.append(svg.path([(left, bottom), (right, bottom)], class_="axis"))
+    for row in results["rows"]:
+        at = (x(row["candidates"]), y(max(row["prepare_s"] + row["plan_s"], 1.0)))
+        parts.append(svg.element("circle", cx=at[0], cy=at[1], r=5, class_="dot"))
+    return svg.document(720, 390, parts, title="Seconds to a proven plan by the number of candidates")
+
+
 TABLES = {
+    "market": market_table, "fleet": fleet_table,
     "planner": planner_table, "periods": periods_table, "melange": melange_table, "frontier": frontier_table
 }  # fmt: skip
 
@@ -134,6 +199,8 @@ def main() -> None:
         results = json.loads((HERE / "results" / f"{name}.json").read_text())
         page = before + start + table(results) + end + rest.split(end)[1]
     PAGE.write_text(page)
+    fleet = json.loads((HERE / "results" / "fleet.json").read_text())
+    (PAGE.parent / "fleet.svg").write_text(fleet_picture(fleet))
 
 
 if __name__ == "__main__":

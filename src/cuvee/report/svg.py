@@ -25,8 +25,7 @@ text { font: 13px system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue'
   .page { fill: #0d1117 }
   .faint { fill: #9198a1 }
   .grid { stroke: #30363d }
-  .axis, .jump { fill: none; stroke: #1a7f37; stroke-width: 4 }
-.leader { stroke: #9198a1 }
+  .axis, .leader { stroke: #9198a1 }
   .curve { stroke: #58a6ff }
   .dot, .band { fill: #58a6ff }
   .guide { stroke: #f0883e }
