@@ -35,7 +35,7 @@ def planner_table(results: dict[str, Any]) -> str:
         f"| bisection to 1 %, seconds | {summary['bisection_median_s']:.2f} | "
         f"{max(row['bisection_s'] for row in results['rows']):.2f} |",
         f"| bisection over direct | {summary['ratio_median']:.1f} | {summary['ratio_lowest']:.1f} |",
-        f"| candidates, generated, rated and pruned, seconds | {summary['prepare_median_s']:.2f} | "
+        f"| candidates, generated and rated, seconds | {summary['prepare_median_s']:.2f} | "
         f"{max(row['prepare_s'] for row in results['rows']):.2f} |",
         f"| gap | {sorted(row['direct_gap'] for row in results['rows'])[len(results['rows']) // 2]:.0e} | "
         f"{summary['worst_gap']:.1e} |",
