@@ -98,7 +98,7 @@ class AnalyticProvider:
             merged["ttft"],
             merged["tpot"],
             merged["sequences"],
-            np.full(shape, Provenance.ESTIMATED, dtype=object),
+            np.broadcast_to(np.array(Provenance.ESTIMATED, dtype=object), shape),  # one value stands for all
             (f"estimated: roofline with the derates of {self.engine.name} ({self.engine.source})",),
         )
 

@@ -61,9 +61,15 @@ class ThroughputTable:
             self.ttft_s[index],
             self.tpot_s[index],
             self.num_sequences[index],
-            self.provenance[index],
+            self._provenance_at(index),
             self.sources,
         )
+
+    def _provenance_at(self, rows: NDArray[np.int64]) -> NDArray[np.object_]:
+        """That of the configurations at `rows`; where one value stands for all it is not copied."""
+        if len(self.provenance) and not any(self.provenance.strides):
+            return np.broadcast_to(self.provenance[:1], (len(rows), self.provenance.shape[1]))
+        return self.provenance[rows]
 
 
 class ThroughputProvider(Protocol):
