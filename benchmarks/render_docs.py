@@ -159,7 +159,7 @@ def fleet_table(results: dict[str, Any]) -> str:
 def fleet_picture(results: dict[str, Any]) -> str:
     """Seconds against candidates, both on logarithmic axes."""
     left, right, top, bottom = 70.0, 690.0, 50.0, 330.0
-    wide, tall = (3.0, 5.5), (0.0, 2.0)  # powers of ten
+    wide, tall = (2.7, 5.7), (0.0, 2.0)  # powers of ten
 
     def x(candidates: float) -> float:
         return left + (log10(candidates) - wide[0]) / (wide[1] - wide[0]) * (right - left)
@@ -167,7 +167,7 @@ def fleet_picture(results: dict[str, Any]) -> str:
     def y(seconds: float) -> float:
         return bottom - (log10(seconds) - tall[0]) / (tall[1] - tall[0]) * (bottom - top)
 
-    parts = [svg.element("text", "Seconds to a plan proven to 1e-2, preparation included", x=20, y=28, class_="strong")]
+    parts = [svg.element("text", "Seconds to a plan, preparation included, and its gap", x=20, y=28, class_="strong")]
     for seconds in (1, 3, 10, 30, 60, 100):
         parts.append(svg.path([(left, y(seconds)), (right, y(seconds))], class_="grid"))
         beside = {"x": left - 10, "y": y(seconds) + 4}
@@ -180,7 +180,10 @@ def fleet_picture(results: dict[str, Any]) -> str:
     parts.append(svg.path([(left, bottom), (right, bottom)], class_="axis"))
     for row in results["rows"]:
         at = (x(row["candidates"]), y(max(row["prepare_s"] + row["plan_s"], 1.0)))
-        parts.append(svg.element("circle", cx=at[0], cy=at[1], r=5, class_="dot"))
+        proven = row["gap"] <= 1e-2
+        parts.append(svg.element("circle", cx=at[0], cy=at[1], r=5, class_="dot" if proven else "knee"))
+        parts.append(svg.element("text", f"{row['gap']:.2%}", x=at[0] + 10, y=at[1] + 4, class_="faint"))
+    parts.append(svg.element("text", "orange: 60 s ended the search above the gap of 1 %", x=left, y=370, class_="faint"))
     return svg.document(720, 390, parts, title="Seconds to a proven plan by the number of candidates")
 
 
