@@ -100,12 +100,12 @@ def test_the_copies_of_the_relaxation_do_what_it_does():
 
 @pytest.mark.parametrize("seeds", [range(5000, 5060)], ids=["alike"])
 def test_fleets_over_lots_agree_with_enumeration(seeds, monkeypatch):
-    """No dearer than the optimum by more than the gap that is claimed, feasible, and never called infeasible."""
+    """Where kinds prove nothing the search goes on over candidates: the optimum is found and proven all the same."""
     monkeypatch.setattr(search_module, "MOST_TOLD_APART", 0)
     monkeypatch.setattr(search_module, "LEAST_ALIKE", 0)
     monkeypatch.setattr(search_module, "CORE_SIZE", 1)
     monkeypatch.setattr(lot_fleet, "SPARE_GPUS", 1)
-    proven = found = 0
+    found = 0
     for seed in seeds:
         asked, rates = generate_alike(seed)
         prepared = prepare_tiny(asked, rates)
@@ -114,16 +114,14 @@ def test_fleets_over_lots_agree_with_enumeration(seeds, monkeypatch):
         if best is None:
             assert not plan.has_plan, seed
             continue
-        if not plan.has_plan:
-            assert plan.termination is Termination.NOTHING_FOUND, seed
-            continue
         assert check_tiny(plan).ok, seed
         assert plan.bound is not None
         assert plan.bound <= best * (1 + 1e-6), seed
         assert plan.objective >= best * (1 - 1e-6), seed
+        assert plan.termination is Termination.OPTIMAL, seed
+        assert plan.objective <= best * (1 + 1e-6), seed
         found += 1
-        proven += plan.objective <= best * (1 + 1e-6)
-    assert proven > 0.8 * found > 20
+    assert found > 20
 
 
 def test_the_largest_are_placed_first():

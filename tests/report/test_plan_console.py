@@ -153,7 +153,7 @@ def test_a_least_cost_plan_is_judged_by_its_cost():
     ("plan", "words"),
     [
         (SHAPES["plain"], "optimal for these rates, proven to 1e-04: no plan beats 12.5000 req/s (gap 0.0e+00)"),
-        (SHAPES["stopped"], "feasible, stopped before it was proven optimal: gap not proven"),
+        (SHAPES["stopped"], "feasible, ended before it was proven optimal: gap not proven"),
         (SHAPES["cost"], "no plan beats 24.0000 $/h"),
     ],
 )

@@ -90,7 +90,18 @@ def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
     ordinary, found = _plan_whole(halved, explain=explain)
     if found is None or found.answer.stopped_by is StopReason.INTERRUPTED:
         return chosen_plan(ordinary, None, None)
-    pooled = with_pools(halved)
+    try:
+        apart, bound = _plan_apart(halved, ordinary, found, explain=explain)
+    except KeyboardInterrupt:  # the plan of whole replicas is there
+        return chosen_plan(replace(ordinary, stopped_by=StopReason.INTERRUPTED), None, None)
+    return chosen_plan(ordinary, apart if isinstance(apart, Plan) else None, bound)
+
+
+def _plan_apart(
+    prepared: PreparedProblem, ordinary: Plan, found: Found, *, explain: bool
+) -> tuple[Plan | Termination, float | None]:
+    """The best plan where prefill and decode may be apart, if any is better than `ordinary`; and the bound of all."""
+    pooled = with_pools(prepared)
     known = None
     if ordinary.has_plan:  # the candidates of whole replicas come first
         known = np.zeros(len(pooled.candidates))
@@ -100,8 +111,7 @@ def plan_prepared(prepared: PreparedProblem, *, explain: bool = True) -> Plan:
     if len(found.answer.x):
         settled = settle(found.program, found.layout, np.round(found.answer.x[found.layout.copies]), pooled)
     apart = _plan_of(found, settled, pooled, explain=explain)
-    bound = proven_bound(found.answer, found.layout, pooled.problem)
-    return chosen_plan(ordinary, apart if isinstance(apart, Plan) else None, bound)
+    return apart, proven_bound(found.answer, found.layout, pooled.problem)
 
 
 def _plan_whole(prepared: PreparedProblem, *, explain: bool, known: Array | None = None) -> tuple[Plan, Found | None]:

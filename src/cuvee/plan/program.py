@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cuvee.errors import SolverError
+from cuvee.plan.interrupts import asking
 from cuvee.plan.problem import SearchOptions
 
 Array = NDArray[np.float64]
@@ -221,7 +222,8 @@ def solve(program: Program, options: SearchOptions, *, start: Array | None = Non
         start      Values of the first columns, the whole ones, of a known plan to start from.
     Returns        an answer in every case that is the program's: see `Answer.termination` and `.stopped_by`.
     Raises         SolverError: there is no solver, or it refuses the program.
-                   KeyboardInterrupt: Ctrl-C before there was a plan. With one it is returned, as `feasible`.
+                   KeyboardInterrupt: Ctrl-C before there was a plan, and in a linear program. With a plan that is
+                   returned, and says so; it may be optimal all the same.
     """
     highspy = load_solver()
     highs: Any = highspy.Highs()
@@ -240,7 +242,7 @@ def solve(program: Program, options: SearchOptions, *, start: Array | None = Non
             "  expected: an answer\n  to do: report it, with the scenario that caused it"
         )
     answer = _answer(highspy, highs, program)
-    if not interrupted or answer.termination is Termination.OPTIMAL:
+    if not interrupted:
         return answer
     if not (program.whole.any() and len(answer.x)):
         raise KeyboardInterrupt
@@ -281,17 +283,11 @@ def _run_interruptibly(highs: Any) -> bool:
     Returns         whether it was asked to stop.
     """
     highs.HandleUserInterrupt = True
-    highs.startSolve()
-    interrupted = False
-    while True:
-        try:
-            finished, _ = highs.wait(0.1)
-        except KeyboardInterrupt:
-            highs.cancelSolve()
-            interrupted = True
-            continue
-        if finished:
-            return interrupted
+    with asking(highs.cancelSolve) as asked:
+        highs.startSolve()
+        while not highs.wait(0.1)[0]:
+            pass
+    return bool(asked)
 
 
 def _set_options(highs: Any, options: SearchOptions) -> None:

@@ -220,6 +220,8 @@ def _of_model(fleet: Fleet, model: int, best: Projected, rounds: int, until: flo
     for _ in range(rounds):
         options = within(replace(search, relative_gap=search.relative_gap / MODEL_GAP), until)
         answer = solve(fleet.program, options, start=best.copies)
+        if answer.stopped_by is StopReason.INTERRUPTED:
+            raise KeyboardInterrupt
         if not len(answer.x) or perf_counter() > until:
             break
         copies = np.round(answer.x[fleet.copies])

@@ -97,7 +97,9 @@ def search(
     reason = found.answer.stopped_by
     if reason is not None and so_far.found is None:
         found = best_so_far(problem, candidates, contingencies, so_far, found, reason)
-    return replace(found, answer=replace(found.answer, seconds=perf_counter() - started))
+    # What is proven was not stopped, even where Ctrl-C came in its last moment.
+    reason = None if found.answer.termination is Termination.OPTIMAL else found.answer.stopped_by
+    return replace(found, answer=replace(found.answer, stopped_by=reason, seconds=perf_counter() - started))
 
 
 def _searched(
@@ -191,7 +193,13 @@ class _Search:
     def from_core(self, known: Array | None = None) -> Found:
         """A plan over few candidates, from that of copies `known` on, then the best over all that could be better."""
         if known is None and self._are_many_alike:
-            return self._over_lots()
+            found = self._over_lots()
+            done = found is not None and found.answer.termination is Termination.OPTIMAL
+            if found is not None and (done or found.answer.stopped_by is StopReason.INTERRUPTED):
+                return found
+            if perf_counter() >= self.deadline:
+                return found or self._without_copies(StopReason.TIME_LIMIT)
+            known = None if found is None else self._copies(found)
         size, core = CORE_SIZE, self._core(CORE_SIZE)
         if known is not None:
             core = np.union1d(core, np.flatnonzero(known))
@@ -203,7 +211,7 @@ class _Search:
             if self._projectable and len(self._within_pairs(core, MOST_CORE_PAIRS)) < len(core):
                 return self._over_copies(self._nothing)
             first = self.over(core, relative_gap=CORE_GAP)
-        if first.answer.termination is not Termination.OPTIMAL:
+        if first.answer.termination is not Termination.OPTIMAL or first.answer.stopped_by is not None:
             return self._stopped(first, first.answer.stopped_by) if len(first.answer.x) else first
         self.so_far.found = self._stopped(first, StopReason.TIME_LIMIT)
         return self.so_far.found if perf_counter() >= self.deadline else self._proven(first)
@@ -302,8 +310,11 @@ class _Search:
                 break
         return self._of_copies(best) if np.isfinite(best.objective) else self._without_copies(best.stopped_by)
 
-    def _over_lots(self) -> Found:
-        """Solve over copies of replicas that are alike, where many are; which offers they stand on is settled last."""
+    def _over_lots(self) -> Found | None:
+        """Solve over copies of replicas that are alike; which offers they stand on is settled last.
+
+        Returns     None where no copies that were found could be put on offers.
+        """
         lots, alike = self.alike
         order, starts = alike.order, alike.starts[:-1]
         relaxed = np.add.reduceat(self.pricing.copies[order], starts)
@@ -325,7 +336,7 @@ class _Search:
             interrupted = found.stopped_by is StopReason.INTERRUPTED
             if interrupted or len(kinds) == len(alike) or perf_counter() >= self.deadline or proven(best, self.problem):
                 break
-        return self._of_copies(best) if np.isfinite(best.objective) else self._without_copies(best.stopped_by)
+        return self._of_copies(best) if np.isfinite(best.objective) else None
 
     def _of_copies(self, best: Projected) -> Found:
         """The copies of `best` as columns of the whole program, its assignment left open."""

@@ -276,7 +276,7 @@ def _stopped(plan: Plan) -> str:
         StopReason.INTERRUPTED: "stopped by Ctrl-C",
         StopReason.NUMERICAL_TROUBLE: "stopped by numerical trouble in the solver",
         StopReason.OUT_OF_MEMORY: "stopped for want of memory",
-        None: "stopped",
+        None: "ended",
     }[plan.stopped_by]
 
 
