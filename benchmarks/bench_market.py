@@ -77,13 +77,13 @@ def main() -> None:
         row = rows[-1]
         print(
             f"{budget:5.0f} $/h, {row['candidates']:,} candidates: {row['rate_req_per_s']:.3f} req/s, "
-            f"gap {row['gap']:.1e}, "
+            f"gap {float('inf') if row['gap'] is None else row['gap']:.1e}, "
             f"{row['prepare_s']:.1f} + {row['plan_s']:.1f} s, {row['peak_gib']:.2f} GiB",
             flush=True,
         )
     if not arguments.quick:
         write_results("market", {"machine": describe_machine(), "rows": rows})
-    sys.exit(1 if any(row["gap"] > GAP or not row["ok"] for row in rows) else 0)
+    sys.exit(1 if any(row["gap"] is None or row["gap"] > GAP or not row["ok"] for row in rows) else 0)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,8 @@ def search_robustly(problem: PlanProblem, candidates: CandidateSet, cases: Robus
     """The best plan over `candidates` in the worst of `cases`; see `search` for what is returned and when it stops."""
     started = perf_counter()
     unit = rough_load_factor(problem, candidates)
-    estimates = price(problem, candidates, unit)
+    limit = problem.search.time_limit_s
+    estimates = price(problem, candidates, unit, deadline=np.inf if limit is None else started + limit)
     if isinstance(estimates, Termination):
         return _nothing(estimates, problem, candidates, unit, started)
     search = RobustSearch(problem, candidates, cases, unit, started)
