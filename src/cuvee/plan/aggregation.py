@@ -26,7 +26,7 @@ import numpy as np
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.charges import renting_per_gpu
 from cuvee.plan.formulation import define_budget, define_caps, define_demand, define_objective, gpu_prices
-from cuvee.plan.layout import Layout, first_workloads, make_layout
+from cuvee.plan.layout import NOBODY, Layout, first_workloads, make_layout
 from cuvee.plan.lots import Alike, Classes, Lots, classes_of, lend, lots_of
 from cuvee.plan.placement import usable_gpus
 from cuvee.plan.problem import PlanProblem
@@ -40,8 +40,6 @@ JOIN_PER_WORKLOAD = 6
 
 MOST_ROUNDS = 30
 """Rounds after which the shadow prices are taken as they are [-]; 5 are usual."""
-
-NOBODY: Indices = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,9 @@ from cuvee.plan.program import Array, Indices
 LEAST_LOAD = 1e-6
 """Copies that a type of requests keeps busy at least [-]: below its own tolerance the solver's presolve goes wrong."""
 
+NOBODY: Indices = np.zeros(0, dtype=np.int64)
+"""No candidate, and no pair of one."""
+
 
 @dataclass(frozen=True, eq=False)
 class Layout:

@@ -6,19 +6,18 @@ copy on an offer with room for all of it. What a fleet costs is what it costs so
 """
 
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
 from cuvee.plan.candidates import CandidateSet
 from cuvee.plan.formulation import define_budget, define_caps, define_objective
-from cuvee.plan.layout import Layout, make_layout
+from cuvee.plan.layout import NOBODY, Layout, make_layout
 from cuvee.plan.lots import Alike, Lots, lend
 from cuvee.plan.placement import usable_gpus
 from cuvee.plan.problem import PlanProblem
 from cuvee.plan.program import Array, Indices, Program
 from cuvee.plan.projection import Fleet
-
-NOBODY: Indices = np.zeros(0, dtype=np.int64)
 
 TIMES_RELAXED = 1.5
 """GPUs of a lot that the program may rent, over those that the relaxation takes of it [-]."""
@@ -104,7 +103,7 @@ class LotFleet(Fleet):
         return np.sort(np.concatenate(kept))
 
     def _define_machines(self, program: Program, layout: Layout) -> None:
-        """sum_o u_o = U_g over the machines o of each lot, U_g whole: then u_o are, the cheapest first."""
+        """sum_o u_o = U_g over the machines o of each lot, U_g whole: then the u_o, bounded by stocks, mostly are."""
         machines = np.flatnonzero(self.is_machine[layout.machine_offer])
         lots, lot = np.unique(self.lots.of_offer[layout.machine_offer[machines]], return_inverse=True)
         counts = program.add_columns(len(lots), whole=True)
@@ -145,15 +144,22 @@ class LotFleet(Fleet):
         units = -(-taken // self.usable)
         return float((units * self.price_usd_per_hour).sum()) if self._within_limits(units) else np.inf
 
-    def _within_limits(self, units: Indices) -> bool:
-        """Whether budget and caps allow so many units of each offer."""
+    @cached_property
+    def _limits(self) -> tuple[Program, Indices]:
+        """Budget and caps over units of all offers, and the columns of those."""
         nobody, offers = self.everyone.select(NOBODY), self.problem.offers.offers
         layout = make_layout(self.problem, nobody, (NOBODY, NOBODY), self.unit)
         layout = replace(layout, machine_offer=np.arange(len(offers)))
-        program, x = Program.of_size(layout.size), np.zeros(layout.size)
+        program = Program.of_size(layout.size)
         define_budget(program, layout, nobody, self.problem.limits, offers)
         define_caps(program, layout, nobody, self.problem.limits, offers)
-        x[layout.machines] = units[:-1]
+        return program, layout.machines
+
+    def _within_limits(self, units: Indices) -> bool:
+        """Whether budget and caps allow so many units of each offer."""
+        program, columns = self._limits
+        x = np.zeros(len(program.cost))
+        x[columns] = units[:-1]
         return bool((program.row_activity(x) <= program.row_upper * (1 + 1e-9) + 1e-9).all())
 
     def placed(self, copies: Array) -> Array:
