@@ -89,3 +89,22 @@ class MissingExtraError(CuveeError, ImportError):
             f"  expected: the extra [{extra}]\n"
             f"  to do: pip install 'cuvee[{extra}]'"
         )
+
+
+KINDS = {
+    dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number",
+    type(None): "nothing",
+}  # fmt: skip
+
+
+def kind_of(value: object) -> str:
+    """What a value of JSON or YAML is, in words."""
+    return KINDS.get(type(value), f"a {type(value).__name__}")
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a text of JSON or YAML could not be read, in words."""
+    text = " ".join(str(error).split())
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return "a number of more than 4,300 digits" if "int_max_str_digits" in text else text[:200] or type(error).__name__

@@ -218,8 +218,8 @@ def test_a_quantisation_file_beside_the_config_counts(tmp_path, algorithm, preci
     [
         (b"", ":1:1: not JSON"),
         (b'{"a": 1,\n "b" 2}', ":2:6: not JSON"),
-        (b"[1, 2]", "a JSON list"),
-        (b"null", "a JSON NoneType"),
+        (b"[1, 2]", "a list"),
+        (b"null", "nothing"),
         (b"{}\0", "NUL byte"),
         (b"\xff\xfe{}", "byte 0xff"),
         (b"[" * 200_000, "nested too deeply"),

@@ -233,6 +233,28 @@ def test_a_folder_with_nothing_in_it_is_not_left(cuvee, small, monkeypatch):
     assert sorted(small.rglob("*")) == before
 
 
+def test_a_result_in_place_of_a_scenario_is_told(cuvee, small):
+    """A plan file given where a scenario belongs: what it is, and which commands read it."""
+    (small / "plan.json").write_text(cuvee("plan", "scenario.yaml", "--json").out)
+    check_refused(cuvee("plan", "plan.json"), "a result that cuvee wrote", "cuvee check FILE", "cuvee plan --from FILE")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["plan", "--slo", "p95"], "no limit"),
+        (["plan", "--slo", "short:mean"], "no limit"),
+        (["plan", "--set", "aim.weights.llama-3-8b=0"], "a weight of 0 for every model"),
+        (["plan", "--set", "models=null"], "models = nothing\n  expected: a list"),
+        (["plan", "--set", "limits=3"], "a mapping of fields"),
+        (["periods", "--serve", "requests"], "for a day"),
+    ],
+)
+def test_questions_that_mean_nothing_say_why(cuvee, small, arguments, found):
+    """A statistic of no limit, weights of nothing, no list where one belongs, requests left out of a day."""
+    check_refused(cuvee(arguments[0], "scenario.yaml", *arguments[1:]), found)
+
+
 def test_options_that_would_change_nothing_are_refused(cuvee, small):
     """--mix for models that each state their own demand."""
     (small / "own.yaml").write_text("models: [{model: llama-3-8b, mix: mix.csv}]\noffers: offers.csv\n")

@@ -30,12 +30,14 @@ def test_the_files_are_those_on_the_page():
 
 
 def test_the_output_of_the_example_is_printed(cuvee):
-    """Each line of the first block stands in the output of the example."""
-    block = next(text for kind, text in BLOCKS if not kind)
+    """Each line below the first command stands in the output of the example."""
+    command, *block = next(text for kind, text in BLOCKS if kind == "console").splitlines()
+    assert command == f"$ cuvee plan {EXAMPLE}"
+    assert block
     result = cuvee("plan", EXAMPLE)
     printed = {words(line) for line in result.out.splitlines()}
     assert result.code == 0
-    for line in block.splitlines():
+    for line in block:
         assert words(line) in printed, line
 
 

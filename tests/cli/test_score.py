@@ -19,7 +19,7 @@ def test_a_table_and_a_record(cuvee, tmp_path):
     assert (table.code, table.err, record.code, record.err) == (0, "", 0, "")
     assert "mine" in table.out
     assert "unknown model 'no-such-model': c" in table.out
-    assert "1 rows that the file marks doubtful" in table.out
+    assert "as the file doubts them: 1" in table.out
     assert max(map(len, table.out.splitlines())) <= 100
     found = json.loads(record.out)
     assert found["schema_version"] == 1

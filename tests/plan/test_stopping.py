@@ -44,7 +44,7 @@ from tests.plan.instances import (
 )
 from tests.plan.moving import running
 
-SOLVING = ("search", "pricing", "projection", "best_so_far")
+SOLVING = ("search", "pricing", "projection", "best_so_far", "targets")
 """Modules whose calls of the solver make up a search."""
 
 
@@ -186,7 +186,7 @@ def test_whether_risk_rules_out_is_tried_in_what_is_left(slow, limit_s, limits):
     plan = solve_tiny(replace(asked, risk=Risk(keep_after_loss={"zone": 0.5})), {"t1": [1.0]})
     assert slow == limits
     assert plan.termination is Termination.INFEASIBLE
-    said = "was not found out before the search was stopped" if len(limits) == 1 else "ask leaves none"
+    said = "was not found out before the search was stopped" if len(limits) == 1 else "whose loss leaves nothing"
     assert said in plan.message
 
 

@@ -64,6 +64,12 @@ def test_order_of_pairs(tmp_path):
     assert scored(tmp_path, HEADER + turned).ordering().right == 0
 
 
+def test_pairs_are_of_two_deployments(tmp_path):
+    """One deployment at three loads, or measured twice, has no pair: that more requests serve more proves nothing."""
+    loads = "".join(f"{ROW}{rate},{under_way}\n" for rate, under_way in ((1, 1), (5, 8), (9, 64), (9.5, 64)))
+    assert scored(tmp_path, f"{HEADER.strip()},concurrency\n{loads}").ordering().pairs == 0
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
@@ -112,6 +118,8 @@ def test_fewer_requests_under_way_serve_less(tmp_path):
         ("gpu,model,isl,osl\nH100,x,5,5\n", "no column 'req_s'"),
         (HEADER, "no rows"),
         (f"{HEADER}{ROW}-1\n", "req_s = '-1'"),
+        (f"{HEADER}{ROW}inf\n", "req_s = 'inf'"),
+        (f"{HEADER.strip()},doubtful\n{ROW}1,perhaps\n", "doubtful = 'perhaps'"),
         (f"{HEADER}{ROW}nan\n", "nothing measured"),
         (f"{HEADER}{ROW.replace('1000', '0')}1\n", "isl = '0'"),
         (f"{HEADER}{ROW.replace(',1,', ',1.5,')}1\n", "tp = '1.5'"),
@@ -133,6 +141,7 @@ def test_files_that_cannot_be_used(tmp_path, text, said):
         ("1.0.0rc2", "vllm-0.19"),
         ("0.2.0", "vllm-0.5"),
         ("2024-08", "vllm-0.11"),
+        ("24.08", "vllm-0.11"),
         ("not stated", "vllm-0.11"),
         ("", "vllm-0.11"),
     ],

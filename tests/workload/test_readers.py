@@ -192,7 +192,7 @@ def test_an_arrival_that_is_no_time_is_named(write, cell):
         (LENGTHS.encode() + b"1,\xff\n", "trace.csv:2"),
         (b"\x1f\x8b\x08broken", "broken"),
         ('{"input_length": 5,\n', "trace.csv:1: "),
-        ('{"input_length":1,"output_length":2,"timestamp":0}\n[1]\n', "trace.csv:2: a JSON list"),
+        ('{"input_length":1,"output_length":2,"timestamp":0}\n[1]\n', "trace.csv:2: a list"),
         ('{"input_length":1,"output_length":true,"timestamp":0}\n', "column 'output_length': 'true'"),
         ('{"input_length":NaN,"output_length":2,"timestamp":0}\n', "column 'input_length': 'NaN'"),
         ('{"input_length":{},"output_length":2,"timestamp":0}\n', "column 'input_length': '{}'"),

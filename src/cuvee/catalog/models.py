@@ -17,7 +17,7 @@ from cuvee.catalog.model import (
 )
 from cuvee.catalog.model_names import find_variant, normalize_model_name
 from cuvee.catalog.resources import read_data_json
-from cuvee.errors import InputError, UnknownNameError
+from cuvee.errors import InputError, UnknownNameError, kind_of
 from cuvee.files import read_text
 
 CONFIG_FILE = "config.json"
@@ -105,7 +105,7 @@ def parse_json_object(text: str, where: str) -> dict[str, Any]:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise InputError(f"{where}: not usable JSON ({reason})", expected="a JSON object") from None
     if not isinstance(content, dict):
-        raise InputError(f"{where}: a JSON {type(content).__name__}", expected="a JSON object")
+        raise InputError(f"{where}: {kind_of(content)}", expected="a JSON object")
     return content
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from cuvee.catalog.records import Record
-from cuvee.errors import InputError
+from cuvee.errors import InputError, kind_of, reason_of
 from cuvee.plain_yaml import load_yaml
 
 MAX_COLUMNS = 200
@@ -72,7 +72,7 @@ def parse_json(text: str, path: str, expected: str = "a list of offers") -> Any:
             expected="JSON, YAML (name the file .yaml) or CSV",
         ) from None
     except (RecursionError, ValueError) as error:
-        raise InputError(f"{path}: not usable JSON ({_reason(error)})", expected=expected) from None
+        raise InputError(f"{path}: not usable JSON ({reason_of(error)})", expected=expected) from None
 
 
 def parse_yaml(text: str, path: str, expected: str = "a list of offers") -> Any:  # noqa: ANN401 the readers check the shape
@@ -85,25 +85,14 @@ def parse_yaml(text: str, path: str, expected: str = "a list of offers") -> Any:
         raise InputError(f"{place}: not YAML ({error.problem})", expected=expected) from None
     # PyYAML lets its scalar constructors fail with whatever they hit, e.g. on the date 2026-99-99.
     except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError, LookupError) as error:
-        raise InputError(f"{path}: not usable YAML ({_reason(error)})", expected=expected) from None
+        raise InputError(f"{path}: not usable YAML ({reason_of(error)})", expected=expected) from None
 
 
 def records_of(items: object, place: str, expected: str = "a list of offers") -> list[Record]:
     """Records of a JSON or YAML list; raises InputError where an entry is no object."""
     if not isinstance(items, list):
-        raise InputError(f"{place}: {_kind(items)}", expected=expected)
+        raise InputError(f"{place}: {kind_of(items)}", expected=expected)
     for index, item in enumerate(items):
         if not isinstance(item, dict) or not all(isinstance(key, str) for key in item):
-            raise InputError(f"{place}[{index}]: {_kind(item)}", expected="an object with named fields")
+            raise InputError(f"{place}[{index}]: {kind_of(item)}", expected="an object with named fields")
     return [Record(f"{place}[{index}]", item) for index, item in enumerate(items)]
-
-
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "text", type(None): "nothing"}
-    return names.get(type(value), f"a {type(value).__name__}")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    return " ".join(str(error).split())[:120] or type(error).__name__

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 from cuvee._version import __version__
-from cuvee.cli import catalog, explaining, frontier, importing, options, periods, planning, scoring, traces
+from cuvee.cli import calibrating, catalog, explaining, frontier, importing, options, periods, planning, scoring, traces
 from cuvee.cli.terminal import EXIT_INTERRUPTED, InterruptedEarlyError, printable
 from cuvee.errors import CuveeError
 
@@ -45,6 +45,7 @@ app.command("workload")(traces.workload)
 app.command("import")(importing.import_)
 app.command("export-profile")(importing.export_profile)
 app.command("score")(scoring.score)
+app.command("calibrate")(calibrating.calibrate)
 app.command("gpus")(catalog.gpus)
 app.command("models")(catalog.models)
 app.command("offers")(catalog.offers)

@@ -50,7 +50,10 @@ class Question:
     ] = None
     engine: Annotated[str | None, typer.Option(help="Serving engine; `cuvee engines` lists them.")] = None
     throughput: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Measured throughput (CSV, JSON); comes first where it can.")
+        list[str] | None,
+        typer.Option(
+            metavar="FILE", help="Measured throughput (CSV, JSON), or constants of `cuvee calibrate`; repeatable."
+        ),
     ] = None
     melange: Annotated[
         list[str] | None,

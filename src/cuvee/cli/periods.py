@@ -84,6 +84,12 @@ def _refuse_idle(question: options.Question) -> None:
             expected="the rate of the series, or the rate of its highest step",
             remedy=f"scale the series: --peak {question.rate:g}",
         )
+    if question.serve not in (None, "mix"):
+        raise InputError(
+            f"--serve {question.serve!r:.40} for a day",
+            expected="all that arrives is served, at any time, for the least money",
+            remedy="leave --serve out; most requests within a budget are planned for one rate: cuvee plan",
+        )
     if question.objective not in (None, "cost"):
         raise InputError(
             f"--objective {question.objective!r:.40} for a day",

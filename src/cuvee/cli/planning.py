@@ -103,7 +103,7 @@ def compare(
 
 
 def check(plan_file: PlanArgument, as_json: options.JsonOption = False) -> None:
-    """Recompute what a plan file claims, without the solver: money, stock, memory, rates, load.
+    """Recompute what a plan file claims, without the program it was solved as: money, stock, memory, rates, load.
 
     A frontier file is one of many plans: each is checked, and the curve's own claims.
     """

@@ -46,6 +46,12 @@ def parse_slo(text: str) -> tuple[str | None, dict[str, Any]]:
                 remedy="e.g. --slo ttft=0.5,tpot=50ms,p95",
             )
         limits[field] = _seconds(text, value) if equals else name
+    if not limits.keys() & LABELS.keys():
+        raise InputError(
+            f"--slo {text!r}: no limit, which a statistic alone is not",
+            expected="a limit on ttft, tpot or e2e beside it",
+            remedy=f"e.g. --slo ttft=0.5,{text.rpartition(':')[2].strip()}",
+        )
     return kind or None, limits
 
 

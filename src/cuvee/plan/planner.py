@@ -28,10 +28,11 @@ from cuvee.plan.program.running import with_running
 from cuvee.plan.program.shares import SHARE_FLOOR
 from cuvee.plan.question.current_fleet import CurrentFleet
 from cuvee.plan.question.problem import Objective, PlanProblem
+from cuvee.plan.question.risk import domains
 from cuvee.plan.reading import proven_bound, read_plan
-from cuvee.plan.search.best_so_far import Found
+from cuvee.plan.search.best_so_far import NOBODY_SERVED, Found
 from cuvee.plan.search.infeasible import explain_infeasible
-from cuvee.plan.search.losses import broken_by, demanded
+from cuvee.plan.search.losses import Broken, broken_by, demanded
 from cuvee.plan.search.pricing import Pricing
 from cuvee.plan.search.robust import search_robustly, with_worst_draw
 from cuvee.plan.search.robust_cases import draw_cases, with_own_tables
@@ -51,9 +52,6 @@ RISK_NOT_TRIED = (
     "stopped; give it longer with --time-limit"
 )
 """Said where the search without them was cut short."""
-
-ZERO_LOAD = 1e-9
-"""A load factor this small serves nobody: some workload type has no replica [-]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +167,7 @@ def _plan_of(found: Found, settled: Answer | None, prepared: PreparedProblem, *,
         return answer.termination
     if not len(settled.x):
         return Termination.NOTHING_FOUND
-    if settled.x[layout.services].max() <= ZERO_LOAD:
+    if settled.x[layout.services].max() <= NOBODY_SERVED:
         return Termination.INFEASIBLE if answer.termination is Termination.OPTIMAL else Termination.NOTHING_FOUND
     copies = np.round(answer.x[layout.copies]).astype(np.int64)
     searched = replace(prepared, candidates=candidates.select(found.rows))
@@ -221,27 +219,27 @@ def _search_standing(prepared: PreparedProblem, known: Array | None) -> tuple[Fo
         found = replace(found, answer=replace(found.answer, seconds=perf_counter() - started))
         if not len(found.answer.x):
             return found, None
-        (settled, broken), interrupted = _despite_ctrl_c(partial(_settled, prepared, found, contingencies))
-        if not broken:
+        deadline = np.inf if limit is None else started + limit
+        (settled, broken), interrupted = _despite_ctrl_c(partial(_settled, prepared, found, contingencies, deadline))
+        if broken.nothing:
             return found, settled
         asked_to = interrupted or found.answer.stopped_by is StopReason.INTERRUPTED
-        if asked_to or left == LEAST_S:  # no time was left, and what it came to breaks a limit
-            reason = StopReason.INTERRUPTED if asked_to else StopReason.TIME_LIMIT
+        if asked_to or left == LEAST_S or broken.doubt:  # what it came to breaks a limit, or may, and nothing helps
+            reason = found.answer.stopped_by or broken.doubt or StopReason.TIME_LIMIT
+            reason = StopReason.INTERRUPTED if asked_to else reason
             answer = replace(found.answer, termination=Termination.NOTHING_FOUND, stopped_by=reason)
             return replace(found, answer=answer), None
-        contingencies += broken
+        contingencies += broken.losses
 
 
-def _settled(
-    prepared: PreparedProblem, found: Found, contingencies: Losses
-) -> tuple[Answer, list[Contingency | MachineLoss]]:
+def _settled(prepared: PreparedProblem, found: Found, contingencies: Losses, deadline: float) -> tuple[Answer, Broken]:
     """The best assignment to the whole copies that were found, and the losses that they do not stand."""
     problem, candidates = prepared.problem, prepared.candidates
     copies = np.round(found.answer.x[found.layout.copies]).astype(np.int64)
     chosen = replace(prepared, candidates=candidates.select(found.rows))
     settled = settle(found.program, found.layout, copies, chosen)
     if not len(settled.x):
-        return settled, []
+        return settled, Broken()
     everywhere = np.zeros(len(candidates), dtype=np.int64)
     everywhere[found.rows] = copies
     layout = found.layout
@@ -249,7 +247,7 @@ def _settled(
     if problem.objective is Objective.THROUGHPUT:
         serves = settled.x[layout.served_by[: layout.num_asked]] * layout.asked_req_per_s
         serves[serves < SHARE_FLOOR * layout.asked_req_per_s] = 0.0
-    return settled, broken_by(problem, candidates, everywhere, serves, contingencies)
+    return settled, broken_by(problem, candidates, everywhere, serves, contingencies, deadline=deadline)
 
 
 def _search(prepared: PreparedProblem, contingencies: Losses, known: Array | None) -> Found:
@@ -338,6 +336,11 @@ def _whether_risk_rules_out(prepared: PreparedProblem, message: str, seconds: fl
     bolder = replace(problem, risk=replace(problem.risk, max_share={}, keep_after_loss={}))
     found = plan_prepared(replace(prepared, problem=bolder), explain=False)
     if found.has_plan:
+        offers = [offer for offer in problem.offers.offers if offer.max_units > 0]
+        for kind, share in problem.risk.keep_after_loss.items():
+            if share > 0 and any(inside.all() for inside in domains(kind, tuple(offers)).values()):
+                alone = f"all that is on offer stands in one {kind}, whose loss leaves nothing"
+                return f"{message}: {alone}; offer another, or take risk.keep_after_loss of {kind} out"
         return f"{message}: what risk.max_share and risk.keep_after_loss ask leaves none; ease one of them"
     if found.termination is Termination.NOTHING_FOUND:
         return f"{message}; {RISK_NOT_TRIED}"

@@ -29,7 +29,7 @@ from cuvee.plan.question.aim import Serve
 from cuvee.plan.question.problem import Objective, PlanProblem
 from cuvee.plan.solver.program import Answer
 from cuvee.profile.phases import Phase
-from cuvee.profile.providers import measured_table
+from cuvee.profile.providers import calibrated_provider, measured_table
 from cuvee.profile.table import Provenance
 
 
@@ -95,14 +95,16 @@ def _together(
 
 
 def _inputs_of(prepared: PreparedProblem, groups: Sequence[Group]) -> PlanInputs:
-    """The inputs, with the lines of throughput tables that `groups` stand on."""
-    table = measured_table(prepared.provider)
-    if table is None:
+    """The inputs, with the lines of throughput tables and the fitted constants that `groups` stand on."""
+    table, fitted = measured_table(prepared.provider), calibrated_provider(prepared.provider)
+    if table is None and fitted is None:
         return prepared.inputs
     current = prepared.problem.current.groups if prepared.problem.current else ()
-    configs = (*(group.config for group in groups), *(group.config for group in current))
-    rates = table.rates_of(dict.fromkeys(configs))
-    return replace(prepared.inputs, measured_rates=rates, length_tolerance=table.length_tolerance)
+    configs = dict.fromkeys((*(group.config for group in groups), *(group.config for group in current)))
+    found = replace(prepared.inputs, calibrated=fitted.replicas_of(configs)) if fitted else prepared.inputs
+    if table is None:
+        return found
+    return replace(found, measured_rates=table.rates_of(configs), length_tolerance=table.length_tolerance)
 
 
 def _bound(answer: Answer, layout: Layout, objective: float, problem: PlanProblem) -> float | None:

@@ -252,6 +252,10 @@ def find_engine(name: str) -> EngineSettings:
     return replace(nearest, name=f"{family}-{version}", measured_gpus=(), source=source)
 
 
+FIRST_YEAR = 20
+"""A version that begins with this or a larger number is a date, "24.08" or "2024-08" [-]."""
+
+
 def engine_of_version(name: str, version: str) -> EngineSettings:
     """Settings of the version nearest to `version` and not later, of the earliest one known where all are later.
 
@@ -263,16 +267,12 @@ def engine_of_version(name: str, version: str) -> EngineSettings:
     """
     usual = find_engine(name)
     asked = _numbers(version)
-    if not asked or asked[0] > LAST_MAJOR_VERSION:
+    if not asked or asked[0] >= FIRST_YEAR:
         return usual
     family = usual.name.rpartition("-")[0]
     known = {_numbers(key.rpartition("-")[2]): key for key in ENGINES if key.rpartition("-")[0] == family}
     earlier = [each for each in known if each <= asked]
     return ENGINES[known[max(earlier) if earlier else min(known)]] if known else usual
-
-
-LAST_MAJOR_VERSION = 1900
-"""A larger first number of a version is a year [-]."""
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -104,7 +104,7 @@ class TableProvider:
 
     def table(self, configs: Sequence[ReplicaConfig], workloads: Sequence[WorkloadType]) -> ThroughputTable:
         """Rates of `configs` on `workloads` where the table has the cell."""
-        table = _unknown(configs, workloads)
+        table = unknown_table(configs, workloads)
         sources: dict[str, None] = {}
         for row, config in enumerate(configs):
             known = [rate for rate in self._by_cell.get(_cell_key(config), ()) if rate.serves(config)]
@@ -149,7 +149,7 @@ def _cell_key(config: ReplicaConfig) -> CellKey:
     return model_key(config.model), stages, same_precision(config.precision)
 
 
-def _unknown(configs: Sequence[ReplicaConfig], workloads: Sequence[WorkloadType]) -> ThroughputTable:
+def unknown_table(configs: Sequence[ReplicaConfig], workloads: Sequence[WorkloadType]) -> ThroughputTable:
     """Table in which no cell is known."""
     shape = (len(configs), len(workloads))
     return ThroughputTable(

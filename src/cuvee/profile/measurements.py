@@ -1,6 +1,5 @@
 """Measured points of any origin, as their authors wrote them: names are looked up when they are compared."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,12 +125,12 @@ def _measurement(record: Record) -> Measurement:
         replicas=counted["replicas"],
         input_tokens=_above_zero(record, "isl", "a mean length above 0 tokens", MAX_TOKENS),
         output_tokens=output_tokens,
-        concurrency=_optional(record, "concurrency", "a number of requests above 0"),
-        request_rate_req_per_s=_optional(record, "request_rate", "a rate above 0 req/s"),
+        concurrency=_unlimited(record, "concurrency", "a number of requests above 0"),
+        request_rate_req_per_s=_unlimited(record, "request_rate", "a rate above 0 req/s"),
         rate_req_per_s=rate,
         ttft_s=None if ttft_ms is None else ttft_ms / 1e3,
         tpot_s=None if tpot_ms is None else tpot_ms / 1e3,
-        is_doubtful=record.text("doubtful").lower() in ("true", "yes", "1"),
+        is_doubtful=not record.is_empty("doubtful") and record.flag("doubtful"),
         note=record.text("note"),
         source=record.text("source"),
     )
@@ -152,5 +151,9 @@ def _above_zero(record: Record, field: str, expected: str, most: float = 1e12) -
 
 
 def _optional(record: Record, field: str, expected: str) -> float | None:
-    read: Callable[[], float] = lambda: _above_zero(record, field, expected)  # noqa: E731
-    return None if record.is_empty(field) or record.text(field).lower() == "inf" else read()
+    return None if record.is_empty(field) else _above_zero(record, field, expected)
+
+
+def _unlimited(record: Record, field: str, expected: str) -> float | None:
+    """A number, or None where the load generator says "inf"."""
+    return None if record.text(field).lower() in ("inf", "infinity") else _optional(record, field, expected)

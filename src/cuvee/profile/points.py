@@ -57,10 +57,14 @@ class KnownPoint:
         config = ReplicaConfig(model.name, stages, precision, _precision(row.kv, KV_BYTES, "bf16"))
         engine = engine_of_version(row.engine, row.engine_version)
         if row.concurrency is not None:
-            most = max(1, round(row.concurrency / row.replicas))
-            limits = engine.limits_on(gpu)
-            engine = replace(engine, max_num_seqs=min(most, limits[0]), max_num_tokens=limits[1], large_gpu_limits=None)
+            engine = held_to(row.concurrency / row.replicas, engine, gpu)
         return KnownPoint(row, config, {model.name: model}, {gpu.name: gpu}, engine)
+
+
+def held_to(concurrency: float, engine: EngineSettings, gpu: GpuType) -> EngineSettings:
+    """`engine` where a replica on `gpu` has no more than `concurrency` requests under way [-]."""
+    most, (sequences, tokens) = max(1, round(concurrency)), engine.limits_on(gpu)
+    return replace(engine, max_num_seqs=min(most, sequences), max_num_tokens=tokens, large_gpu_limits=None)
 
 
 def _precision(text: str, known: Mapping[str, float], default: str) -> str:

@@ -1,4 +1,4 @@
-"""Providers in a chain, and the verb that fills a throughput table: measured first, analytic elsewhere."""
+"""Providers in a chain, and the verb that fills a throughput table: measured, then calibrated, then estimated."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,10 @@ from pathlib import Path
 
 from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.model import ModelSpec
+from cuvee.errors import InputError
 from cuvee.profile.analytic import NETWORK_GB_PER_S, AnalyticProvider
+from cuvee.profile.calibrated import CalibratedProvider
+from cuvee.profile.calibration_files import is_calibration_file, load_calibrated
 from cuvee.profile.engine import EngineSettings, find_engine
 from cuvee.profile.limited import LimitedProvider
 from cuvee.profile.measured import TableProvider
@@ -27,6 +30,39 @@ class ChainProvider:
     def table(self, configs: Sequence[ReplicaConfig], workloads: Sequence[WorkloadType]) -> ThroughputTable:
         """Rates of `configs` on `workloads`."""
         return overlay(self.first.table(configs, workloads), self.second.table(configs, workloads))
+
+
+def calibrated_provider(provider: ThroughputProvider) -> CalibratedProvider | None:
+    """The fitted constants that `provider` looks into, whatever stands around them; None where there are none."""
+    if isinstance(provider, (LimitedProvider, PessimisticProvider)):
+        return calibrated_provider(provider.provider)
+    if isinstance(provider, ChainProvider):
+        return calibrated_provider(provider.first) or calibrated_provider(provider.second)
+    return provider if isinstance(provider, CalibratedProvider) else None
+
+
+def known_first(paths: Sequence[str | Path], analytic: AnalyticProvider) -> ThroughputProvider:
+    """What was measured by the files at `paths`, what was fitted to measurements by them, and estimates elsewhere.
+
+    Parameters
+        paths       At most one table of rates, and one file of fitted constants.
+    Notes           Of a table, rows that name another engine are left out.
+    Raises          InputError: a file that cannot be used with that engine, or two of a kind.
+    """
+    fitted = [path for path in paths if is_calibration_file(path)]
+    tables = [path for path in paths if path not in fitted]
+    for kind, files in (("tables of rates", tables), ("files of fitted constants", fitted)):
+        if len(files) > 1:
+            named = ", ".join(map(str, files))
+            raise InputError(
+                f"{len(files)} {kind}: {named}", expected="at most one", remedy="join them, or leave out all but one"
+            )
+    provider: ThroughputProvider = analytic
+    for path in fitted:
+        provider = ChainProvider(load_calibrated(path, analytic), provider)
+    for path in tables:
+        provider = ChainProvider(load_throughput_table(path, engine=analytic.engine.name), provider)
+    return provider
 
 
 def measured_table(provider: ThroughputProvider) -> TableProvider | None:
@@ -55,13 +91,13 @@ def profile(
         gpus                GPU types, by name.
         engine              Engine constants, or a name of `cuvee.profile.engine`.
         network_gb_per_s    Link between machines, one direction [GB/s].
-        table               Rates known from elsewhere, or the file that holds them; they come first. Of a file,
-                            rows that name another engine are left out.
+        table               Rates known from elsewhere, or the file that holds them or fitted constants; they come
+                            first. Of a table in a file, rows that name another engine are left out.
     Raises                  UnknownNameError, InputError.
     """
     settings = find_engine(engine) if isinstance(engine, str) else engine
     analytic = AnalyticProvider(models, gpus, settings, network_gb_per_s)
     if table is None:
         return analytic.table(configs, workloads)
-    known = load_throughput_table(table, engine=settings.name) if isinstance(table, (str, Path)) else table
-    return ChainProvider(known, analytic).table(configs, workloads)
+    chain = known_first([table], analytic) if isinstance(table, (str, Path)) else ChainProvider(table, analytic)
+    return chain.table(configs, workloads)

@@ -127,18 +127,24 @@ class Score:
         return tuple(sorted(self.comparisons, key=lambda each: -each.error)[:count])
 
     def ordering(self, group: str | None = None) -> Ordering:
-        """How many pairs of one model and one kind of requests are ordered right by throughput per GPU."""
-        alike: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+        """How many pairs of deployments are ordered right by throughput per GPU.
+
+        Notes       A pair is of one group, model, kind of requests and number of them under way, and differs in GPUs,
+                    parallelism or precision; two equal rates have no order.
+        """
+        alike: dict[tuple[object, ...], list[tuple[tuple[str, str, str], float, float]]] = {}
         for each in self.of("rate", group):
             row = each.measurement
             gpus = row.tensor_parallel_size * row.pipeline_parallel_size
-            key = (row.group, row.model.lower(), row.workload)
-            alike.setdefault(key, []).append((each.measured / gpus, each.predicted / gpus))
+            under_way = None if row.concurrency is None else row.concurrency / row.replicas
+            key = (row.group, row.model.lower(), row.workload, under_way)
+            deployed = (row.deployment, row.weights, row.kv)
+            alike.setdefault(key, []).append((deployed, each.measured / gpus, each.predicted / gpus))
         found = [
-            ((first[0] - second[0]) * (first[1] - second[1]) > 0, max(first[0], second[0]) / min(first[0], second[0]))
+            ((first[1] - second[1]) * (first[2] - second[2]) > 0, max(first[1], second[1]) / min(first[1], second[1]))
             for rows in alike.values()
             for first, second in combinations(rows, 2)
-            if first[0] != second[0]
+            if first[0] != second[0] and first[1] != second[1]
         ]
         clear = [right for right, ratio in found if ratio >= CLEARLY]
         return Ordering(len(found), sum(right for right, _ in found), len(clear), sum(clear))

@@ -46,7 +46,7 @@ def _print_limits(explanation: Explanation, console: Console) -> None:
     gains.add_column("change")
     gains.add_column("brings", justify="right")
     for gain in explanation.gains:
-        sign = "+" if gain.unit == "req/s" else "-"
+        sign = "-" if gain.unit == "$/h" else "+"
         gains.add_row(
             gain.change, f"{sign}{gain.gain:.3f} {gain.unit}" if gain.gain > 0 else Text("nothing", style="dim")
         )

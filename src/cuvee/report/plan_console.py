@@ -56,6 +56,9 @@ COARSE_GAP = 1e-3
 AS_GOOD = 0.9995
 """Worth from which a rejected replica is as good as the chosen ones to the digits shown [-]."""
 
+SOURCES_SHOWN = 3
+"""Sources of measured and calibrated rates listed [-]; the plan file has them all."""
+
 
 def print_plan(plan: Plan, baselines: Sequence[Baseline], console: Console) -> None:
     """Print `plan` against single-type `baselines`, in the order a reader decides: what, where, how good, how sure."""
@@ -238,7 +241,7 @@ def _advantage(plan: Plan, other: Plan) -> float:
 def _against(plan: Plan, baseline: Baseline) -> str:
     other = baseline.plan
     reached = (
-        f"{other.objective:.2f} req/s"
+        f"{other.objective:.2f} {plan.objective_unit}"
         if plan.objective_name is Objective.THROUGHPUT
         else f"{other.cost_usd_per_hour:.2f} $/h"
     )
@@ -252,7 +255,7 @@ def _against(plan: Plan, baseline: Baseline) -> str:
 
 def _proof(plan: Plan) -> RenderableType:
     asked = plan.inputs.problem.search.relative_gap
-    unit = "req/s" if plan.objective_name is Objective.THROUGHPUT else "$/h"
+    unit = plan.objective_unit
     if plan.inputs.problem.caution.robust_draws and plan.objective_name is Objective.THROUGHPUT:
         unit += " in its worst draw"
     bound = "gap not proven"
@@ -283,6 +286,14 @@ def _stopped(plan: Plan) -> str:
     }[plan.stopped_by]
 
 
+def _known_from(plan: Plan) -> Iterator[str]:
+    """Where rates come from that are not estimated, the first few of such sources."""
+    known = [source for source in plan.inputs.throughput_sources if not source.startswith(f"{Provenance.ESTIMATED}:")]
+    yield from known[:SOURCES_SHOWN]
+    if len(known) > SOURCES_SHOWN:
+        yield f"and {len(known) - SOURCES_SHOWN} more sources of rates"
+
+
 def _legend(plan: Plan) -> Iterator[RenderableType]:
     """The arithmetic, and how far the numbers can be trusted."""
     inputs, outputs = plan.tokens_per_request()
@@ -302,6 +313,7 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
         f"rates: {', '.join(f'{count} {kind}' for kind, count in counts.items() if count)} "
         f"({plan.inputs.engine.name}{f', {band}' if band else ''})",
     ]
+    lines.extend(_known_from(plan))
     lines.extend(machines_legend(plan))
     lines.extend(_lowered(plan, cells))
     lines.extend(what_was_drawn(plan))

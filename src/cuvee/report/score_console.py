@@ -1,6 +1,6 @@
 """The printed score: how far predictions are from measured points, group by group, and which are furthest off."""
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import asdict
 from typing import Any
 
@@ -28,12 +28,14 @@ def print_score(score: Score, console: Console) -> None:
         console.print()
         console.print(Text("furthest off", style="bold"))
         console.print(_worst(score, console))
-    for reason, count in Counter(each.reason for each in score.not_modelled).most_common():
-        rows = [each.measurement.id for each in score.not_modelled if each.reason == reason]
-        shown = ", ".join(rows[:3]) + (f" and {count - 3} more" if count > 3 else "")
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for each in score.not_modelled:
+        by_reason[each.reason].append(each.measurement.id)
+    for reason, rows in sorted(by_reason.items(), key=lambda item: -len(item[1])):
+        shown = ", ".join(rows[:3]) + (f" and {len(rows) - 3} more" if len(rows) > 3 else "")
         console.print(indented(literal(f"not modelled: {reason}: {shown}"), style="yellow"))
     if score.doubtful:
-        text = f"left out: {len(score.doubtful)} rows that the file marks doubtful (--with-doubtful compares them)"
+        text = f"left out, as the file doubts them: {len(score.doubtful)} (--with-doubtful compares them, too)"
         console.print(indented(text, style="dim"))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final, TextIO
 
-from cuvee.errors import InputError
+from cuvee.errors import InputError, kind_of
 from cuvee.workload.cells import Column
 from cuvee.workload.columns import ColumnNames, find_columns
 
@@ -128,7 +128,7 @@ def _json_object(number: int, text: str, file: str) -> dict[str, object]:
     else:
         if isinstance(record, dict):
             return record
-        arrived = f"a JSON {type(record).__name__}"
+        arrived = kind_of(record)
     raise InputError(
         f"{file}:{number}: {arrived}",
         expected="one JSON object a line",

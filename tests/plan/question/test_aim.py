@@ -111,6 +111,14 @@ def test_what_is_served_of_what_arrives_is_said():
     assert "everything that arrives is served; --objective cost finds the least money" in text_of(console)
 
 
+def test_weighted_requests_are_said_to_be():
+    """A bound of 8 where 2 req/s of weight 4 are served is no rate; without weights it is."""
+    for aim, words in ((Aim(weights={"tiny": 4.0}), "8.0000 weighted req/s"), (Aim(), "no plan beats 2.0000 req/s")):
+        console, plan = console_of(), two_models(aim)
+        print_plan(plan, [], console)
+        assert words in text_of(console), text_of(console)
+
+
 def test_most_requests():
     """2 $/h for 4 req/s: the cheap type is served whole, the dear one not at all. Tempting: both in the mix."""
     asked = problem([offer("t1", 1.0, 4)], [demand(3.0, 1.0, rate_req_per_s=4.0)], budget=2.0)

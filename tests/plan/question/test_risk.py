@@ -252,9 +252,10 @@ def renamed_cell(group):
 
 
 def test_nothing_stands_the_loss():
-    """With one zone on offer its loss leaves nothing: no plan, and the message says that risk rules it out."""
+    """With one zone on offer its loss leaves nothing: no plan, and the message says so. Tempting: to ease any limit."""
     plan = solve_tiny(asked(CHEAP, risk=Risk(keep_after_loss={"zone": 0.1})), RATES)
     assert plan.termination is Termination.INFEASIBLE
+    assert "all that is on offer stands in one zone, whose loss leaves nothing" in plan.message
     assert "keep_after_loss" in plan.message
 
 

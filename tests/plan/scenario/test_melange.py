@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cuvee.errors import InputError
+from cuvee.plain_yaml import load_yaml
 from cuvee.plan.check.check import check
 from cuvee.plan.outcome.files import load_plan, plan_to_json
 from cuvee.plan.outcome.result import Plan
@@ -258,6 +259,38 @@ def test_fields_that_mean_nothing_are_refused(field):
     """What the files hold cannot be given beside them."""
     with pytest.raises(InputError, match=f"melange and {next(iter(field))}"):
         parse_scenario({"melange": ["a.json"], **field}, where="test")
+
+
+@pytest.mark.parametrize(
+    ("field", "found"),
+    [
+        ({"aim": {"serve": "models"}}, r"melange and aim.serve \(--serve\)"),
+        ({"aim": {"headroom": 0.2, "weights": {"x": 2.0}}}, "melange and aim.weights;?"),
+        ({"risk": {"keep_after_loss": {"zone": 0.5}}}, r"risk.keep_after_loss \(--keep\)"),
+        ({"slo": {"ttft_s": 1.0}}, r"melange and slo \(--slo\)"),
+    ],
+)
+def test_refusals_name_the_options(field, found):
+    """What was typed, not the part of the scenario that it belongs to."""
+    with pytest.raises(InputError, match=found):
+        parse_scenario({"melange": ["a.json"], **field}, where="test")
+
+
+def test_headroom_beside_the_files(tmp_path):
+    """A quarter more of the demand is served, for no less money, and the scenario reads back."""
+    (tmp_path / "case.json").write_text(json.dumps(EXAMPLE))
+    asked = {"melange": [str(tmp_path / "case.json")]}
+    plans = [
+        plan_prepared(prepare_scenario(parse_scenario({**asked, "aim": {"headroom": share}}, where="test")))
+        for share in (0.0, 0.25)
+    ]
+    assert plans[0].cost_usd_per_hour == pytest.approx(EXAMPLE_OPTIMUM)
+    assert plans[1].load_factor >= 1.25
+    assert plans[1].cost_usd_per_hour > plans[0].cost_usd_per_hour
+    assert check(plans[1]).ok
+    scenario = parse_scenario({**asked, "aim": {"headroom": 0.25}}, where="test")
+    again = parse_scenario(load_yaml(scenario_to_yaml(scenario)), where="test")
+    assert again.aim.headroom == 0.25
 
 
 def test_two_demands_are_refused(tmp_path):

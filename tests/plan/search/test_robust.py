@@ -356,6 +356,21 @@ def test_stopped_under_a_budget(monkeypatch):
     assert check_tiny(plan).ok
 
 
+def test_stopped_under_a_budget_while_copies_are_tried(monkeypatch):
+    """Copies that were found by then have the bound of the estimates as well: 3 req/s. Tempting: none."""
+
+    def tried(search, *_):
+        search._trust(np.array([2.0]), 2.0, 2.0, 0.5)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(robust_search.RobustSearch, "rounds", tried)
+    asked = problem([offer("t1", 1.0, 9)], [demand(1.0, rate_req_per_s=1.9)], budget=3.0)
+    _, plan = solve(asked, {"t1": [1.0]}, Caution(robust_draws=4))
+    assert fleet(plan) == {"t1": 2}
+    assert plan.bound == pytest.approx(3.0, rel=1e-3)
+    assert check_tiny(plan).ok
+
+
 @pytest.mark.parametrize("draws", [-1, 1000])
 def test_refused(draws):
     """Draws below 0, and so many that the worst of them is a freak."""

@@ -1,7 +1,8 @@
 """Whether any fleet serves a given load: refuted above the best fleet, answered at it."""
 
-from dataclasses import replace
+from itertools import pairwise
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from cuvee.plan.question.problem import PlanProblem, SearchOptions
 from cuvee.plan.search import search as search_module
 from cuvee.plan.search.pricing import Pricing, price
 from cuvee.plan.search.projection import Projected
-from cuvee.plan.search.targets import Target
+from cuvee.plan.search.targets import Target, beyond
 from cuvee.plan.solver.program import StopReason, Termination, solve
 from tests.plan.brute_force import best_value
 from tests.plan.instances import Rates, check_tiny, demand, offer, prepare_tiny, problem
@@ -102,21 +103,50 @@ def test_searches_with_targets_agree_with_enumeration(seed, monkeypatch):
         assert check_tiny(plan).ok
 
 
-def test_ctrl_c_while_a_model_is_priced_alone(monkeypatch):
-    """The fleet known by then is kept, with the bound known by then."""
+@pytest.mark.parametrize("seed", [0, 2, 25])
+def test_ctrl_c_while_targets_are_asked_keeps_the_best_fleet(monkeypatch, seed):
+    """At any call of the solver: what comes later is no worse, and the last is what an uninterrupted search gives."""
     monkeypatch.setattr(search_module, "CORE_SIZE", 2)
+    monkeypatch.setattr(search_module, "CORE_GAP", 0.9)
+    asked, rates = generate_two(seed)
+    whole = plan_prepared(prepare_tiny(asked, rates), explain=False)
+    found: list[float] = []
+    while True:
+        left = len(found)
 
-    def interrupted(*arguments, **options):
-        return replace(solve(*arguments, **options), stopped_by=StopReason.INTERRUPTED)
+        def interrupted(*arguments, left=left, calls=[0], **options):  # noqa: B006 counts its calls
+            calls[0] += 1
+            if calls[0] > left:
+                raise KeyboardInterrupt
+            return solve(*arguments, **options)
 
-    stopped = 0
-    for seed in range(20):
-        asked, rates = generate_two(seed)
         with monkeypatch.context() as patch:
             patch.setattr("cuvee.plan.search.targets.solve", interrupted)
             plan = plan_prepared(prepare_tiny(asked, rates), explain=False)
-        if plan.has_plan and plan.stopped_by is StopReason.INTERRUPTED:
-            stopped += 1
-            assert plan.gap is not None
-            assert check_tiny(plan).ok
-    assert stopped
+        assert check_tiny(plan).ok
+        found.append(plan.rate_req_per_s)
+        if plan.stopped_by is None:
+            break
+        assert plan.stopped_by is StopReason.INTERRUPTED
+    assert len(found) > 1
+    assert all(later >= earlier * (1 - 1e-6) for earlier, later in pairwise(found))
+    assert found[-1] == pytest.approx(whole.rate_req_per_s)
+
+
+def test_an_interrupted_search_asks_no_target():
+    """What Ctrl-C stopped is given back at once."""
+    best = Projected(np.zeros(1), 1.0, 2.0, StopReason.INTERRUPTED)
+    assert beyond(best, lambda *_: pytest.fail("asked"), SearchOptions(relative_gap=GAP), np.inf) is best
+
+
+def test_reasons_of_the_search_before_stay():
+    """A target that is refuted does not hide that the search before it ran out of time."""
+    best = Projected(np.zeros(1), 1.0, 2.0, StopReason.TIME_LIMIT)
+
+    class Refuted:
+        def answer(self):
+            return Projected(np.zeros(1), -np.inf, 1.0005)
+
+    ask: Any = lambda *_: Refuted()  # noqa: E731
+    found = beyond(best, ask, SearchOptions(relative_gap=GAP), np.inf)
+    assert (found.stopped_by, found.bound) == (StopReason.TIME_LIMIT, 1.0005)

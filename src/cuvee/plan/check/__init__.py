@@ -1,1 +1,1 @@
-"""What a plan claims, recomputed without the program that found it."""
+"""What a plan claims, recomputed without the program it was solved as."""

@@ -239,7 +239,12 @@ def _check_placement(group: Group, offers: tuple[Offer, ...]) -> Iterator[str]:
             part.offer, offer.label, offer.gpu, offer.seller, offer.region, max(part.num_gpus, 1), offer.spot
         )
         if part != stated:
-            yield f"{group.id} says it rents {part}, the offer says {stated}"
+            told = [
+                f"{part_of.num_gpus} x {part_of.gpu} of {part_of.label} ({part_of.seller}, {part_of.region}"
+                f"{', spot' if part_of.spot else ''})"
+                for part_of in (part, stated)
+            ]
+            yield f"{group.id} says it rents {told[0]}, the offer says {told[1]}"
     standing = [offers[part.offer] for part in group.rented]
     places = {(offer.seller, offer.region, offer.zone) for offer in standing}
     if len(places) > 1:

@@ -11,6 +11,7 @@ from cuvee.plan.candidates.placement import host_gpus
 from cuvee.plan.outcome.result import Cell, Group, Plan
 from cuvee.plan.question.problem import ModelDemand
 from cuvee.profile.analytic import AnalyticProvider
+from cuvee.profile.calibrated import CalibratedProvider
 from cuvee.profile.measured import TableProvider
 from cuvee.profile.pessimism import lowered
 from cuvee.profile.phases import AnalyticPhases, Phase, PhaseRates, links_of
@@ -31,7 +32,7 @@ def check_rates(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
     kinds = {cell.provenance for group in plan.groups for cell in group.cells}
     for kind in sorted(kinds):
         if not any(source.startswith(f"{kind}: ") for source in plan.inputs.throughput_sources):
-            yield f"{kind} rates, and no source of the inputs says {kind!r}"
+            yield f"{kind} rates, and no source of the inputs says {kind.value!r}"
     provider = recomputing_provider(plan, gpus)
     entries = {entry.model.name: entry for entry in plan.inputs.problem.models}
     for group in plan.groups:
@@ -50,13 +51,16 @@ def check_rates(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
 
 
 def recomputing_provider(plan: Plan, gpus: Mapping[str, GpuType]) -> ThroughputProvider:
-    """Measured where the plan holds lines of tables, analytic elsewhere, lowered and limited as the plan says."""
+    """Measured and calibrated where the plan holds them, analytic elsewhere, lowered and limited as the plan says."""
     inputs = plan.inputs
     models = {entry.model.name: entry.model for entry in inputs.problem.models}
-    provider: ThroughputProvider = TableProvider(inputs.measured_rates, inputs.length_tolerance)
+    measured = TableProvider(inputs.measured_rates, inputs.length_tolerance)
+    provider: ThroughputProvider = measured
     analytic = AnalyticProvider(models, gpus, inputs.engine, inputs.network_gb_per_s)
     if all(model.shape_known for model in models.values()):
-        provider = ChainProvider(provider, analytic) if inputs.measured_rates else analytic
+        fitted = CalibratedProvider(inputs.calibrated, models, gpus, inputs.engine, inputs.network_gb_per_s)
+        provider = ChainProvider(fitted, analytic) if inputs.calibrated else analytic
+        provider = ChainProvider(measured, provider) if inputs.measured_rates else provider
     saturated = lowered(provider, inputs.problem.caution.pessimism, inputs.engine)
     return limited_provider(saturated, analytic, inputs.problem.models)
 
@@ -80,8 +84,8 @@ def links_of_group(plan: Plan, group: Group) -> float:
 
 
 def is_known(cell: Cell, plan: Plan) -> bool:
-    """Whether the plan holds what the rate rests on: the model always, measured lines where they come from a table."""
-    return cell.provenance is Provenance.ESTIMATED or bool(plan.inputs.measured_rates)
+    """Whether the plan holds what the rate rests on: the model always, measured lines or constants of a file or not."""
+    return cell.provenance is Provenance.ESTIMATED or bool(plan.inputs.measured_rates or plan.inputs.calibrated)
 
 
 def _availability(group: Group, plan: Plan) -> float:

@@ -161,4 +161,4 @@ def _gain(prepared: PreparedProblem, plan: Plan, limit: _Limit, report: Callable
     # Both plans are within the asked gap of their optimum: a smaller difference says nothing. Nor does no plan.
     noise = limit.wider.search.relative_gap * abs(plan.objective)
     worth = gain if again.has_plan and gain > noise else 0.0
-    return MarginalGain(limit.change, worth, "req/s" if throughput else "$/h")
+    return MarginalGain(limit.change, worth, plan.objective_unit if throughput else "$/h")

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cuvee.errors import InputError
+from cuvee.errors import InputError, reason_of
 from cuvee.files import read_text
 from cuvee.plan.outcome.result import SCHEMA_VERSION, Plan
 
@@ -57,7 +57,8 @@ def read_json(path: Path | str, *, kind: str, max_mb: float = 100.0) -> Any:  # 
     try:
         return json.loads(text, object_pairs_hook=_without_doubles)
     except (ValueError, RecursionError) as error:  # ValueError: broken JSON, or a number of over 4300 digits
-        raise InputError(f"{path}: {error}", expected=f"a {kind} file in JSON", remedy=_write_one(kind)) from error
+        arrived = f"{path}: {reason_of(error)}"
+        raise InputError(arrived, expected=f"a {kind} file in JSON", remedy=_write_one(kind)) from error
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from cuvee.plan.outcome.rented_machines import RentedMachines
 from cuvee.plan.question.caution import StressReport
 from cuvee.plan.question.problem import Objective, PlanProblem
 from cuvee.plan.solver.program import StopReason, Termination
+from cuvee.profile.calibrated import CalibratedReplica
 from cuvee.profile.engine import EngineSettings
 from cuvee.profile.measured import LENGTH_TOLERANCE, MeasuredRate
 from cuvee.profile.phases import Phase
@@ -191,6 +192,7 @@ class PlanInputs:
     Attributes
         measured_rates      Lines of throughput tables that speak of the plan's replicas.
         length_tolerance    Widest gap to their mean lengths at which a workload is the same one [-].
+        calibrated          Constants fitted to measured points that speak of the plan's replicas.
         gpus                GPU types on offer that are not those of the catalogue.
     """
 
@@ -201,6 +203,7 @@ class PlanInputs:
     scenario: str = ""
     measured_rates: tuple[MeasuredRate, ...] = ()
     length_tolerance: float = LENGTH_TOLERANCE
+    calibrated: tuple[CalibratedReplica, ...] = ()
     gpus: tuple[GpuType, ...] = ()
 
 
@@ -321,6 +324,14 @@ class Plan:
         """theta: sustained rate over demanded rate [-], over all requests; 0 without a plan."""
         demanded = sum(row.demand_req_per_s for row in self.assignment)
         return self.rate_req_per_s / demanded if demanded else 0.0
+
+    @property
+    def objective_unit(self) -> str:
+        """Of the objective and the bound: requests as their models weigh, money with that of the moves."""
+        problem = self.inputs.problem
+        if self.objective_name is Objective.THROUGHPUT:
+            return "weighted req/s" if any(weight != 1 for weight in problem.aim.weights.values()) else "req/s"
+        return "$/h" if problem.current is None else "$/h with its moves"
 
     @property
     def usd_per_1000_requests(self) -> float:

@@ -1,4 +1,7 @@
-"""`check_periods`: what the plan of a day claims, recomputed from its plans and its typical day, without the solver."""
+"""`check_periods`: what the plan of a day claims, recomputed without the program it was solved as.
+
+From its plans and its typical day.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping

@@ -26,9 +26,9 @@ from cuvee.plan.program.contingency import Contingency
 from cuvee.plan.program.machine_losses import MachineLoss
 from cuvee.plan.question.problem import PlanProblem, SearchOptions
 from cuvee.plan.search.best_so_far import Found
-from cuvee.plan.search.losses import broken_by, demanded, undominated_of
+from cuvee.plan.search.losses import Broken, broken_by, demanded, undominated_of
 from cuvee.plan.search.search import SAFETY, SHORTLIST, search
-from cuvee.plan.solver.program import Answer, Array, Indices, Program, StopReason, solve
+from cuvee.plan.solver.program import Answer, Array, Indices, Program, StopReason, Termination, solve
 from cuvee.units import HOURS_PER_DAY, SECONDS_PER_HOUR
 
 NEAR = 15
@@ -161,17 +161,27 @@ class DaySearch:
             timed = replace(problem, search=self._in_time(problem.search, share))
             found = search(timed, self.candidates, self.contingencies)
             self.interrupted = found.answer.stopped_by is StopReason.INTERRUPTED
-            if not len(found.answer.x) or self._stand({period: self._copies(found)}):
+            broken = self._broken({period: self._copies(found)}) if len(found.answer.x) else Broken()
+            if broken.doubt:
+                nothing = Termination.NOTHING_FOUND
+                answer = replace(found.answer, termination=nothing, x=np.zeros(0), stopped_by=broken.doubt)
+                found = replace(found, answer=answer)
+            if not broken.losses:
                 self.found[rate] = found
         return self.found[rate]
 
-    def _stand(self, fleets: Mapping[int, NDArray[np.int64]]) -> bool:
-        """Whether fleets, by their period, stand every loss they must; those they do not become contingencies."""
-        before = len(self.contingencies)
+    def _broken(self, fleets: Mapping[int, NDArray[np.int64]]) -> Broken:
+        """The losses that fleets, by their period, do not stand; they become contingencies."""
+        before, doubt = len(self.contingencies), None
+        limit_s = self.question.prepared.problem.search.time_limit_s
+        deadline = np.inf if limit_s is None else self.started + limit_s
         for period, copies in fleets.items():
-            problem = self.question.problems[period]
-            self.contingencies += broken_by(problem, self.candidates, copies, demanded(problem), self.contingencies)
-        return len(self.contingencies) == before
+            problem, known = self.question.problems[period], self.contingencies
+            broken = broken_by(problem, self.candidates, copies, demanded(problem), known, deadline=deadline)
+            self.contingencies += broken.losses
+            doubt = doubt or broken.doubt
+        losses = tuple(self.contingencies[before:])
+        return Broken(losses, None if losses else doubt)
 
     def _bound(self, problem: PlanProblem) -> float | None:
         """b: no fleet of the period alone costs less [$/h]; None where that is not known."""
@@ -194,6 +204,8 @@ class DaySearch:
 
     def _copies(self, found: Found) -> NDArray[np.int64]:
         copies = np.zeros(len(self.candidates), dtype=np.int64)
+        if not len(found.answer.x):
+            return copies
         copies[found.rows] = np.round(found.answer.x[: len(found.rows)]).astype(np.int64)
         return copies
 
@@ -261,7 +273,10 @@ class DaySearch:
                 return answer
             found = np.zeros_like(best.copies)
             found[:, kept] = np.round(answer.x[places.copies])
-            if self._stand(dict(enumerate(found))):
+            broken = self._broken(dict(enumerate(found)))
+            if broken.doubt:
+                return answer
+            if broken.nothing:
                 break
         usd_per_day = self._usd_per_day(found)
         if usd_per_day < best.usd_per_day:

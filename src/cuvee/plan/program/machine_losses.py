@@ -15,12 +15,12 @@ solutions pi is a cut that holds for every fleet and every loss:
 min(n_c, y_c) is a column l with one of two lower sides, which a binary q chooses: l >= n q, l >= y - (Y - n) q.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cuvee.catalog.offer import Offer
 from cuvee.plan.candidates.candidate_set import CandidateSet
@@ -34,6 +34,9 @@ from cuvee.plan.solver.program import Array, Indices, Program
 
 Together = Mapping[int, int]
 """Copies of candidates that stand in one machine, by row."""
+
+LOST_FAMILY = "lost_copies"
+"""Family of the rows of l = min(n, y_c): two for each l, of five entries."""
 
 SHARE_FAMILY = "machine_share"
 """Family of the rows that limit what one machine serves."""
@@ -93,66 +96,77 @@ def machine_parts(candidates: CandidateSet, offers: tuple[Offer, ...]) -> Array:
     return least
 
 
+class _Rows:
+    """Rows of one family, sum_j values_j x_columns_j <= 0, gathered to be added at once."""
+
+    def __init__(self) -> None:
+        self.keys: list[object] = []
+        self.columns: list[Indices] = []
+        self.values: list[Array] = []
+
+    def add(self, key: object, columns: ArrayLike, values: ArrayLike) -> None:
+        """One more row."""
+        self.keys.append(key)
+        self.columns.append(np.asarray(columns, dtype=np.int64))
+        self.values.append(np.broadcast_to(np.asarray(values, dtype=float), self.columns[-1].shape))
+
+    def add_to(self, program: Program, family: str) -> None:
+        """All of them."""
+        if self.keys:
+            rows = np.repeat(np.arange(len(self.keys)), [len(each) for each in self.columns])
+            entries = rows, np.concatenate(self.columns), np.concatenate(self.values)
+            program.add_rows(family, self.keys, entries, upper=0.0)
+
+
 def define_machine_losses(program: Program, layout: Layout, losses: Sequence[MachineLoss]) -> None:
-    """Add the cuts, and the columns l and q of each number of copies that a machine may take."""
-    if not losses:
-        return
-    lost = _Lost(program, layout)
-    for loss in losses:
+    """Add the cuts, and the columns l and q of each number of copies that a machine may take.
+
+    Rows are over the level: what the solver leaves unkept is then as small beside the share as beside the whole.
+    """
+    most = program.upper[layout.copies]
+    sets: list[tuple[int, Together]] = []  # each with its cut
+    for cut, loss in enumerate(losses):
+        taken = [{row: int(loss.in_machine[row])} for row in np.flatnonzero(loss.gains > 0).tolist()]
+        taken += [{row: count for row, count in each.items() if loss.gains[row] > 0} for each in loss.together]
+        sets += [(cut, {row: int(min(count, most[row])) for row, count in each.items()}) for each in taken]
+    lost = _define_lost_copies(program, layout, dict.fromkeys(pair for _, each in sets for pair in each.items()))
+    worst = program.add_columns(len(losses))
+    kept, taken_away = _Rows(), _Rows()
+    for cut, loss in enumerate(losses):
         gains = np.flatnonzero(loss.gains > 0)
-        sets = [{row: int(loss.in_machine[row])} for row in gains.tolist()]
-        sets += [{row: count for row, count in each.items() if loss.gains[row] > 0} for each in loss.together]
-        worst = program.add_columns(1)[0]
-        asked = loss.level * loss.worth * layout.demand_req_per_s
+        asked = loss.worth * layout.demand_req_per_s
         theta = np.bincount(layout.service_of_workload, asked, minlength=len(layout.services))
-        program.add_row(
-            "kept_without_machine",
-            loss.name,
-            np.concatenate([layout.services, gains, [worst]]),
-            np.concatenate([theta, -loss.gains[gains], [1.0]]),
-            upper=0.0,
-        )
-        for each in sets:
-            columns = [lost.column(row, count) for row, count in each.items()]
-            values = np.append(loss.gains[list(each)], -1.0)
-            program.add_row("lost_with_machine", loss.name, np.append(columns, worst), values, upper=0.0)
+        columns = np.concatenate([layout.services, layout.copies[gains], worst[[cut]]])
+        kept.add(loss.name, columns, np.concatenate([theta, -loss.gains[gains] / loss.level, [1.0]]))
+    for cut, each in sets:
+        values = np.append(losses[cut].gains[list(each)] / losses[cut].level, -1.0)
+        taken_away.add(losses[cut].name, [*(lost[pair] for pair in each.items()), worst[cut]], values)
+    kept.add_to(program, "kept_without_machine")
+    taken_away.add_to(program, "lost_with_machine")
 
 
-class _Lost:
-    """Columns l = min(n, y_c), made where they are first asked for."""
-
-    def __init__(self, program: Program, layout: Layout) -> None:
-        self.program, self.layout = program, layout
-        self.known: dict[tuple[int, int], int] = {}
-
-    def column(self, row: int, count: int) -> int:
-        """The column of n = `count` copies of the candidate at `row`."""
-        most = float(self.program.upper[self.layout.copies[row]])
-        count = min(count, int(most))
-        if (row, count) not in self.known:
-            lost, chosen = (int(each) for each in self.program.add_columns(2, upper=[float(count), 1.0]))
-            self.program.whole[chosen] = True
-            self.program.add_rows(
-                "lost_copies",
-                [(row, count, side) for side in (0, 1)],
-                ([0, 0, 1, 1, 1], [lost, chosen, lost, chosen, row], [1.0, -count, 1.0, most - count, -1.0]),
-                lower=0.0,
-            )
-            self.known[row, count] = lost
-        return self.known[row, count]
-
-
-def sets_in_machine(copies: Array, blocks: Indices, room: int) -> Iterator[tuple[int, ...]]:
-    """Every largest n with n_c <= y_c and sum_c b_c n_c <= `room`, over the candidates that stand on one offer."""
-    if not len(copies):
-        yield ()
-        return
-    block, most = int(blocks[0]), int(copies[0])
-    for count in range(min(most, room // block), -1, -1):
-        for rest in sets_in_machine(copies[1:], blocks[1:], room - count * block):
-            left = room - count * block - sum(n * int(b) for n, b in zip(rest, blocks[1:], strict=True))
-            if count == most or left < block:  # else one more would have room
-                yield (count, *rest)
+def _define_lost_copies(
+    program: Program, layout: Layout, pairs: Iterable[tuple[int, int]]
+) -> Mapping[tuple[int, int], int]:
+    """Columns l = min(n, y_c) of each pair of candidate and n."""
+    listed = list(pairs)
+    if not listed:
+        return {}
+    row, count = np.array(listed).T
+    size, copies = len(listed), layout.copies[row]
+    lost, chosen = program.add_columns(size, upper=count), program.add_columns(size, upper=1.0, whole=True)
+    ones = np.ones(size)
+    program.add_rows(
+        LOST_FAMILY,
+        [(*pair, side) for pair in listed for side in (0, 1)],
+        (
+            (2 * np.arange(size)[:, None] + [0, 0, 1, 1, 1]).ravel(),
+            np.column_stack([lost, chosen, lost, chosen, copies]).ravel(),
+            np.column_stack([ones, -count, ones, program.upper[copies] - count, -ones]).ravel(),
+        ),
+        lower=0.0,
+    )
+    return dict(zip(listed, lost.tolist(), strict=True))
 
 
 # Largest share of one machine.
@@ -171,26 +185,29 @@ def define_machine_shares(program: Program, layout: Layout, candidates: Candidat
         return
     part = share * machine_parts(candidates, problem.offers.offers)
     limits = [limit for limit in _share_rows(layout, candidates) if part[limit.row] < 1]
+    shares, of_copies = _Rows(), _Rows()
     if problem.objective is Objective.COST:
         for limit in limits:
             most = part[limit.row] * (1 + problem.aim.headroom)
-            program.add_row(
-                SHARE_FAMILY, limit.row, np.append(limit.busy, limit.row), np.append(limit.served, -most), upper=0.0
-            )
+            shares.add(limit.row, np.append(limit.busy, limit.row), np.append(limit.served, -most))
+        shares.add_to(program, SHARE_FAMILY)
         return
     highest = _highest(layout, candidates, problem)
-    for limit in limits:
-        most = int(min(np.ceil(1 / max(part[limit.row], 1e-9)), program.upper[limit.row]))
-        products, chosen = program.add_columns(most), program.add_columns(most, upper=1.0, whole=True)
-        values = np.append(limit.served, np.full(most, -part[limit.row]))
-        program.add_row(SHARE_FAMILY, limit.row, np.append(limit.busy, products), values, upper=0.0)
+    numbers = [int(min(np.ceil(1 / max(part[limit.row], 1e-9)), program.upper[limit.row])) for limit in limits]
+    ends = np.cumsum(numbers)[:-1]
+    products_of = np.split(program.add_columns(sum(numbers)), ends)
+    chosen_of = np.split(program.add_columns(sum(numbers), upper=1.0, whole=True), ends)
+    for limit, products, chosen in zip(limits, products_of, chosen_of, strict=True):
+        values = np.append(limit.served, np.full(len(products), -part[limit.row]))
+        shares.add(limit.row, np.append(limit.busy, products), values)
         for product, copy in zip(products, chosen, strict=True):
-            columns, thetas = np.append(limit.services, product), np.append(-limit.of_service, 1.0)
-            program.add_row("share_of_copy", limit.row, columns, thetas, upper=0.0)
-            program.add_row("share_of_copy", limit.row, [product, copy], [1.0, -highest[limit.model]], upper=0.0)
-        program.add_row("share_of_copy", limit.row, np.append(chosen, limit.row), [1.0] * most + [-1.0], upper=0.0)
+            of_copies.add(limit.row, np.append(limit.services, product), np.append(-limit.of_service, 1.0))
+            of_copies.add(limit.row, [product, copy], [1.0, -highest[limit.model]])
+        of_copies.add(limit.row, np.append(chosen, limit.row), [1.0] * len(chosen) + [-1.0])
         for before, after in pairwise(chosen.tolist()):  # which of them are 1 does not matter
-            program.add_row("share_of_copy", limit.row, [before, after], [-1.0, 1.0], upper=0.0)
+            of_copies.add(limit.row, [before, after], [-1.0, 1.0])
+    shares.add_to(program, SHARE_FAMILY)
+    of_copies.add_to(program, "share_of_copy")
 
 
 def fix_machines(
@@ -198,20 +215,22 @@ def fix_machines(
 ) -> None:
     """The same rows where `copies` are fixed and theta is not: what a machine takes, and holds, is then known."""
     for block in fixed.blocks:
-        if block.family == "lost_copies":
-            (lost, chosen), row, count = block.columns[:2], block.columns[-1], -block.values[1]
-            fixed.lower[lost] = fixed.upper[lost] = min(count, copies[row])
-            fixed.lower[chosen] = fixed.upper[chosen] = float(copies[row] >= count)
+        if block.family == LOST_FAMILY:
+            lost, chosen, _, _, row = block.columns.reshape(-1, 5).T
+            count, held = -block.values.reshape(-1, 5)[:, 1], copies[row]
+            fixed.lower[lost] = fixed.upper[lost] = np.minimum(count, held)
+            fixed.lower[chosen] = fixed.upper[chosen] = held >= count
     share = problem.risk.max_share.get(Domain.MACHINE)
     if share is None:
         return
     fixed.row_upper[fixed.rows_of(SHARE_FAMILY)] = np.inf
-    held = share * machine_parts(candidates, problem.offers.offers) * copies
+    most = share * machine_parts(candidates, problem.offers.offers) * copies
+    shares = _Rows()
     for limit in _share_rows(layout, candidates):
-        if held[limit.row] < 1:
+        if most[limit.row] < 1:
             columns = np.append(limit.busy, limit.services)
-            values = np.append(limit.served, -held[limit.row] * limit.of_service)
-            fixed.add_row("share", limit.row, columns, values, upper=0.0)
+            shares.add(limit.row, columns, np.append(limit.served, -most[limit.row] * limit.of_service))
+    shares.add_to(fixed, "share")
 
 
 @dataclass(frozen=True, eq=False)

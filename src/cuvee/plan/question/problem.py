@@ -247,6 +247,12 @@ class PlanProblem:
         names = [entry.model.name for entry in self.models]
         for name in sorted({*aim.weights, *aim.floors} - set(names)):
             raise UnknownNameError("model in the aim", name, names, remedy="name one of the models to serve")
+        if all(aim.weights.get(name, 1.0) == 0 for name in names):
+            raise InputError(
+                "a weight of 0 for every model, so that nothing counts",
+                expected="a weight above 0 for one of them",
+                remedy="leave the weights out, or weigh one above the others",
+            )
         known = all(entry.demand.rate_req_per_s is not None for entry in self.models)
         if (aim.floors or aim.serve is Serve.REQUESTS) and not known:
             raise InputError(

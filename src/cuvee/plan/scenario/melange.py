@@ -19,6 +19,7 @@ from cuvee.catalog.model import ModelSpec
 from cuvee.catalog.offer import Offer, OfferSet
 from cuvee.errors import InputError
 from cuvee.plan.program.preparation import PreparedProblem, prepare
+from cuvee.plan.question.aim import Aim
 from cuvee.plan.question.caution import Caution
 from cuvee.plan.question.problem import Limits, ModelDemand, Objective, PlanProblem, SearchOptions
 from cuvee.plan.scenario.grid_files import GridCase, GridProfile, LengthTicks
@@ -130,6 +131,7 @@ def prepare_grid(
     objective: Objective,
     search: SearchOptions,
     caution: Caution,
+    headroom: float = 0.0,
     scenario: str = "",
 ) -> PreparedProblem:
     """The problem that the files pose, prepared for `plan_prepared`.
@@ -137,11 +139,12 @@ def prepare_grid(
     Parameters
         asked       The demand; its arrival rate may be another than that of the files.
         limits      GPU types in it are called as in the files.
+        headroom    As of `Aim`.
         scenario    Where the question comes from, kept in the plan.
     Raises          InputError: a cell with requests that no GPU serves; it is named.
     """
     rates = np.array([[profile.rate_req_per_s[cell] for cell in asked.cells] for profile in case.profiles])
-    demanded = np.array(asked.demand.shares) * (asked.demand.rate_req_per_s or 0.0)
+    demanded = np.array(asked.demand.shares) * (asked.demand.rate_req_per_s or 0.0) * (1 + headroom)
     rates[rates < demanded / MOST_COPIES] = 0.0
     _require_served(case, asked, rates)
     problem = PlanProblem(
@@ -151,6 +154,7 @@ def prepare_grid(
         objective,
         replace(search, max_pipeline_stages=1, max_mixed_stages=0),
         caution,
+        aim=Aim(headroom=headroom),
     )
     return prepare(
         problem,

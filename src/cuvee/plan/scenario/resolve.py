@@ -31,7 +31,8 @@ from cuvee.plan.scenario.scenario import (
     ScenarioLimits,
     completed,
 )
-from cuvee.profile import AnalyticProvider, ChainProvider, ThroughputProvider, find_engine, load_throughput_table
+from cuvee.profile import AnalyticProvider, find_engine
+from cuvee.profile.providers import known_first
 from cuvee.units import GBIT_PER_GB
 from cuvee.workload import (
     ColumnNames,
@@ -61,9 +62,8 @@ def prepare_scenario(scenario: Scenario, *, name: str = "") -> PreparedProblem:
     models = {entry.model.name: entry.model for entry in problem.models}
     gpus = load_gpu_types()
     network_gb_per_s = scenario.network_gbit_per_s / GBIT_PER_GB
-    provider: ThroughputProvider = AnalyticProvider(models, gpus, engine, network_gb_per_s)
-    if scenario.throughput_table:
-        provider = ChainProvider(load_throughput_table(scenario.throughput_table, engine=engine.name), provider)
+    analytic = AnalyticProvider(models, gpus, engine, network_gb_per_s)
+    provider = known_first(scenario.throughput_table, analytic)
     return prepare(
         problem, engine=engine, network_gb_per_s=network_gb_per_s, provider=provider, gpus=gpus, scenario=name
     )
@@ -81,6 +81,7 @@ def _prepare_melange(scenario: Scenario, name: str) -> PreparedProblem:
         objective=scenario.objective,
         search=SearchOptions(**scenario.search.model_dump()),
         caution=Caution(**scenario.caution.model_dump(exclude={"stress_draws"})),
+        headroom=scenario.aim.headroom,
         scenario=name,
     )
 

@@ -27,6 +27,7 @@ from cuvee.plan.question.caution import MOST_DRAWS, MOST_ROBUST_DRAWS, Caution
 from cuvee.plan.question.current_fleet import MoveOptions
 from cuvee.plan.question.problem import Objective, SearchOptions
 from cuvee.plan.question.risk import Domain, Risk
+from cuvee.plan.scenario.beside_melange import WITH_MELANGE, idle_fields, named
 from cuvee.plan.scenario.paths import anchored
 from cuvee.profile.analytic import NETWORK_GB_PER_S
 from cuvee.units import GBIT_PER_GB
@@ -174,13 +175,6 @@ class ScenarioRisk(Strict):
     recovery_minutes: NotNegative = Risk.recovery_minutes
 
 
-WITH_MELANGE = {
-    "schema_version", "melange", *DemandSource.model_fields, "budget_usd_per_hour", "objective", "limits", "search",
-    "caution", "time_of_day",
-}  # fmt: skip
-"""Fields of a scenario that mean something where GPUs, prices and rates come from files of Mélange or AIBrix."""
-
-
 class ScenarioTimeOfDay(Strict):
     """How the demand follows the day, for `cuvee periods`; other commands plan for one rate.
 
@@ -219,7 +213,7 @@ class Scenario(DemandSource):
         offers                Built-in offer set or file.
         spot                  Whether offers that may be taken back count.
         network_gbit_per_s    Link between machines [Gb/s].
-        throughput_table      File of measured throughput; it comes first where it has the cell.
+        throughput_table      Files of measured throughput and of fitted constants, at most one each; they come first.
         slo                   Latency limits of every model that states none of its own.
         melange               Files of Mélange or AIBrix: GPUs, prices and rates in place of models, offers and engine.
         time_of_day           How the demand follows the day, for `cuvee periods`.
@@ -236,7 +230,7 @@ class Scenario(DemandSource):
     limits: ScenarioLimits = ScenarioLimits()
     engine: str = "vllm"
     network_gbit_per_s: Positive = NETWORK_GB_PER_S * GBIT_PER_GB
-    throughput_table: str | None = None
+    throughput_table: tuple[str, ...] = ()
     slo: ScenarioSlo | None = None
     melange: tuple[str, ...] = ()
     disaggregate: bool = False
@@ -259,17 +253,17 @@ class Scenario(DemandSource):
     @model_validator(mode="before")
     @classmethod
     def _one_file(cls, values: Any) -> Any:  # noqa: ANN401 whatever the file holds
-        if isinstance(values, dict) and isinstance(values.get("melange"), str):
-            return {**values, "melange": (values["melange"],)}
-        return values
+        if not isinstance(values, dict):
+            return values
+        single = [name for name in ("melange", "throughput_table") if isinstance(values.get(name), str)]
+        return {**values, **{name: (values[name],) for name in single}}
 
     @model_validator(mode="after")
     def _nothing_beside_melange(self) -> "Scenario":
-        idle = sorted(self.model_fields_set - WITH_MELANGE) if self.melange else []
+        idle = idle_fields(self) if self.melange else set()
         if idle:
-            raise ValueError(
-                f"melange and {' and '.join(idle)}; expected melange alone, whose files hold the GPUs, prices and rates"
-            )
+            alone = "expected melange alone, whose files hold the GPUs, prices and rates"
+            raise ValueError(f"melange and {named(idle)}; {alone}")
         return self
 
     @model_validator(mode="after")
@@ -319,10 +313,14 @@ def load_scenario(path: Path | str) -> Scenario:
             f"{where}: {getattr(error, 'problem', None) or error}", expected="a scenario in YAML"
         ) from error
     if not isinstance(record, dict):
-        raise InputError(f"{path}: {type(record).__name__}", expected="a mapping of scenario fields", remedy=SEE_SCHEMA)
+        raise InputError(f"{path}: {_shown(record)}", expected="a mapping of scenario fields", remedy=SEE_SCHEMA)
+    if "cuvee_version" in record:
+        raise InputError(f"{path}: a result that cuvee wrote, no scenario", expected="a scenario", remedy=OF_RESULTS)
     return parse_scenario(anchored(record, path.parent), where=str(path))
 
 
+SHAPES = {"tuple_type": "a list", "dict_type": "a mapping", "model_type": "a mapping of fields"}
+OF_RESULTS = "recompute it: cuvee check FILE; plan from what a plan rents: cuvee plan --from FILE"
 SEE_SCHEMA = "see every field with: cuvee schema scenario"
 
 
@@ -339,6 +337,8 @@ def parse_scenario(record: dict[str, Any], *, where: str) -> Scenario:
         arrived = "" if isinstance(first["input"], dict) else f" = {_shown(first['input'])}"
         unknown = first["type"] == "extra_forbidden"
         expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        if first["type"] in SHAPES:
+            expected = SHAPES[first["type"]]
         contradiction, _, wanted = expected.partition("; expected ")
         if wanted:  # of our own validators, which say what arrived as well
             field, arrived, expected = (f"{field}: {contradiction}" if first["loc"] else contradiction), "", wanted
@@ -352,8 +352,9 @@ def parse_scenario(record: dict[str, Any], *, where: str) -> Scenario:
 def _shown(value: object) -> str:
     """The value as it arrived, or its kind where it may be endless: aliases let a short file hold a huge list."""
     if isinstance(value, (list, tuple, dict, set)) or (isinstance(value, int) and value.bit_length() > 200):
-        return f"a {type(value).__name__}"
-    return f"{value!r:.80}"
+        kinds = {dict: "a mapping", set: "a set", int: "an endless number"}
+        return kinds.get(type(value), "a list")
+    return "nothing" if value is None else f"{value!r:.80}"
 
 
 def completed(scenario: Scenario) -> Scenario:

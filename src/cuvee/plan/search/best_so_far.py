@@ -124,7 +124,7 @@ def _unsearched(
         answer = solve(fixed, replace(problem.search, time_limit_s=None))
         if answer.termination is Termination.OPTIMAL and answer.x[layout.services].max() > NOBODY_SERVED:
             whole = Found(rows, program, layout, replace(answer, row_dual=np.zeros(0)), so_far.pricing)
-            yield stopped(whole, _known_bound(problem, candidates, so_far), reason)
+            yield stopped(whole, known_bound(problem, candidates, so_far), reason)
 
 
 def _copies(problem: PlanProblem, candidates: CandidateSet, so_far: SoFar) -> Iterator[NDArray[np.int64]]:
@@ -138,7 +138,7 @@ def _copies(problem: PlanProblem, candidates: CandidateSet, so_far: SoFar) -> It
         yield greedy_copies(problem, candidates, start=start)
 
 
-def _known_bound(problem: PlanProblem, candidates: CandidateSet, so_far: SoFar) -> float:
+def known_bound(problem: PlanProblem, candidates: CandidateSet, so_far: SoFar) -> float:
     """The better of what the relaxation and what prices alone prove."""
     rough = rough_bound(problem, candidates, so_far.unit)
     if so_far.pricing is None:

@@ -5,8 +5,10 @@ program counts copies per lot and rents GPUs of the lot's offers, the cheapest f
 copy on an offer with room for all of it. What a fleet costs is what it costs so placed.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
+from time import perf_counter
 
 import numpy as np
 
@@ -16,8 +18,12 @@ from cuvee.plan.program.formulation import define_budget, define_caps, define_ob
 from cuvee.plan.program.layout import NOBODY, Layout, make_layout
 from cuvee.plan.question.problem import PlanProblem
 from cuvee.plan.search.lots import Alike, Lots, lend
-from cuvee.plan.search.projection import Fleet
-from cuvee.plan.solver.program import Array, Indices, Program
+from cuvee.plan.search.pricing import Pricing
+from cuvee.plan.search.projection import Fleet, Projected, proven, search_copies
+from cuvee.plan.solver.program import Array, Indices, Program, StopReason
+
+KINDS = (500, 2_000)
+"""Kinds beside those of the relaxation that the programs over kinds may have, one after the other [-]."""
 
 TIMES_RELAXED = 1.5
 """GPUs of a lot that the program may rent, over those that the relaxation takes of it [-]."""
@@ -216,6 +222,46 @@ class LotFleet(Fleet):
             count[row] += 1
             left -= 1
         return count
+
+
+def search_lots(
+    problem: PlanProblem,
+    candidates: CandidateSet,
+    unit: float,
+    pricing: Pricing,
+    lots: Lots,
+    alike: Alike,
+    deadline: float,
+    keep: Callable[[Projected], None],
+) -> Projected:
+    """The best copies of `candidates` over kinds of replicas, more kinds one time after the other; least cost only.
+
+    Parameters
+        keep        Called with the copies of each time: what is known should a later one be interrupted.
+        deadline    When to stop, as of `perf_counter` [s].
+    Returns         its objective inf where no copies that were found could be put on offers.
+    """
+    order, starts = alike.order, alike.starts[:-1]
+    relaxed = np.add.reduceat(pricing.copies[order], starts)
+    loss = np.minimum.reduceat(pricing.loss[order], starts)
+    copies, best = np.zeros(len(alike)), Projected(np.zeros(len(candidates)), np.inf, pricing.objective)
+    for size in KINDS:
+        nearest = np.argsort(loss, kind="stable")[:size]
+        kinds = np.unique(np.concatenate([np.flatnonzero((relaxed > 1e-9) | (copies > 0)), nearest]))
+        fleet = LotFleet(problem, candidates, unit, pricing.copies, lots, alike, kinds)
+        found = search_copies(fleet, replace(best, copies=copies[kinds]), relaxed[kinds], deadline)
+        complete = len(kinds) == len(alike) and fleet.has_all_offers
+        # What was left out is covered by the relaxation.
+        best = replace(found, bound=max(found.bound, pricing.objective) if complete else pricing.objective)
+        if np.isfinite(best.objective):
+            copies = np.zeros(len(alike))
+            copies[kinds] = found.copies
+            best = replace(best, copies=fleet.placed(found.copies))
+            keep(best)
+        interrupted = found.stopped_by is StopReason.INTERRUPTED
+        if interrupted or len(kinds) == len(alike) or perf_counter() >= deadline or proven(best, problem):
+            break
+    return best
 
 
 def _filled(room: Indices, count: int) -> Indices:

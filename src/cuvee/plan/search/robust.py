@@ -10,14 +10,12 @@ from cuvee.plan.evaluation.stress import worst_draw_req_per_s
 from cuvee.plan.outcome.result import Plan
 from cuvee.plan.program.formulation import build_program, rough_load_factor
 from cuvee.plan.question.problem import Objective, PlanProblem
-from cuvee.plan.search.best_so_far import Found, SoFar, best_so_far, nothing
+from cuvee.plan.search.best_so_far import Found, SoFar, best_so_far, known_bound, nothing
 from cuvee.plan.search.pricing import Pricing, price
 from cuvee.plan.search.robust_cases import RobustCases
 from cuvee.plan.search.robust_search import RobustSearch, Trusted
+from cuvee.plan.search.search import SMALL_LOAD_FACTOR
 from cuvee.plan.solver.program import Answer, Array, StopReason, Termination
-
-SMALL_LOAD_FACTOR = 0.5
-"""Theta of the relaxation below which it is counted anew, in units near 1 [-]."""
 
 
 def search_robustly(problem: PlanProblem, candidates: CandidateSet, cases: RobustCases) -> Found:
@@ -85,7 +83,8 @@ def _nominal(
         program, layout = build_program(problem, candidates.select(rows), load_factor_unit=so_far.unit)
         x = np.zeros(layout.size)
         x[layout.copies] = trusted[rows]
-        answer = Answer(Termination.FEASIBLE, x, 0.0, none.answer.bound, np.zeros(0), 0.0, reason)
+        bound = known_bound(problem, candidates, so_far)
+        answer = Answer(Termination.FEASIBLE, x, 0.0, bound, np.zeros(0), 0.0, reason)
         found = Found(rows, program, layout, answer, so_far.pricing)
     else:
         found = best_so_far(problem, candidates, (), so_far, none, reason)

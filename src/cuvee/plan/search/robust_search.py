@@ -28,12 +28,13 @@ from cuvee.plan.program.formulation import COST_TIE_BREAK, build_program
 from cuvee.plan.program.layout import Layout
 from cuvee.plan.program.relaxation import fractional
 from cuvee.plan.question.problem import Objective, PlanProblem, SearchOptions
-from cuvee.plan.search.best_so_far import Found, nothing
+from cuvee.plan.search.best_so_far import NOBODY_SERVED, Found, nothing
 from cuvee.plan.search.pairs import NO_PAIRS
 from cuvee.plan.search.pricing import Pricing
+from cuvee.plan.search.projection import PROMISED
 from cuvee.plan.search.robust_cases import RobustCases
 from cuvee.plan.search.search import CORE_GAP, CORE_SIZE, SAFETY
-from cuvee.plan.solver.program import Answer, Array, Indices, Program, StopReason, Termination, solve
+from cuvee.plan.solver.program import Answer, Array, Indices, Program, StopReason, Termination, solve, within
 
 FIRST_CANDIDATES = 2_000
 """Candidates that enter the first relaxation [-]: those that lose least by the estimates."""
@@ -51,15 +52,6 @@ CUTS_PER_ROUND = 0.25
 """Share of the cases, the worst, that are cut in a round of the relaxation [-]; at least `FEWEST_CUTS`."""
 
 FEWEST_CUTS = 5
-
-PROMISED = 1e-7
-"""Relative excess over what copies serve from which a promise is cut off [-]: the solver's own tolerance."""
-
-SHORTEST_S = 1e-3
-"""Solver time that is left where none is [s]."""
-
-NOBODY_SERVED = 1e-9
-"""Theta of copies that serve no request of some type in some case [-]."""
 
 
 @dataclass
@@ -197,10 +189,8 @@ class RobustSearch:
 
     def _in_time(self) -> SearchOptions:
         """The options of the search with what is left of its time."""
-        search = self.problem.search
-        if search.time_limit_s is None:
-            return search
-        return replace(search, time_limit_s=max(self.seconds_left(), SHORTEST_S))
+        limit = self.problem.search.time_limit_s
+        return within(self.problem.search, np.inf if limit is None else self.started + limit)
 
     # Copies in fractions.
 

@@ -2,7 +2,9 @@
 
 1. Price every candidate by the relaxation. Its value bounds every plan.
 2. Solve over the core: candidates the relaxation rents, and those nearest to being worth their price.
-3. Drop each candidate whose mere presence costs more than the relaxation is above the plan found: by weak duality
+3. Of the throughput of several models, ask whether any fleet is better than that plan by more than the asked gap, as a
+   question of money: see `targets`. Often that is the proof.
+4. Drop each candidate whose mere presence costs more than the relaxation is above the plan found: by weak duality
    no better plan rents it. Solve over the rest, starting from the plan found.
 
 The result is optimal over all candidates: those dropped cannot be part of anything better, and the bound of the last
@@ -22,7 +24,7 @@ from cuvee.plan.question.aim import Serve
 from cuvee.plan.question.problem import Objective, PlanProblem
 from cuvee.plan.search.best_so_far import NOBODY_SERVED, Found, SoFar, best_so_far, nothing, stopped
 from cuvee.plan.search.losses import undominated_of
-from cuvee.plan.search.lot_fleet import LotFleet
+from cuvee.plan.search.lot_fleet import search_lots
 from cuvee.plan.search.lots import Alike, Lots, classes_of, lots_of
 from cuvee.plan.search.pricing import Pricing, price
 from cuvee.plan.search.projection import Fleet, Projected, proven, search_copies
@@ -55,9 +57,6 @@ MOST_TOLD_APART = 20_000
 
 LEAST_ALIKE = 4
 """Candidates of a kind, in the mean, from which kinds are searched in their place [-]."""
-
-KINDS = (500, 2_000)
-"""Kinds beside those of the relaxation that the programs over kinds may have, one after the other [-]."""
 
 WIDENING = (100, 500, 2_000)
 """Candidates that the programs over copies alone may have, one after the other [-]."""
@@ -226,6 +225,7 @@ class _Search:
     def _proven(self, first: Found) -> Found:
         """The best plan over all candidates that could be better than `first`."""
         best = self._beyond(Projected(self._copies(first), first.answer.objective, self.pricing.objective))
+        self._keep(best)
         if proven(best, self.problem) or best.stopped_by is not None:
             return self._of_copies(best)
         possible = self._undominated(self._possible(best.objective))
@@ -256,6 +256,10 @@ class _Search:
     def _worse(self, first: float, second: float) -> float:
         """The bound that both claims leave."""
         return max(first, second) if self.maximize else min(first, second)
+
+    def _tighter(self, first: float, second: float) -> float:
+        """The bound that two claims make together."""
+        return min(first, second) if self.maximize else max(first, second)
 
     def _copies(self, found: Found) -> Array:
         """Whole copies of a plan, over all candidates."""
@@ -312,10 +316,10 @@ class _Search:
             bound = self._worse(found.bound, best.objective) if complete else self.pricing.objective
             copies = np.zeros(len(self.candidates))
             copies[kept] = found.copies
-            best = replace(found, copies=copies, bound=bound)
+            best = replace(found, copies=copies, bound=self._tighter(bound, best.bound))
+            self._keep(best)
             best = self._beyond(best)
-            if np.isfinite(best.objective):
-                self.so_far.found = self._of_copies(best)
+            self._keep(best)
             interrupted = best.stopped_by is StopReason.INTERRUPTED
             if last or interrupted or perf_counter() >= self.deadline or proven(best, self.problem):
                 break
@@ -340,32 +344,17 @@ class _Search:
         return Target(self.problem, self.candidates, self.unit, load_factor, rows, charged, until)
 
     def _over_lots(self) -> Found | None:
-        """Solve over copies of replicas that are alike; which offers they stand on is settled last.
-
-        Returns     None where no copies that were found could be put on offers.
-        """
+        """Solve over copies of replicas that are alike; None where no copies that were found could be put on offers."""
         lots, alike = self.alike
-        order, starts = alike.order, alike.starts[:-1]
-        relaxed = np.add.reduceat(self.pricing.copies[order], starts)
-        loss = np.minimum.reduceat(self.pricing.loss[order], starts)
-        copies, best = np.zeros(len(alike)), self._nothing
-        for size in KINDS:
-            nearest = np.argsort(loss, kind="stable")[:size]
-            kinds = np.unique(np.concatenate([np.flatnonzero((relaxed > 1e-9) | (copies > 0)), nearest]))
-            fleet = LotFleet(self.problem, self.candidates, self.unit, self.pricing.copies, lots, alike, kinds)
-            found = search_copies(fleet, replace(best, copies=copies[kinds]), relaxed[kinds], self.deadline)
-            complete = len(kinds) == len(alike) and fleet.has_all_offers
-            bound = self.pricing.objective  # it covers what was left out
-            best = replace(found, bound=max(found.bound, bound) if complete else bound)
-            if np.isfinite(best.objective):
-                copies = np.zeros(len(alike))
-                copies[kinds] = found.copies
-                best = replace(best, copies=fleet.placed(found.copies))
-                self.so_far.found = self._of_copies(best)
-            interrupted = found.stopped_by is StopReason.INTERRUPTED
-            if interrupted or len(kinds) == len(alike) or perf_counter() >= self.deadline or proven(best, self.problem):
-                break
+        best = search_lots(
+            self.problem, self.candidates, self.unit, self.pricing, lots, alike, self.deadline, self._keep
+        )
         return self._of_copies(best) if np.isfinite(best.objective) else None
+
+    def _keep(self, best: Projected) -> None:
+        """Remember a plan, should the search be interrupted."""
+        if np.isfinite(best.objective):
+            self.so_far.found = self._of_copies(best)
 
     def _of_copies(self, best: Projected) -> Found:
         """The copies of `best` as columns of the whole program, its assignment left open."""

@@ -4,10 +4,11 @@ With theta fixed, the models share nothing but money, stock and caps. What a mod
 the relaxation, where a GPU costs its price and what others would give for it, is a small program of its own, and its
 answer a cut that holds for every fleet that serves the target:
 
-    sum_c sigma_c y_c >= least_m      over the candidates c of model m, with sigma_c charged_c per dollar of the budget.
+    sum_c q_c y_c >= least_m      over the candidates c of model m
 
-The relaxation rents fractions of replicas, and its sum over the models falls just short of the budget; whole replicas
-cost more, model by model, so that with these cuts a target above the best plan is refuted in seconds.
+It holds whatever the q_c >= 0 are. They are what a copy is charged at the shadow prices over that of a dollar: then
+the relaxation, which rents fractions of replicas, falls just short of the budget with the sum over the models; whole
+replicas cost more, model by model, so that with these cuts a target above the best plan is refuted in seconds.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from time import perf_counter
 import numpy as np
 
 from cuvee.plan.candidates.candidate_set import CandidateSet
-from cuvee.plan.program.formulation import build_program
+from cuvee.plan.program.formulation import COST_TIE_BREAK, build_program
 from cuvee.plan.program.layout import Layout, first_workloads
 from cuvee.plan.question.problem import PlanProblem, SearchOptions
 from cuvee.plan.search.projection import Projected, services
@@ -31,9 +32,6 @@ MODEL_GAP = 1e-4
 
 ANY_GAP = 0.9
 """Gap at which the answer to a target is good enough [-]: any fleet within the budget serves it."""
-
-STEP = 0.99
-"""How far above the best fleet the next target is, over the asked gap [-]: what is left is for the tie break."""
 
 SAFETY = 1e-7
 """Relative slack of the cuts [-]: the solver's own tolerance."""
@@ -49,17 +47,26 @@ def beyond(
         ask      The question of a load factor, to be answered until a time; None where it is too large.
         until    When to stop, as of `perf_counter` [s].
     """
-    while perf_counter() < until and best.bound > best.objective * (1 + options.relative_gap):
-        target = ask(best.objective * (1 + STEP * options.relative_gap), until)
+    gap = options.relative_gap
+    while best.bound > best.objective * (1 + gap) and perf_counter() < until and not _is_interrupted(best):
+        load_factor = best.objective * (1 + gap) - COST_TIE_BREAK
+        target = ask(load_factor, until) if load_factor > best.objective else None
         if target is None:
             break
-        found = target.answer()
-        bound = min(best.bound, found.bound)
-        if found.objective <= best.objective:
-            interrupted = found.stopped_by is StopReason.INTERRUPTED
-            return replace(best, bound=bound, stopped_by=found.stopped_by if interrupted else None)
-        best = replace(found, bound=bound, stopped_by=None)
+        try:
+            found = target.answer()
+        except KeyboardInterrupt:
+            return replace(best, stopped_by=StopReason.INTERRUPTED)
+        is_better = found.objective > best.objective
+        reason = found.stopped_by if _is_interrupted(found) else best.stopped_by
+        best = replace(found if is_better else best, bound=min(best.bound, found.bound), stopped_by=reason)
+        if not is_better:
+            break
     return best
+
+
+def _is_interrupted(found: Projected) -> bool:
+    return found.stopped_by is StopReason.INTERRUPTED
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +77,7 @@ class Target:
         candidates              All of them.
         load_factor             theta that is to be served, in `unit` [-].
         rows                    The candidates that a fleet may be of, shape (num_rows,).
-        charged_usd_per_hour    sigma_c of each of those [$/h], the same shape.
+        charged_usd_per_hour    q_c of each of those [$/h], the same shape.
         deadline                When to stop, as of `perf_counter` [s].
     """
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cuvee.catalog.records import Record
 from cuvee.catalog.tables import parse_csv, parse_json, parse_yaml
-from cuvee.errors import InputError
+from cuvee.errors import InputError, kind_of
 from cuvee.files import BYTES_PER_MB, read_text
 from cuvee.profile.imports import aiperf, guidellm, llmd_report, points_csv, vllm_bench
 from cuvee.profile.imports.fields import MAX_TOKENS
@@ -93,7 +93,7 @@ def _objects(text: str, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Objects of a JSON text, or of one with an object on each line, and where they stand."""
     for place, content in _contents(text, path):
         if not isinstance(content, dict):
-            raise _unknown(place, f"a JSON {type(content).__name__}")
+            raise _unknown(place, kind_of(content))
         yield place, content
 
 

@@ -1,0 +1,139 @@
+"""The calibrated provider: the analytic model with constants that were fitted to measured points of a configuration."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.catalog.gpu import GpuType
+from cuvee.catalog.model import ModelSpec
+from cuvee.errors import InputError
+from cuvee.profile.analytic import NETWORK_GB_PER_S, AnalyticProvider
+from cuvee.profile.constants import FACTOR_AT_MOST, NAMES, tuned
+from cuvee.profile.engine import EngineSettings
+from cuvee.profile.measured import model_key, same_precision, unknown_table
+from cuvee.profile.replica import ReplicaConfig, Stage, split_layers
+from cuvee.profile.table import Provenance, ThroughputTable
+from cuvee.workload.records import WorkloadType
+
+Array = NDArray[np.float64]
+
+ReplicaKey = tuple[str, str, str, str, int, int]
+
+
+@dataclass(frozen=True)
+class CalibratedReplica:
+    """Constants of one configuration: equal stages of one GPU type in one machine, layers split evenly.
+
+    Attributes
+        engine            Name of the engine settings that the constants multiply.
+        constants         Multipliers by name of `cuvee.profile.constants`; one not named is 1. None at all: the points
+                          do not tell which are off, and the replica counts as not calibrated.
+        relative_error    Half-width of the error band [-]; None where one kind of requests says nothing of others: the
+                          band of the analytic model stands.
+        source            Where the constants come from: file, date and number of points.
+    """
+
+    gpu: str
+    model: str
+    precision: str
+    kv_precision: str
+    tensor_parallel_size: int
+    pipeline_parallel_size: int
+    engine: str
+    constants: dict[str, float] = field(hash=False)
+    relative_error: float | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        label = f"constants of {self.model} on {self.gpu}"
+        if self.tensor_parallel_size < 1 or self.pipeline_parallel_size < 1:
+            raise InputError(f"{label}: TP{self.tensor_parallel_size} PP{self.pipeline_parallel_size}", expected="1 up")
+        for name, value in self.constants.items():
+            if name not in NAMES:
+                raise InputError(f"{label}: {name!r}", expected=f"one of {', '.join(NAMES)}")
+            if not 1 / FACTOR_AT_MOST <= value <= FACTOR_AT_MOST:
+                expected = f"a factor from {1 / FACTOR_AT_MOST:g} to {FACTOR_AT_MOST:g}"
+                raise InputError(f"{label}: {name} = {value!r}", expected=expected)
+        if self.relative_error is not None and not 0 <= self.relative_error < np.inf:
+            raise InputError(f"{label}: relative_error = {self.relative_error!r}", expected="a share of 0 or more")
+
+    @property
+    def key(self) -> ReplicaKey:
+        """What it shares with the configurations that it speaks of."""
+        sizes = (self.tensor_parallel_size, self.pipeline_parallel_size)
+        precisions = (same_precision(self.precision), same_precision(self.kv_precision))
+        return (model_key(self.model), self.gpu, *precisions, *sizes)
+
+    def config(self, num_layers: int) -> ReplicaConfig:
+        """The configuration, of a model of `num_layers` layers."""
+        layers = split_layers(num_layers, self.pipeline_parallel_size)
+        stages = tuple(Stage(self.gpu, self.tensor_parallel_size, count) for count in layers)
+        return ReplicaConfig(self.model, stages, self.precision, self.kv_precision)
+
+
+@dataclass(frozen=True)
+class CalibratedProvider:
+    """Rates of configurations that constants are known of; a cell of any other is unknown: `fits` False, rate 0.
+
+    Parameters
+        replicas            Constants; of several for one configuration the last counts.
+        models, gpus        Shapes of the models and GPU types, by name.
+        engine              Settings that the constants multiply; replicas of any other engine are unknown.
+        network_gb_per_s    Link between machines, one direction [GB/s].
+    """
+
+    replicas: tuple[CalibratedReplica, ...]
+    models: Mapping[str, ModelSpec]
+    gpus: Mapping[str, GpuType]
+    engine: EngineSettings
+    network_gb_per_s: float = NETWORK_GB_PER_S
+    _by_key: dict[ReplicaKey | None, CalibratedReplica] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_key = {each.key: each for each in self.replicas if each.constants and each.engine == self.engine.name}
+        object.__setattr__(self, "_by_key", by_key)
+
+    def table(self, configs: Sequence[ReplicaConfig], workloads: Sequence[WorkloadType]) -> ThroughputTable:
+        """Rates of `configs` on `workloads` where constants are known."""
+        table = unknown_table(configs, workloads)
+        sources: dict[str, None] = {}
+        for row, config in enumerate(configs):
+            known = self._by_key.get(_key_of(config)) if self._by_key else None
+            if known is not None and self._fill(table, row, config, known):
+                sources[f"{Provenance.CALIBRATED}: {known.source}"] = None
+        table.provenance[table.fits] = Provenance.CALIBRATED
+        return replace(table, sources=tuple(sources))
+
+    def replicas_of(self, configs: Iterable[ReplicaConfig]) -> tuple[CalibratedReplica, ...]:
+        """The constants that speak of `configs`."""
+        found = (self._by_key.get(_key_of(config)) for config in configs)
+        return tuple(dict.fromkeys(each for each in found if each is not None))
+
+    def _fill(self, table: ThroughputTable, row: int, config: ReplicaConfig, known: CalibratedReplica) -> bool:
+        """Write the rates of one configuration; returns whether it serves anything."""
+        corrected = tuned(self.models[config.model], config, self.gpus[known.gpu], self.engine, known.constants)
+        provider = AnalyticProvider(self.models, {known.gpu: corrected.gpu}, corrected.engine, self.network_gb_per_s)
+        found = provider.table([config], table.workloads)
+        table.fits[row] = found.fits[0]
+        table.rate_req_per_s[row] = found.rate_req_per_s[0] * corrected.overall
+        table.ttft_s[row] = found.ttft_s[0] / corrected.overall
+        table.tpot_s[row] = found.tpot_s[0] / corrected.overall
+        table.num_sequences[row] = found.num_sequences[0]
+        table.relative_error[row] = found.relative_error[0] if known.relative_error is None else known.relative_error
+        return bool(found.fits.any())
+
+
+def _key_of(config: ReplicaConfig) -> ReplicaKey | None:
+    """Key of `config`; None where no constants can speak of it: mixed, uneven, or over several machines."""
+    first, depth = config.stages[0], len(config.stages)
+    alike = all(
+        (stage.gpu, stage.tensor_parallel_size) == (first.gpu, first.tensor_parallel_size) for stage in config.stages
+    )
+    even = tuple(stage.layers for stage in config.stages) == split_layers(config.num_layers, depth)
+    if not alike or not even or config.spans_machines:
+        return None
+    precision = same_precision(config.precision)
+    kv_precision = same_precision(config.kv_precision)
+    return (model_key(config.model), first.gpu, precision, kv_precision, first.tensor_parallel_size, depth)

@@ -1,0 +1,318 @@
+"""Constants fitted to measured points, configuration by configuration, and how far they are off: `calibrate`."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.errors import CuveeError
+from cuvee.profile.analytic import AnalyticProvider
+from cuvee.profile.calibrated import CalibratedReplica
+from cuvee.profile.constants import CONSTANTS, NAMES, touches, tuned
+from cuvee.profile.fitting import NOISE, Fitted, Observed, fit
+from cuvee.profile.imports.hardware_bounds import Hardware, impossible
+from cuvee.profile.imports.load_point import Deployment, Load, LoadPoint
+from cuvee.profile.measured import LENGTH_TOLERANCE
+from cuvee.profile.measurements import Measurement
+from cuvee.profile.points import CannotModelError, KnownPoint
+from cuvee.profile.replica import ReplicaConfig
+from cuvee.profile.replica_arrays import ReplicaArrays
+
+Array = NDArray[np.float64]
+
+SHARED = (1.0, 0.5, 0.5)
+"""Of a constant's spread, what its engine, its GPU type under that engine, and the configuration itself have [-]: most
+of what a data sheet does not say is the engine's, and the same kernels serve all GPUs and models."""
+
+UNEXPLAINED = 3.0
+"""A point further than this many times the noise from the fit that knows it is an outlier [-]."""
+
+BAND = 0.8
+"""Share of the points left out that lie within the error band [-], as of the bands of engines."""
+
+UNLIMITED = 1e9
+"""Stands for the requests under way where they were not limited [-]."""
+
+OFFERED = "arrivals were paced: its rate is the load offered, not what the replica sustains"
+NO_RATE = "no rate: constants are fitted to rates"
+
+
+@dataclass(frozen=True)
+class CalibratedPoint:
+    """One measured point beside what the model says of it; rates are of one replica [req/s].
+
+    Attributes
+        concurrency                Requests held under way per replica [-]; None where they were not limited.
+        uncalibrated_req_per_s     Of the engine's constants.
+        fitted_req_per_s           Of the constants fitted to all points.
+        left_out_req_per_s         Of those fitted without the points of its kind of requests.
+        is_outlier                 Whether no constants explain it beside the others.
+    """
+
+    id: str
+    source: str
+    input_tokens: float
+    output_tokens: float
+    concurrency: float | None
+    rate_req_per_s: float
+    uncalibrated_req_per_s: float
+    fitted_req_per_s: float
+    left_out_req_per_s: float
+    is_outlier: bool
+
+    def error(self, predicted_req_per_s: float) -> float:
+        """|predicted / measured - 1| [-]."""
+        return abs(predicted_req_per_s / self.rate_req_per_s - 1)
+
+
+@dataclass(frozen=True)
+class CalibratedConfiguration:
+    """Constants of one configuration, with the points they come from.
+
+    Attributes
+        engine_version    As the points have it.
+        kinds             What the points are measurements of [-]: pairs of lengths, or loads where all lengths are one.
+    """
+
+    replica: CalibratedReplica
+    engine_version: str
+    kinds: int
+    points: tuple[CalibratedPoint, ...]
+
+    @property
+    def errors_uncalibrated(self) -> list[float]:
+        """Of each point, with the engine's constants [-]."""
+        return [point.error(point.uncalibrated_req_per_s) for point in self.points]
+
+    @property
+    def errors_left_out(self) -> list[float]:
+        """Of each point, predicted without those of its kind [-]; none where there is one kind of requests."""
+        return [point.error(point.left_out_req_per_s) for point in self.points] if self.kinds > 1 else []
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A point that says nothing of constants, and why."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Constants of every configuration that was measured.
+
+    Attributes
+        date          Of the fit, e.g. "2026-11-22".
+        noise         Scale of the error of a measured rate [-].
+        spreads       Prior of each constant: standard deviation of its logarithm, all levels together [-].
+        set_aside     Points left out.
+    """
+
+    date: str
+    noise: float
+    spreads: dict[str, float]
+    configurations: tuple[CalibratedConfiguration, ...]
+    set_aside: tuple[SetAside, ...] = ()
+
+
+def calibrate(measurements: Iterable[Measurement], *, date: str, with_doubtful: bool = False) -> Calibration:
+    """Constants of every configuration with a measured rate, fitted to all points at once.
+
+    Parameters
+        date             Of the fit.
+        with_doubtful    Whether to use points that their own file doubts.
+    """
+    set_aside: list[SetAside] = []
+    groups: dict[tuple[str, str, ReplicaConfig], list[KnownPoint]] = {}
+    for measurement in measurements:
+        try:
+            point = _usable(measurement, with_doubtful=with_doubtful)
+        except CannotModelError as error:
+            set_aside.append(SetAside(measurement.id, str(error)))
+        except CuveeError as error:
+            set_aside.append(SetAside(measurement.id, str(error).partition("\n")[0]))
+        else:
+            version = measurement.engine_version
+            groups.setdefault((measurement.engine.lower(), version, point.config), []).append(point)
+    alike = [_Alike(key[:2], tuple(points)) for key, points in groups.items()]
+    spreads = np.array([constant.spread for constant in CONSTANTS])
+    telling = [each for each in alike if _tells_apart(other for other in alike if other.engine == each.engine)]
+    fits = dict(zip(telling, fit([each.observed for each in telling], np.outer(SHARED, spreads)), strict=True))
+    return Calibration(
+        date=date,
+        noise=NOISE,
+        spreads=dict(zip(NAMES, (spreads * np.linalg.norm(SHARED)).tolist(), strict=True)),
+        configurations=tuple(each.configuration(fits.get(each)) for each in alike),
+        set_aside=tuple(set_aside),
+    )
+
+
+def _tells_apart(alike: Iterable["_Alike"]) -> bool:
+    """Whether points of one engine tell which of its constants are off: where some configuration has two kinds.
+
+    Notes           Of one point each, whatever the model gets wrong of that load would be taken for constants, and
+                    spoil its rates at all others.
+    """
+    return any(each.kinds.max() > 0 for each in alike)
+
+
+def _usable(row: Measurement, *, with_doubtful: bool) -> KnownPoint:
+    """The point of `row`; raises CannotModelError or CuveeError with the reason why it says nothing of constants."""
+    if row.is_doubtful and not with_doubtful:
+        raise CannotModelError("marked doubtful by its file")
+    if row.rate_req_per_s is None:
+        raise CannotModelError(NO_RATE)
+    if row.request_rate_req_per_s is not None:
+        raise CannotModelError(OFFERED)
+    point = KnownPoint.of(row)
+    gpu, model = next(iter(point.gpus.values())), next(iter(point.models.values()))
+    hardware = Hardware(gpu, model, point.config.precision, point.config.kv_precision)
+    for broken in impossible(_load_point(row), hardware):
+        raise CannotModelError(f"impossible: {broken}")
+    if not _Alike(("", ""), (point,)).rates({})[0] > 0:
+        raise CannotModelError("weights and one request do not fit by the model's count")
+    return point
+
+
+def _load_point(row: Measurement) -> LoadPoint:
+    """`row` as far as the data sheet bounds its rate."""
+    served = Deployment(tp=row.tensor_parallel_size, pp=row.pipeline_parallel_size, replicas=row.replicas)
+    load = Load(True, row.concurrency)
+    lengths = (row.input_tokens, row.output_tokens)
+    return LoadPoint(row.place, "", *lengths, load, served, rate_req_per_s=row.rate_req_per_s)
+
+
+@dataclass(frozen=True, eq=False)
+class _Alike:
+    """Points of one configuration.
+
+    Attributes
+        engine    Name and version as written.
+    """
+
+    engine: tuple[str, str]
+    points: tuple[KnownPoint, ...]
+
+    @cached_property
+    def measured(self) -> Array:
+        """Rates of one replica [req/s]."""
+        rows = (point.measurement for point in self.points)
+        return np.array([(row.rate_req_per_s or 0.0) / row.replicas for row in rows])
+
+    @cached_property
+    def loads(self) -> Array:
+        """Logarithms of prompt and answer lengths and of the requests under way, shape (num_points, 3)."""
+        rows = [point.measurement for point in self.points]
+        held = [UNLIMITED if row.concurrency is None else row.concurrency / row.replicas for row in rows]
+        lengths = [[row.input_tokens, row.output_tokens] for row in rows]
+        loads: Array = np.log(np.column_stack([lengths, held]))
+        return loads
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """Which points have the same mean lengths but for 5 % [-]."""
+        return _alike_within(self.loads[:, :2], LENGTH_TOLERANCE)
+
+    @cached_property
+    def kinds(self) -> NDArray[np.int64]:
+        """Which points are of one kind of requests [-]: of the same lengths; where all are, of the same concurrency."""
+        return self.lengths if self.lengths.max() > 0 else _alike_within(self.loads, LENGTH_TOLERANCE)
+
+    @cached_property
+    def _configs(self) -> ReplicaArrays:
+        return ReplicaArrays.of([self.points[0].config])
+
+    @property
+    def observed(self) -> Observed:
+        """The points as the fit takes them."""
+        config = self.points[0].config
+        by_gpu = (self.engine, config.stages[0].gpu)
+        floor = np.finfo(float).tiny  # constants may leave no room for a request
+
+        def log_rates(log_constants: Array) -> Array:
+            constants = dict(zip(NAMES, np.exp(log_constants).tolist(), strict=True))
+            return np.log(np.maximum(self.rates(constants), floor))
+
+        groups, touched = (self.engine, by_gpu, (by_gpu, config)), np.array(touches(config))
+        return Observed(groups, log_rates, np.log(self.measured), touched, self.kinds)
+
+    def rates(self, constants: Mapping[str, float]) -> Array:
+        """Rates of one replica [req/s] with `constants`; 0 where it does not fit."""
+        config = self.points[0].config
+        model = self.points[0].models[config.model]
+        found = np.zeros(len(self.points))
+        for rows in self._by_limits().values():
+            gpu = self.points[0].gpus[config.stages[0].gpu]
+            corrected = tuned(model, config, gpu, self.points[rows[0]].engine, constants)
+            provider = AnalyticProvider(self.points[0].models, {gpu.name: corrected.gpu}, corrected.engine)
+            table = provider.table(self._configs, [self.points[row].workload for row in rows])
+            found[rows] = table.rate_req_per_s[0] * corrected.overall
+        return found
+
+    def _by_limits(self) -> dict[int, list[int]]:
+        """Points by the most sequences that their load lets the engine run."""
+        rows: dict[int, list[int]] = {}
+        for index, point in enumerate(self.points):
+            rows.setdefault(point.engine.max_num_seqs, []).append(index)
+        return rows
+
+    def configuration(self, found: Fitted | None) -> CalibratedConfiguration:
+        """The record of `found`; None where the points do not tell which constants are off."""
+        config, kinds = self.points[0].config, int(self.kinds.max()) + 1
+        stated = self.rates({})
+        if found is None:
+            residuals = np.log(self.measured / stated)
+            found = Fitted(np.zeros(0), residuals, residuals)
+        points = tuple(
+            CalibratedPoint(
+                id=row.id,
+                source=row.source,
+                input_tokens=row.input_tokens,
+                output_tokens=row.output_tokens,
+                concurrency=None if row.concurrency is None else row.concurrency / row.replicas,
+                rate_req_per_s=float(rate),
+                uncalibrated_req_per_s=float(before),
+                fitted_req_per_s=float(rate * np.exp(-residual)),
+                left_out_req_per_s=float(rate * np.exp(-left_out)),
+                is_outlier=bool(kinds > 1 and abs(residual) > UNEXPLAINED * NOISE),
+            )
+            for row, rate, before, residual, left_out in zip(
+                (point.measurement for point in self.points), self.measured, stated, found.residuals, found.left_out,
+                strict=True,
+            )
+        )  # fmt: skip
+        replica = CalibratedReplica(
+            gpu=config.stages[0].gpu,
+            model=config.model,
+            precision=config.precision,
+            kv_precision=config.kv_precision,
+            tensor_parallel_size=config.stages[0].tensor_parallel_size,
+            pipeline_parallel_size=len(config.stages),
+            engine=self.points[0].engine.name,
+            constants=dict(zip(NAMES[: len(found.log_constants)], np.exp(found.log_constants).tolist(), strict=True)),
+        )
+        configuration = CalibratedConfiguration(replica, self.engine[1], kinds, points)
+        # One kind of requests at several loads says how loads differ, not how other requests do.
+        band = band_of(configuration.errors_left_out) if self.lengths.max() > 0 else None
+        return replace(configuration, replica=replace(replica, relative_error=band))
+
+
+def band_of(errors: Iterable[float]) -> float | None:
+    """Half-width of the error band [-] from errors of points left out, never below the noise; None without any."""
+    errors = list(errors)
+    return max(NOISE, float(np.quantile(errors, BAND, method="higher"))) if errors else None
+
+
+def _alike_within(values: Array, tolerance: float) -> NDArray[np.int64]:
+    """Number of the first row that each row lies within `tolerance` of, counted from 0 over rows that begin a kind."""
+    firsts: list[Array] = []
+    kinds = np.zeros(len(values), dtype=np.int64)
+    for index, row in enumerate(values):
+        near = [number for number, first in enumerate(firsts) if np.abs(row - first).max() <= tolerance]
+        if not near:
+            firsts.append(row)
+        kinds[index] = near[0] if near else len(firsts) - 1
+    return kinds

@@ -1,0 +1,108 @@
+"""The printed calibration: errors before and after, constants, outliers, and points that were set aside."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.text import Text
+
+from cuvee.profile.calibration import CalibratedConfiguration, Calibration
+from cuvee.report.style import fitted, indented, literal, new_table
+
+SHOWN = 3
+"""Constants listed for each configuration: those furthest from 1 by their prior's width."""
+
+TELLING = 0.25
+"""A constant within this many widths of its prior is not listed [-]."""
+
+
+def print_calibration(calibration: Calibration, console: Console, *, saved: str | None, default_file: str) -> None:
+    """Print errors and constants of each configuration.
+
+    Parameters
+        saved           The file that is written; None where none is.
+        default_file    What it could be called.
+    """
+    configurations = calibration.configurations
+    points = sum(len(each.points) for each in configurations)
+    plural = "" if len(configurations) == 1 else "s"
+    heading = f"constants fitted to {points} measured points of {len(configurations)} configuration{plural}"
+    console.print(Text(f"{heading}; error = |predicted / measured - 1|", style="bold"))
+    if configurations:
+        console.print(_table(calibration, console))
+        console.print(indented(_all_line(configurations), style="dim"))
+        widths = ", ".join(f"{name} {spread:.2f}" for name, spread in calibration.spreads.items())
+        console.print(indented(f"prior widths of ln(constant): {widths}", style="dim"))
+        console.print(indented(f"error of a measured rate, and least error band: {calibration.noise:.0%}", style="dim"))
+    _print_doubts(calibration, console)
+    if configurations:
+        name = literal(saved or default_file)
+        text = f"plan with it: cuvee plan --throughput {name}" if saved else f"keep it: --save {name}"
+        console.print(indented(text))
+
+
+def _table(calibration: Calibration, console: Console) -> Any:  # noqa: ANN401 a rich table
+    table = new_table(console)
+    table.add_column("configuration")
+    for column in ("n", "uncalibrated", "left out", "band"):
+        table.add_column(column, justify="right")
+    table.add_column("constants")
+    for each in calibration.configurations:
+        band = each.replica.relative_error
+        table.add_row(
+            literal(_label(each)), f"{len(each.points)}", _median(each.errors_uncalibrated),
+            _median(each.errors_left_out), "as estimated" if band is None else f"{band:.0%}",
+            _constants(each, calibration.spreads),
+        )  # fmt: skip
+    return fitted(table, console, fold=("configuration", "constants"), drop=("band",))
+
+
+def _label(each: CalibratedConfiguration) -> str:
+    replica = each.replica
+    depth = f" PP{replica.pipeline_parallel_size}" if replica.pipeline_parallel_size > 1 else ""
+    cache = "" if replica.kv_precision == "bf16" else f" kv {replica.kv_precision}"
+    size = f"TP{replica.tensor_parallel_size}{depth}"
+    return f"{replica.model} {replica.precision}{cache} {size} {replica.gpu}, {replica.engine} {each.engine_version}"
+
+
+def _median(errors: Sequence[float]) -> str:
+    return f"{np.median(errors):.1%}" if errors else "-"
+
+
+def _constants(each: CalibratedConfiguration, spreads: dict[str, float]) -> str:
+    """The constants that the points speak of most."""
+    if not each.replica.constants:
+        return "as they were: one load alone does not tell which are off"
+    widths = {name: abs(np.log(value)) / spreads[name] for name, value in each.replica.constants.items()}
+    telling = [name for name in sorted(widths, key=lambda name: -widths[name]) if widths[name] > TELLING][:SHOWN]
+    return ", ".join(f"{name} {each.replica.constants[name]:.2f}" for name in telling) or "as they were"
+
+
+def _all_line(configurations: Sequence[CalibratedConfiguration]) -> str:
+    known = [each for each in configurations if each.errors_left_out]
+    if not known:
+        return "no configuration has two kinds of requests: nothing can be left out, and no error is claimed"
+    before = [error for each in known for error in each.errors_uncalibrated]
+    left_out = [error for each in known for error in each.errors_left_out]
+    return (
+        f"{len(left_out)} points of configurations with two or more kinds of requests: median "
+        f"{np.median(before):.1%} uncalibrated, {np.median(left_out):.1%} with each predicted from the others"
+    )
+
+
+def _print_doubts(calibration: Calibration, console: Console) -> None:
+    for each in calibration.configurations:
+        for point in each.points:
+            if point.is_outlier:
+                text = (
+                    f"outlier: {point.id}: {point.rate_req_per_s:.3g} req/s measured at {point.input_tokens:g}/"
+                    f"{point.output_tokens:g} tokens, {point.fitted_req_per_s:.3g} req/s fitted: no constants "
+                    "explain it beside the others"
+                )
+                console.print(indented(literal(text), style="yellow"))
+    for reason, count in Counter(each.reason for each in calibration.set_aside).most_common():
+        rows = [each.id for each in calibration.set_aside if each.reason == reason]
+        shown = ", ".join(rows[:3]) + (f" and {count - 3} more" if count > 3 else "")
+        console.print(indented(literal(f"set aside: {reason}: {shown}"), style="yellow"))
