@@ -91,6 +91,12 @@ def test_without_an_offer():
     assert costs == pytest.approx([2.6, 3.2])
 
 
+def test_without_the_only_offer():
+    """The last unit of all that is in stock has no alternative, whatever is counted."""
+    prepared = prepare_tiny(problem([offer("t1", 1.0, 1)], [demand(1.0)], budget=3.0), {"t1": [1.0]})
+    assert [alternatives_of(prepared, each) for each in DifferBy] == [[], [], []]
+
+
 def test_idle_gpus_count():
     """A machine of four for one pair is four GPUs: fewer of them are none."""
     asked = problem(

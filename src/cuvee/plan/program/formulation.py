@@ -105,7 +105,7 @@ def rough_load_factor(problem: PlanProblem, candidates: CandidateSet) -> float:
         if not (per_dollar > 0).all():
             return 1.0
         seconds += float((np.array(demanded) / per_dollar).sum())
-    return most_money(problem) / seconds
+    return most_money(problem) / seconds or 1.0
 
 
 def most_money(problem: PlanProblem) -> float:
@@ -310,5 +310,8 @@ def define_objective(
 
 
 def objective_per_dollar(problem: PlanProblem) -> float:
-    """Weight of money in the objective [per $/h]."""
-    return 1.0 if problem.objective is Objective.COST else -COST_TIE_BREAK / most_money(problem)
+    """Weight of money in the objective [per $/h]; 0 where nothing in stock is left to pay for."""
+    if problem.objective is Objective.COST:
+        return 1.0
+    money = most_money(problem)
+    return -COST_TIE_BREAK / money if money > 0 else 0.0
