@@ -53,7 +53,7 @@ def test_the_table_of_fleets_is_what_the_commands_plan(cuvee):
         )
     assert fleets == [
         {("A40", 1): 4, ("RTX4090", 1): 3},
-        {("A100-80GB-SXM", 1): 1, ("A40", 1): 2, ("RTX4090", 2): 1},
+        {("H100-SXM", 1): 1, ("L40", 1): 1},
     ]
 
 
