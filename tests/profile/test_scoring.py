@@ -163,3 +163,10 @@ def test_public_figures():
     assert ErrorSummary.of(found.of("rate", "trtllm-0.14")).median <= 0.15
     ordering = found.ordering("trtllm-0.14")
     assert ordering.right >= 0.96 * ordering.pairs
+
+
+def test_loads_above_what_the_model_sustains_are_one_reason(tmp_path):
+    """Two rates of arrivals that the model's replica does not sustain are told once. Tempting: each with its rate."""
+    text = f"{HEADER.strip()},request_rate,ttft_ms\n{ROW},500,100\n{ROW},600,100\n"
+    reasons = {each.reason for each in scored(tmp_path, text).not_modelled}
+    assert reasons == {"arrivals at a rate the model says the replica does not sustain"}

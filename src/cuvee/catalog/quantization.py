@@ -1,4 +1,4 @@
-"""Precision of released weights, from what a config.json says about quantisation."""
+"""Precisions by name: as people write them, and of released weights by what a config.json says of quantisation."""
 
 from cuvee.catalog.config_fields import ConfigFields
 from cuvee.errors import InputError
@@ -15,6 +15,20 @@ BIT_METHODS = ("awq", "gptq", "auto-round", "gptqmodel", "intel/auto-round")
 # Order matters: the four-bit weight formats come before the activations' own width (W4A8).
 ALGORITHMS = (("MXFP4", "mxfp4"), ("FP4", "int4"), ("W4", "int4"), ("INT4", "int4"), ("FP8", "fp8"), ("INT8", "int8"))
 """ModelOpt algorithm names. NVFP4 (4 bit, one 8-bit scale per 16) is nearest in size to int4 over all layers."""
+
+ALIASES = {
+    "int4-awq": "int4", "int4-gptq": "int4", "awq": "int4", "gptq": "int4", "w4a16": "int4", "fp16": "bf16",
+}  # fmt: skip
+"""Other names that measurements give to precisions; 16 bits of either kind take the same bytes and time."""
+
+
+def written_precision(text: str) -> str:
+    """A precision as people write it, by the name that figures are kept under; "fp8?", a guess, counts as "fp8".
+
+    Returns     what stands there in lower case where no name is known, "" where nothing does.
+    """
+    name = text.lower().strip("? ")
+    return ALIASES.get(name, name)
 
 
 def released_precision(config: ConfigFields) -> str:

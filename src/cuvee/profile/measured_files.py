@@ -10,11 +10,12 @@ from pathlib import Path
 from cuvee.catalog.gpus import find_gpu
 from cuvee.catalog.model import KV_BYTES, WEIGHT_BYTES
 from cuvee.catalog.model_names import precision_in_name
+from cuvee.catalog.quantization import written_precision
 from cuvee.catalog.records import Record
 from cuvee.catalog.tables import parse_csv
 from cuvee.errors import InputError, UnknownNameError
 from cuvee.files import read_text
-from cuvee.profile.measured import LENGTH_TOLERANCE, MeasuredRate, StageKey, TableProvider, model_key, same_precision
+from cuvee.profile.measured import LENGTH_TOLERANCE, MeasuredRate, StageKey, TableProvider, model_key
 from cuvee.profile.table import Provenance
 
 MAX_FILE_MB = 64.0
@@ -32,7 +33,6 @@ OWN_FORMAT = (
     'or stages such as "A40:TP2x20|L40:TP1x60" in place of gpu and tensor_parallel_size'
 )
 STAGE = re.compile(r"(?P<gpu>[^:|]+):TP(?P<size>[0-9]{1,4})x(?P<layers>[0-9]{1,4})", re.IGNORECASE)
-PRECISION_ALIASES = {"int4-awq": "int4", "int4-gptq": "int4", "awq": "int4", "gptq": "int4", "auto": "bf16"}
 
 
 @dataclass
@@ -228,14 +228,14 @@ def _weight_precision(record: Record, column: str) -> str:
 
 
 def _precision(record: Record, column: str, known: dict[str, float]) -> str | None:
-    """Precision of a column; None where empty or unknown. "fp8?", a guess of the collector, counts as "fp8"."""
-    text = record.text(column).lower().rstrip("?")
-    if record.is_empty(column) or not text:
+    """Precision of a column; None where empty or unknown, 16 bit where it is the engine's choice."""
+    written = written_precision(record.text(column))
+    if record.is_empty(column) or not written:
         return None
-    precision = PRECISION_ALIASES.get(text, text)
+    precision = "bf16" if written == "auto" else written
     if precision not in known:
         raise record.error(column, f"one of {', '.join(known)}")
-    return same_precision(precision)
+    return precision
 
 
 def _provenance(record: Record) -> Provenance:

@@ -7,6 +7,7 @@ from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.gpus import find_gpu
 from cuvee.catalog.model import KV_BYTES, WEIGHT_BYTES, ModelSpec
 from cuvee.catalog.models import load_model
+from cuvee.catalog.quantization import written_precision
 from cuvee.profile.engine import EngineSettings, engine_of_version
 from cuvee.profile.measurements import Measurement
 from cuvee.profile.replica import ReplicaConfig, Stage, split_layers
@@ -14,10 +15,6 @@ from cuvee.workload.records import WorkloadType
 
 ANY_CONTEXT = 2**30
 """Longest context of a model that was measured [tokens]: benchmarks run past what it was trained for."""
-
-PRECISION_ALIASES = {
-    "int4-awq": "int4", "int4-gptq": "int4", "awq": "int4", "gptq": "int4", "w4a16": "int4", "fp16": "bf16",
-}  # fmt: skip
 
 
 class CannotModelError(Exception):
@@ -68,11 +65,10 @@ def held_to(concurrency: float, engine: EngineSettings, gpu: GpuType) -> EngineS
 
 
 def _precision(text: str, known: Mapping[str, float], default: str) -> str:
-    """A precision as the model knows it; a question mark says that its author was not sure."""
-    name = text.lower().rstrip("? ")
-    name = PRECISION_ALIASES.get(name, name)
+    """A precision as the model knows it."""
+    name = written_precision(text)
     if name in ("", "auto"):
-        return PRECISION_ALIASES.get(default, default)
+        return written_precision(default)
     if name not in known:
         raise CannotModelError(f"precision {text!r}, expected one of {', '.join(known)}")
     return name

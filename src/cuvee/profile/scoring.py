@@ -20,6 +20,8 @@ QUANTITIES = ("rate", "ttft", "tpot")
 NO_LIMIT_S = 1e6
 """A latency limit that nothing misses [s]: with one, the latency curve is drawn."""
 
+ABOVE = "arrivals at a rate the model says the replica does not sustain"
+
 CLEARLY = 1.2
 """Ratio of measured rates from which a pair is ordered clearly [-]."""
 
@@ -202,7 +204,7 @@ def _at_load(point: KnownPoint, provider: AnalyticProvider, table: ThroughputTab
     """Predictions where arrivals were paced."""
     rate = (point.measurement.request_rate_req_per_s or 0.0) / point.measurement.replicas
     if rate >= float(table.rate_req_per_s[0, 0]):
-        raise CannotModelError(f"{rate:g} req/s a replica is above what the model says it sustains")
+        raise CannotModelError(ABOVE)
     objective = {point.config.model: LatencyObjective(LatencyLimits(NO_LIMIT_S, statistic="mean"))}
     found = LimitedProvider(provider, provider, objective).latency_at(table, np.full((1, 1), rate))
     return {"ttft": float(found.ttft_s[0, 0]), "tpot": float(found.tpot_s[0, 0])}

@@ -15,6 +15,7 @@ from cuvee.catalog.offer import Offer
 from cuvee.errors import DoesNotFitError
 from cuvee.plan.candidates.placement import host_gpus, spans_machines, usable_gpus
 from cuvee.plan.check.aim import check_aim, weighted_rate
+from cuvee.plan.check.caps import over_caps
 from cuvee.plan.check.latency import check_latency
 from cuvee.plan.check.machines import check_machines, has_machines
 from cuvee.plan.check.moves import moves_usd_per_hour
@@ -194,20 +195,11 @@ def _check_stock(plan: Plan) -> Iterator[str]:
 
 
 def _check_caps(plan: Plan) -> Iterator[str]:
-    offers, limits = _offers(plan), plan.inputs.problem.limits
+    offers = _offers(plan)
     rented = _gpus_on_offer(plan)
     rented.update({machine.offer: machine.units * offers[machine.offer].num_gpus for machine in plan.machines})
-    for label, caps, key, priced in (
-        ("max_gpus", limits.max_gpus, "gpu", False),
-        ("max_gpus_per_seller", limits.max_gpus_per_seller, "seller", False),
-        ("max_usd_per_hour_per_gpu", limits.max_usd_per_hour_per_gpu, "gpu", True),
-        ("max_usd_per_hour_per_seller", limits.max_usd_per_hour_per_seller, "seller", True),
-    ):
-        for name, cap in caps.items():
-            mine = [index for index in rented if getattr(offers[index], key) == name]
-            amount = sum(rented[i] * (offers[i].price_usd_per_gpu_hour if priced else 1.0) for i in mine)
-            if amount > cap * (1 + TOLERANCE):
-                yield f"{label} of {name} is {cap:g}, the plan takes {amount:g}"
+    money = {index: count * offers[index].price_usd_per_gpu_hour for index, count in rented.items()}
+    yield from over_caps(plan.inputs.problem.limits, offers, rented, money)
 
 
 def _check_replicas(plan: Plan) -> Iterator[str]:

@@ -11,6 +11,7 @@ from math import ceil, isclose
 
 from cuvee.catalog.gpu import GpuType
 from cuvee.plan.candidates.placement import usable_gpus
+from cuvee.plan.check.caps import over_caps
 from cuvee.plan.check.check import CheckReport, check
 from cuvee.plan.check.rates import TOLERANCE, same
 from cuvee.plan.outcome.result import Group
@@ -191,16 +192,7 @@ def _over_limits(day: PeriodPlan, copies: Mapping[str, int]) -> Iterator[str]:
     gpus = {index: count * offers[index].num_gpus for index, count in units.items()}
     if limits.budget_usd_per_hour is not None and sum(money.values()) > limits.budget_usd_per_hour * (1 + TOLERANCE):
         yield f"{sum(money.values()):.4f} $/h, above the budget of {limits.budget_usd_per_hour:.4f}"
-    for label, caps, key, amounts in (
-        ("max_gpus", limits.max_gpus, "gpu", gpus),
-        ("max_gpus_per_seller", limits.max_gpus_per_seller, "seller", gpus),
-        ("max_usd_per_hour_per_gpu", limits.max_usd_per_hour_per_gpu, "gpu", money),
-        ("max_usd_per_hour_per_seller", limits.max_usd_per_hour_per_seller, "seller", money),
-    ):
-        for name, cap in caps.items():
-            amount = sum(amounts[index] for index in amounts if getattr(offers[index], key) == name)
-            if amount > cap * (1 + TOLERANCE):
-                yield f"{label} of {name} is {cap:g}, taken are {amount:g}"
+    yield from over_caps(limits, offers, gpus, money)
 
 
 def _check_totals(day: PeriodPlan) -> Iterator[str]:

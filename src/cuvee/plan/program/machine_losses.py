@@ -176,9 +176,8 @@ def define_machine_shares(program: Program, layout: Layout, candidates: Candidat
     """sum_w h_cw z_cw <= s p_c theta_m y_c sum_w lambda_w, with p_c the part of a machine that a copy of c takes.
 
     This is what is asked (`Risk.max_share`), and whatever stands together in a machine then serves no more than s. At
-    least cost theta is a number. Else theta y_c is
-    the sum of products t = theta q, one for each copy up to those that may serve everything: t <= theta, t <= T q,
-    sum q <= y_c, with q binary and T no less than any theta.
+    least cost theta is a number. Else theta y_c is the sum of products t = theta q, one for each copy up to those that
+    may serve everything: t <= theta, t <= T q, sum q <= y_c, with q binary and T no less than any theta.
     """
     share = problem.risk.max_share.get(Domain.MACHINE)
     if share is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from cuvee.catalog.gpus import find_gpu
 from cuvee.catalog.model import KV_BYTES, WEIGHT_BYTES
 from cuvee.catalog.models import load_model
+from cuvee.catalog.quantization import written_precision
 from cuvee.errors import CuveeError, InputError, UnknownNameError
 from cuvee.profile.imports.clashes import WAYS, Clash, settled
 from cuvee.profile.imports.doubts import doubts_of, remarks_of
@@ -15,7 +16,6 @@ from cuvee.profile.imports.formats import read_load_points
 from cuvee.profile.imports.hardware_bounds import Hardware, impossible
 from cuvee.profile.imports.load_point import Deployment, LoadPoint
 from cuvee.profile.imports.setup import Setup, completed
-from cuvee.profile.points import PRECISION_ALIASES
 
 SUFFIX = re.compile(r"\.(?:jsonl?|csv|ya?ml)\b", re.IGNORECASE)
 ITS_OWN_FILE = "its own file doubts it"
@@ -156,5 +156,5 @@ def _looked_up(served: Deployment) -> Hardware | str:
 
 
 def _precision(text: str | None, default: str) -> str:
-    name = (text or "").lower().rstrip("? ")
-    return default if name in ("", "auto") else PRECISION_ALIASES.get(name, name)
+    name = written_precision(text or "")
+    return default if name in ("", "auto") else name

@@ -1,0 +1,19 @@
+"""One word for a precision means one thing to every reader of measurements."""
+
+import pytest
+
+from cuvee.profile import load_throughput_table
+from cuvee.profile.imports.importing import import_files
+from cuvee.profile.measurements import load_measurements
+from cuvee.profile.points import KnownPoint
+
+
+@pytest.mark.parametrize(("text", "name"), [("w4a16", "int4"), ("fp16", "bf16"), ("FP8?", "fp8"), ("awq", "int4")])
+def test_every_reader_takes_the_same_names(tmp_path, text, name):
+    """A table of rates, measured points and imported results read one word alike: once only some knew w4a16."""
+    path = tmp_path / "points.csv"
+    row = f"H100-SXM,llama-3.1-8b,vllm,500,100,1,{text},bf16,9\n"
+    path.write_text(f"gpu,model,engine,isl,osl,tp,weights,kv,req_s\n{row}")
+    assert load_throughput_table(path).rates[0].precision == name
+    assert KnownPoint.of(load_measurements(path)[0]).config.precision == name
+    assert not [said for said in import_files([path]).points[0].remarks if "precision" in said]
