@@ -36,7 +36,7 @@ SERIAL = replace(TOY_ENGINE, max_num_seqs=1)
 TOYS = {name: replace(TOY_GPU, name=name) for name in ("fast", "cheap")}
 TYPE = WorkloadType("w1", 100.0, 50.0)
 SATURATED = 1 / (50 * (83.106 + 0.02 * (152.062 - 83.106) + 1012) * 1e-6)
-"""Estimated rate of a saturated toy [req/s]: steps of 83.106 us, 2 % of them with a prompt, of 152.062 us; host 1012."""
+"""Estimated rate of a saturated toy [req/s]: steps of 83.106 us, 2 % of them with a prompt, 152.062 us; host 1012."""
 
 
 def e2e_s(occupancy: float) -> float:
