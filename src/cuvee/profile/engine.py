@@ -1,7 +1,7 @@
 """Engine settings: how far a serving engine stays below the data sheet, each constant with its source."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cuvee.catalog.gpu import GpuType
 from cuvee.errors import InputError, UnknownNameError
@@ -40,7 +40,7 @@ class EngineSettings:
         measured_gpus           GPU types whose rates under this engine were compared with sound public figures: a
                                 band is stated for these alone.
         relative_error          Half-width of that band [-], about the 80th percentile of the errors seen.
-        source                  Where the constants come from.
+        source, date            Where the constants come from, and when they were last set.
     """
 
     name: str
@@ -67,6 +67,7 @@ class EngineSettings:
     measured_gpus: tuple[str, ...] = ()
     relative_error: float = 0.35
     source: str = ""
+    date: str = ""
 
     def __post_init__(self) -> None:
         for label in (
@@ -99,8 +100,11 @@ A100 SXM 0.65 x 312 / 400 W and A100 PCIe 0.50 x 312 / 300 W both give 0.51, H10
 L40S 0.35 x 733 / 350 W in 8 bit gives 2 x 0.37. Not measured, assumed: GA102 (A40, A6000, A10, RTX 3090; an older
 process than the A100's) such that 300 W sustain the A100 PCIe's share; Turing, Volta and Blackwell."""
 
+CONSTANTS_DATE = "2026-11-22"
+"""When the constants of all engines were last set, together: they share much."""
+
 ENGINES: dict[str, EngineSettings] = {
-    settings.name: settings
+    settings.name: replace(settings, date=CONSTANTS_DATE)
     for settings in (
         EngineSettings(
             "vllm-0.11",

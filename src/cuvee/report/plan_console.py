@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cuvee.plan.explain.baselines import Baseline
-from cuvee.plan.outcome.result import OUTPUT_TO_INPUT_PRICE, Cell, Group, Plan
+from cuvee.plan.outcome.cell import Cell
+from cuvee.plan.outcome.result import OUTPUT_TO_INPUT_PRICE, Group, Plan
 from cuvee.plan.question.problem import Objective
 from cuvee.plan.solver.program import StopReason, Termination
 from cuvee.profile.pessimism import assumed_band
