@@ -70,9 +70,11 @@ def test_a_plan_takes_the_file_and_check_recomputes_its_rates(cuvee, small, poin
     cells = [cell for group in plan["groups"] for cell in group["cells"]]
     errors = {cell["relative_error"] for cell in cells if cell["provenance"] == "calibrated"}
     assert errors == {band}
-    source = f"calibrated: fit.json of {fitted['date']}: constants fitted to 3 measured points"
-    assert source in plan["inputs"]["throughput_sources"]
-    assert source in printed.out
+    source = "fit.json: constants fitted to 3 measured points"
+    said = {"provider": "calibrated", "source": source, "date": fitted["date"]}
+    used = {cell["source"] for cell in cells if cell["provenance"] == "calibrated"}
+    assert [plan["inputs"]["rate_sources"][index] for index in used] == [said]
+    assert f"calibrated, fit of {fitted['date']}: {source}" in printed.out
     (small / "plan.json").write_text(found.out)
     assert cuvee("check", small / "plan.json").code == 0
     plan["inputs"]["calibrated"][0]["constants"]["compute"] *= 1.1

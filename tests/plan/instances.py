@@ -15,7 +15,7 @@ from cuvee.plan.planner import plan_prepared
 from cuvee.plan.program.preparation import PreparedProblem, prepare
 from cuvee.plan.question.problem import Limits, ModelDemand, Objective, PlanProblem, SearchOptions
 from cuvee.profile.replica import ReplicaConfig
-from cuvee.profile.table import Provenance, ThroughputTable
+from cuvee.profile.table import Provenance, RateSource, ThroughputTable
 from cuvee.workload.records import Demand, WorkloadType
 
 Rates = Mapping[str, Sequence[float]]
@@ -31,6 +31,8 @@ GPUS = {
     "t3": gpu("t3", bandwidth_gb_per_s=3000.0),
 }
 MODEL = ModelSpec("tiny", 2, 64, 4, 4, 16, 128, 1000, 10_000)
+BY_HAND = RateSource(Provenance.MEASURED, "by hand", "2026")
+
 LENGTHS = ((100.0, 10.0), (10.0, 100.0), (50.0, 50.0))
 
 
@@ -55,9 +57,9 @@ class HandProvider:
             rate[row] = next((self.rates[key] for key in known if key in self.rates), [0.0] * len(workloads))
             band[row] = self.bands.get(name, 0.0)
         zero = np.zeros_like(rate)
-        measured = np.full(rate.shape, Provenance.MEASURED, dtype=object)
+        first = np.zeros(rate.shape, dtype=np.int64)
         return ThroughputTable(
-            tuple(configs), tuple(workloads), rate, rate > 0, band, zero, zero, zero, measured, ("measured: by hand",)
+            tuple(configs), tuple(workloads), rate, rate > 0, band, zero, zero, zero, first, (BY_HAND,)
         )
 
 

@@ -17,9 +17,10 @@ from cuvee.plan.program.preparation import PreparedProblem
 from cuvee.plan.question.problem import Objective
 from cuvee.profile.phases import Phase, PhaseProvider, links_of
 from cuvee.profile.replica import ReplicaConfig
-from cuvee.profile.table import Provenance, ThroughputTable
+from cuvee.profile.table import ThroughputTable
 from cuvee.workload.records import WorkloadType
 from tests.plan.brute_force import Fleet, World
+from tests.plan.instances import BY_HAND
 
 
 class Anything:
@@ -28,8 +29,8 @@ class Anything:
     def table(self, configs: Sequence[ReplicaConfig], workloads: Sequence[WorkloadType]) -> ThroughputTable:
         """1 req/s everywhere."""
         one = np.ones((len(configs), len(workloads)))
-        estimated = np.full(one.shape, Provenance.ESTIMATED, dtype=object)
-        return ThroughputTable(configs, tuple(workloads), one, one > 0, one, one, one, one, estimated)
+        first = np.zeros(one.shape, dtype=np.int64)
+        return ThroughputTable(configs, tuple(workloads), one, one > 0, one, one, one, one, first, (BY_HAND,))
 
 
 @dataclass(frozen=True)

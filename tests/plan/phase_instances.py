@@ -12,10 +12,10 @@ from cuvee.plan.program.preparation import PreparedProblem, prepare
 from cuvee.plan.question.problem import PlanProblem
 from cuvee.profile.phases import Phase
 from cuvee.profile.replica import ReplicaConfig
-from cuvee.profile.table import Provenance, ThroughputTable
+from cuvee.profile.table import ThroughputTable
 from cuvee.workload.records import WorkloadType
 from tests.plan.generated import generate
-from tests.plan.instances import GPUS, HandProvider, Rates, label
+from tests.plan.instances import BY_HAND, GPUS, HandProvider, Rates, label
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class HandPhases:
             if written is not None:
                 rate[row] = np.minimum(written, self.link_req_per_s * links[row])
         zero = np.zeros_like(rate)
-        measured = np.full(rate.shape, Provenance.MEASURED, dtype=object)
+        first = np.zeros(rate.shape, dtype=np.int64)
         return ThroughputTable(
-            tuple(configs), tuple(workloads), rate, rate > 0, zero, zero, zero, zero, measured, ("measured: by hand",)
+            tuple(configs), tuple(workloads), rate, rate > 0, zero, zero, zero, zero, first, (BY_HAND,)
         )
 
 

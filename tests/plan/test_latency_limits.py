@@ -14,8 +14,9 @@ from cuvee.errors import InputError, UnknownNameError
 from cuvee.plan.candidates.candidate_set import CandidateSet, generate_candidates
 from cuvee.plan.candidates.exclusions import without_limits
 from cuvee.plan.check.check import check
+from cuvee.plan.outcome.cell import Cell
 from cuvee.plan.outcome.files import load_plan, plan_to_json
-from cuvee.plan.outcome.result import Cell, Plan
+from cuvee.plan.outcome.result import Plan
 from cuvee.plan.planner import plan, plan_prepared
 from cuvee.plan.program.preparation import PreparedProblem, prepare
 from cuvee.plan.question.problem import Limits, ModelDemand, Objective, PlanProblem, SearchOptions

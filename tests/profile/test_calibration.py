@@ -14,7 +14,7 @@ from cuvee.profile.calibration import Calibration, band_of, calibrate
 from cuvee.profile.calibration_files import calibration_record, load_calibrated, load_calibration, save_calibration
 from cuvee.profile.fitting import NOISE
 from cuvee.profile.measurements import Measurement, load_measurements
-from cuvee.profile.table import Provenance
+from cuvee.profile.table import Provenance, RateSource
 from tests.profile.held_out import Choice, at_random, by_shape, configurations, held_out_errors
 from tests.profile.public_figures import COLLECTION
 from tests.profile.setups import GPUS, MODELS, workload
@@ -183,7 +183,8 @@ def test_a_file_reads_back_and_says_where_rates_come_from(tmp_path):
     assert table.fits.tolist() == [[True], [False]]
     assert table.provenance[0, 0] is Provenance.CALIBRATED
     assert table.relative_error[0, 0] == found.configurations[0].replica.relative_error
-    assert table.sources == (f"calibrated: {path} of {DATE}: constants fitted to 5 measured points",)
+    source = RateSource(Provenance.CALIBRATED, f"{path}: constants fitted to 5 measured points", DATE)
+    assert table.sources == (source,)
 
 
 def test_constants_of_another_engine_are_refused(tmp_path):

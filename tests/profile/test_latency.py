@@ -13,6 +13,7 @@ from cuvee.profile import (
     AnalyticProvider,
     ChainProvider,
     Provenance,
+    RateSource,
     ReplicaConfig,
     Stage,
     ThroughputProvider,
@@ -205,7 +206,7 @@ def test_without_limits_nothing_changes():
     before, after = provider.table(configs, types), LimitedProvider(provider, provider, of_one).table(configs, types)
     assert after.rate_req_per_s[0, 0] < before.rate_req_per_s[0, 0]
     untouched = np.array([[False, True], [True, True]])
-    for name in ("rate_req_per_s", "ttft_s", "tpot_s", "relative_error", "fits", "provenance"):
+    for name in ("rate_req_per_s", "ttft_s", "tpot_s", "relative_error", "fits", "source"):
         assert (getattr(before, name)[untouched] == getattr(after, name)[untouched]).all(), name
 
 
@@ -257,7 +258,7 @@ def test_the_event_simulation_agrees(exponential):
                 assert low < value < high, (name, each)
 
 
-MEASURED_CELL = np.full((1, 1), Provenance.MEASURED, dtype=object)
+MEASURED = (RateSource(Provenance.MEASURED, "by hand", "2026"),)
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])
@@ -267,8 +268,8 @@ def test_a_measured_replica_is_the_estimated_one_in_slow_motion(factor):
     provider = AnalyticProvider(MODELS, GPUS, VLLM)
     estimated = provider.table([config], [kind])
     rate = factor * estimated.rate_req_per_s[0, 0]
-    measured = replace(estimated, rate_req_per_s=np.array([[rate]]), provenance=MEASURED_CELL)
-    measured = replace(measured, tpot_s=np.zeros((1, 1)), sources=("measured: by hand",))
+    measured = replace(estimated, rate_req_per_s=np.array([[rate]]), sources=MEASURED)
+    measured = replace(measured, tpot_s=np.zeros((1, 1)))
 
     def limited(limits: LatencyLimits, *, inside: ThroughputProvider) -> LimitedProvider:
         return LimitedProvider(inside, provider, {"llama-3-8b": LatencyObjective(limits)})
@@ -278,8 +279,8 @@ def test_a_measured_replica_is_the_estimated_one_in_slow_motion(factor):
     found = limited(LatencyLimits(0.5 / factor, 0.06 / factor), inside=chain).limited(measured).table
     assert found.rate_req_per_s[0, 0] == pytest.approx(factor * plain.rate_req_per_s[0, 0], rel=1e-6)
     assert found.provenance[0, 0] is Provenance.CALIBRATED
-    assert [source.split(":")[0] for source in found.sources] == ["calibrated"]
-    assert "by hand" in found.sources[0]
+    assert [(source.provider, source.date) for source in found.sources] == [(Provenance.CALIBRATED, "2026")]
+    assert "by hand" in found.sources[0].source
 
 
 def test_a_measured_time_per_token_counts_where_it_is_longer():
@@ -287,7 +288,7 @@ def test_a_measured_time_per_token_counts_where_it_is_longer():
     config, kind = even_config("llama-3-8b", "A40"), workload(500, 50)
     provider = AnalyticProvider(MODELS, GPUS, VLLM)
     estimated = provider.table([config], [kind])
-    measured = replace(estimated, tpot_s=3 * estimated.tpot_s, provenance=MEASURED_CELL)
+    measured = replace(estimated, tpot_s=3 * estimated.tpot_s, sources=MEASURED)
     idle_s = LimitedProvider(provider, provider, {"llama-3-8b": LatencyObjective(LatencyLimits(tpot_s=1.0))})
     alone_s = float(idle_s.limited(estimated).idle.tpot_s[0, 0])
     chain = ChainProvider(provider, provider)
@@ -303,7 +304,7 @@ def test_a_measured_replica_without_an_estimate_is_excluded():
     estimated = provider.table([config], [kind])
     assert not estimated.fits[0, 0]
     one, yes = np.ones((1, 1)), np.array([[True]])
-    measured = replace(estimated, rate_req_per_s=one, fits=yes, provenance=MEASURED_CELL)
+    measured = replace(estimated, rate_req_per_s=one, fits=yes, source=np.zeros((1, 1), np.int64), sources=MEASURED)
     objective = {"llama-3-70b": LatencyObjective(LatencyLimits(tpot_s=100.0))}
     found = LimitedProvider(ChainProvider(provider, provider), provider, objective).limited(measured)
     assert not found.table.fits[0, 0]

@@ -14,6 +14,7 @@ from cuvee.profile import (
     AnalyticProvider,
     ChainProvider,
     Provenance,
+    RateSource,
     ReplicaConfig,
     Stage,
     TableProvider,
@@ -126,14 +127,20 @@ def test_stages_name_mixed_pipelines_layer_by_layer(tmp_path):
 
 
 def test_optional_columns_travel_with_the_rate(tmp_path):
-    """Band, latencies, provenance and source come from the row; a row without them has a stated band."""
-    header = f"{OWN},relative_error,ttft_s,tpot_s,provenance,source"
-    rows = ("llama-3-8b,L40,1,496,18,9,0.02,0.3,0.04,calibrated,our run", "llama-3-8b,L4,1,496,18,4,,,,,")
+    """Band, latencies, provenance, source and date come from the row; a row without them has a stated band."""
+    header = f"{OWN},relative_error,ttft_s,tpot_s,provenance,source,date"
+    rows = (
+        "llama-3-8b,L40,1,496,18,9,0.02,0.3,0.04,calibrated,our run,2026-09-30",
+        "llama-3-8b,L4,1,496,18,4,,,,,,",
+    )
     configs = [even_config("llama-3-8b", "L40"), even_config("llama-3-8b", "L4")]
     table = own(tmp_path, *rows, header=header).table(configs, [workload(496, 18)])
     assert (table.relative_error[0, 0], table.ttft_s[0, 0], table.tpot_s[0, 0]) == (0.02, 0.3, 0.04)
     assert table.provenance[:, 0].tolist() == [Provenance.CALIBRATED, Provenance.MEASURED]
-    assert table.sources == ("calibrated: our run", f"measured: {tmp_path / 'table.csv'}")
+    assert table.sources == (
+        RateSource(Provenance.CALIBRATED, "our run", "2026-09-30"),
+        RateSource(Provenance.MEASURED, str(tmp_path / "table.csv"), "not stated"),
+    )
     assert (table.relative_error[1, 0], table.ttft_s[1, 0], table.tpot_s[1, 0]) == (0.05, 0, 0)
 
 
@@ -189,7 +196,7 @@ def test_the_table_comes_first_and_the_roofline_elsewhere(tmp_path):
     assert table.rate_req_per_s[0, 0] == 9.5
     assert table.rate_req_per_s.ravel()[1:].tolist() == plain.rate_req_per_s.ravel()[1:].tolist()
     assert table.provenance.ravel().tolist() == [Provenance.MEASURED] + [Provenance.ESTIMATED] * 3
-    assert [source.split(":")[0] for source in table.sources] == ["measured", "estimated"]
+    assert [source.provider for source in table.sources] == [Provenance.MEASURED, Provenance.ESTIMATED]
 
 
 def test_a_measured_cell_stands_where_the_roofline_sees_no_room(tmp_path):
@@ -236,6 +243,7 @@ def test_a_bad_row_is_refused_with_file_line_and_column(tmp_path, row, message):
         ("ttft_s", "-1"),
         ("tpot_s", "x"),
         ("provenance", "guessed"),
+        ("date", "last week"),
         ("precision", "fp3"),
         ("kv_precision", "int4"),
         ("spans_machines", "maybe"),

@@ -10,6 +10,7 @@ from cuvee.catalog import load_model
 from cuvee.catalog.offer import Offer, OfferSet
 from cuvee.plan.candidates.exclusions import ExcludedKind, ExcludedPair, Exclusions
 from cuvee.plan.explain.baselines import Baseline
+from cuvee.plan.outcome.cell import Cell, UnderLoad
 from cuvee.plan.outcome.moves import (
     FreeMoves,
     Keeping,
@@ -23,14 +24,12 @@ from cuvee.plan.outcome.moves import (
 from cuvee.plan.outcome.rented_machines import RentedMachines
 from cuvee.plan.outcome.result import (
     AssignmentRow,
-    Cell,
     Disaggregation,
     Group,
     Plan,
     PlanInputs,
     RentedGpus,
     RunnerUp,
-    UnderLoad,
 )
 from cuvee.plan.question.current_fleet import CurrentFleet, RunningGroup
 from cuvee.plan.question.problem import Limits, ModelDemand, Objective, PlanProblem

@@ -163,10 +163,9 @@ def test_the_proof_says_termination_bound_and_gap(plan, words):
 
 
 def test_the_legend_explains_the_arithmetic_and_the_sources_of_the_rates():
-    """Measured, calibrated and estimated cells are counted; GPUs without a known error are named."""
+    """Rates are counted by provider; every sign is explained."""
     text = printed(make_plan())
-    assert "rates: 4 measured, 4 calibrated, 4 estimated (vllm-" in text
-    assert "error not known for g" in text
+    assert "rates: 4 measured, 4 calibrated, 4 estimated; with error band" in text
     for words in ("$/h = copies x GPUs x price", "busy = sum of", "layers of the pipeline stages", "output:input"):
         assert words in text
 

@@ -1,6 +1,7 @@
 """Rows of offer files, whatever their format, with checked fields that know where they stand."""
 
 import math
+import re
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ MIN_PRICE_USD_PER_HOUR = 0.001
 
 MAX_GPUS_PER_UNIT = 1024
 MAX_STOCK = 1_000_000
+
+DATE = re.compile(r"((?:19|20)\d\d(?:-(?:0[1-9]|1[0-2])(?:-(?:0[1-9]|[12]\d|3[01]))?)?)(?:[T ].*)?")
+"""A year, or a year and a month, or a day, perhaps with a time behind it."""
 
 YES = frozenset({"yes", "true", "1", "spot"})
 NO = frozenset({"no", "false", "0", "on-demand", "ondemand", ""})
@@ -89,6 +93,14 @@ class Record:
         if text not in YES | NO:
             raise self.error(field, "yes or no")
         return text in YES
+
+    def date(self, field: str) -> str:
+        """Date as year, month and day, "" where empty; a time behind it is left aside."""
+        text = "" if self.is_empty(field) else self.text(field)
+        found = DATE.fullmatch(text)
+        if text and not found:
+            raise self.error(field, "a date such as 2026-09-30")
+        return found[1] if found else ""
 
     def error(self, field: str, expected: str, remedy: str = "") -> InputError:
         """Error about the value of `field`."""

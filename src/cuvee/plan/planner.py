@@ -175,7 +175,9 @@ def _plan_of(found: Found, settled: Answer | None, prepared: PreparedProblem, *,
     if not explain or pricing is None:
         return result
     rented = found.rows[copies > 0]
-    result = replace(result, runners_up=find_runners_up(candidates, pricing, rented, prepared.problem))
+    sources = list(result.inputs.rate_sources)
+    rejected = find_runners_up(candidates, pricing, rented, prepared.problem, sources)
+    result = replace(result, runners_up=rejected, inputs=replace(result.inputs, rate_sources=tuple(sources)))
     fleet = prepared.problem.current
     if fleet is None:
         return result

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from cuvee.plan.candidates.candidate_set import CandidateSet
 from cuvee.plan.candidates.placement import usable_gpus
+from cuvee.plan.outcome.cell import Cell, index_of_source, known_band
 from cuvee.plan.outcome.latency_reading import with_latency
 from cuvee.plan.outcome.machine_packing import packed
 from cuvee.plan.outcome.rented_machines import RentedMachines
 from cuvee.plan.outcome.result import (
     AssignmentRow,
-    Cell,
     Group,
     Plan,
     PlanInputs,
@@ -30,7 +30,7 @@ from cuvee.plan.question.problem import Objective, PlanProblem
 from cuvee.plan.solver.program import Answer
 from cuvee.profile.phases import Phase
 from cuvee.profile.providers import calibrated_provider, measured_table
-from cuvee.profile.table import Provenance
+from cuvee.profile.table import Provenance, RateSource
 
 
 def read_plan(
@@ -51,7 +51,8 @@ def read_plan(
     ids = {candidate: f"g{rank}" for rank, candidate in enumerate(chosen, start=1)}
     # Rates follow from the shares alone, so that whoever reads the plan can recompute them.
     rates = shares * (load_factor * demanded)
-    groups = tuple(_group(ids[row], row, copies[row], prepared, rates[row]) for row in chosen)
+    sources: list[RateSource] = []
+    groups = tuple(_group(ids[row], row, copies[row], prepared, rates[row], sources) for row in chosen)
     machines = _machines(problem, layout, prepared.candidates, copies, groups)
     cost = sum(group.cost_usd_per_hour for group in groups) + sum(rented.idle_cost_usd_per_hour for rented in machines)
     rate = float(load_factor @ demanded)
@@ -76,7 +77,7 @@ def read_plan(
         num_candidates_generated=prepared.candidates.num_generated,
         num_candidates=len(prepared.candidates),
         solve_seconds=answer.seconds,
-        inputs=_inputs_of(prepared, groups),
+        inputs=replace(_inputs_of(prepared, groups), rate_sources=tuple(sources)),
         excluded=prepared.excluded,
         stopped_by=answer.stopped_by,
     )
@@ -135,7 +136,14 @@ def _by_falling_cost(candidates: CandidateSet, copies: NDArray[np.int64]) -> lis
     return [int(row) for row in chosen[np.lexsort((chosen, -cost))]]
 
 
-def _group(name: str, row: int, copies: np.int64, prepared: PreparedProblem, rates: NDArray[np.float64]) -> Group:
+def _group(
+    name: str,
+    row: int,
+    copies: np.int64,
+    prepared: PreparedProblem,
+    rates: NDArray[np.float64],
+    sources: list[RateSource],
+) -> Group:
     candidates, problem = prepared.candidates, prepared.problem
     placement = candidates.placement(row)
     config = placement.config
@@ -157,17 +165,18 @@ def _group(name: str, row: int, copies: np.int64, prepared: PreparedProblem, rat
         rate_req_per_s=float(rates.sum()),
         utilization=load,
         rented=tuple(_rented(problem, offer, count) for offer, count in placement.gpus_per_offer),
-        cells=_cells(candidates, row, problem),
+        cells=_cells(candidates, row, problem, sources),
         phase=candidates.phase_of_table(table),
     )
 
 
 def _rented(problem: PlanProblem, index: int, count: int) -> RentedGpus:
     offer = problem.offers.offers[index]
-    return RentedGpus(index, offer.label, offer.gpu, offer.seller, offer.region, count, offer.spot)
+    return RentedGpus(index, offer.label, offer.gpu, offer.seller, offer.region, count, offer.spot, offer.as_of)
 
 
-def _cells(candidates: CandidateSet, row: int, problem: PlanProblem) -> tuple[Cell, ...]:
+def _cells(candidates: CandidateSet, row: int, problem: PlanProblem, sources: list[RateSource]) -> tuple[Cell, ...]:
+    """Rates of one candidate; where they come from is added to `sources`."""
     index = int(candidates.model_index[row])
     table, model = candidates.tables[index], candidates.model_of_table(index)
     line = int(candidates.config[row])
@@ -176,17 +185,14 @@ def _cells(candidates: CandidateSet, row: int, problem: PlanProblem) -> tuple[Ce
             workload=kind.name,
             rate_req_per_s=float(table.rate_req_per_s[line, column] * candidates.availability[row]),
             provenance=Provenance(table.provenance[line, column]),
-            relative_error=_finite(table.relative_error[line, column]),
+            relative_error=known_band(table.relative_error[line, column]),
             ttft_s=float(table.ttft_s[line, column]),
             tpot_s=float(table.tpot_s[line, column]),
+            source=index_of_source(table.source_of(line, column), sources),
         )
         for column, kind in enumerate(problem.models[model].demand.types)
         if table.fits[line, column]
     )
-
-
-def _finite(value: np.float64) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _assignment(

@@ -8,7 +8,7 @@ from cuvee.profile.measured_files import load_throughput_table
 from cuvee.profile.memory import kv_capacity_tokens, require_fit
 from cuvee.profile.providers import ChainProvider, profile
 from cuvee.profile.replica import ReplicaConfig, Stage, split_layers
-from cuvee.profile.table import Provenance, ThroughputProvider, ThroughputTable, overlay
+from cuvee.profile.table import NOT_STATED, Provenance, RateSource, ThroughputProvider, ThroughputTable, overlay
 
 __all__ = [
     "ENGINES",
@@ -16,7 +16,9 @@ __all__ = [
     "ChainProvider",
     "EngineSettings",
     "MeasuredRate",
+    "NOT_STATED",
     "Provenance",
+    "RateSource",
     "ReplicaConfig",
     "Stage",
     "TableProvider",

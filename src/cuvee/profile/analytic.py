@@ -31,7 +31,7 @@ from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.replica_arrays import ReplicaArrays
 from cuvee.profile.stages import StageArrays, stage_arrays
 from cuvee.profile.step_time import step_terms, transfer_time_s
-from cuvee.profile.table import Provenance, ThroughputTable
+from cuvee.profile.table import NOT_STATED, Provenance, RateSource, ThroughputTable
 from cuvee.workload.records import WorkloadType
 
 Array = NDArray[np.float64]
@@ -104,9 +104,16 @@ class AnalyticProvider:
             merged["ttft"],
             merged["tpot"],
             merged["sequences"],
-            np.broadcast_to(np.array(Provenance.ESTIMATED, dtype=object), shape),  # one value stands for all
-            (f"estimated: roofline with the derates of {self.engine.name} ({self.engine.source})",),
+            np.broadcast_to(np.int64(0), shape),  # one value stands for all
+            (self.source,),
         )
+
+    @property
+    def source(self) -> RateSource:
+        """Where its rates come from, with the date of the engine's constants."""
+        said = f" ({self.engine.source})" if self.engine.source else ""
+        text = f"roofline with the constants of {self.engine.name}{said}"
+        return RateSource(Provenance.ESTIMATED, text, self.engine.date or NOT_STATED)
 
     def checked(self, configs: ReplicaArrays) -> ModelSpec:
         """The model of `configs`, whose names and layers are known to be right."""

@@ -14,10 +14,12 @@ from cuvee.profile.constants import FACTOR_AT_MOST, NAMES, tuned
 from cuvee.profile.engine import EngineSettings
 from cuvee.profile.measured import model_key, same_precision, unknown_table
 from cuvee.profile.replica import ReplicaConfig, Stage, split_layers
-from cuvee.profile.table import Provenance, ThroughputTable
+from cuvee.profile.table import NOT_STATED, Provenance, RateSource, ThroughputTable
 from cuvee.workload.records import WorkloadType
 
 Array = NDArray[np.float64]
+
+UNNAMED = "constants without a name"
 
 ReplicaKey = tuple[str, str, str, str, int, int]
 
@@ -32,7 +34,7 @@ class CalibratedReplica:
                           do not tell which are off, and the replica counts as not calibrated.
         relative_error    Half-width of the error band [-]; None where one kind of requests says nothing of others: the
                           band of the analytic model stands.
-        source            Where the constants come from: file, date and number of points.
+        source, date      Where the constants come from, file and number of points; date of the fit.
     """
 
     gpu: str
@@ -45,6 +47,7 @@ class CalibratedReplica:
     constants: dict[str, float] = field(hash=False)
     relative_error: float | None = None
     source: str = ""
+    date: str = ""
 
     def __post_init__(self) -> None:
         label = f"constants of {self.model} on {self.gpu}"
@@ -98,12 +101,12 @@ class CalibratedProvider:
     def table(self, configs: Sequence[ReplicaConfig], workloads: Sequence[WorkloadType]) -> ThroughputTable:
         """Rates of `configs` on `workloads` where constants are known."""
         table = unknown_table(configs, workloads)
-        sources: dict[str, None] = {}
+        sources: dict[RateSource, int] = {}
         for row, config in enumerate(configs):
             known = self._by_key.get(_key_of(config)) if self._by_key else None
             if known is not None and self._fill(table, row, config, known):
-                sources[f"{Provenance.CALIBRATED}: {known.source}"] = None
-        table.provenance[table.fits] = Provenance.CALIBRATED
+                source = RateSource(Provenance.CALIBRATED, known.source or UNNAMED, known.date or NOT_STATED)
+                table.source[row, table.fits[row]] = sources.setdefault(source, len(sources))
         return replace(table, sources=tuple(sources))
 
     def replicas_of(self, configs: Iterable[ReplicaConfig]) -> tuple[CalibratedReplica, ...]:

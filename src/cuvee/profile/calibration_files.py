@@ -99,7 +99,7 @@ def load_calibrated(path: str | Path, analytic: AnalyticProvider) -> CalibratedP
         )
     replicas = []
     for each in sorted(mine, key=_age):
-        replica = replace(each.replica, source=_source(path, calibration, mine))
+        replica = replace(each.replica, source=_source(path, mine), date=calibration.date)
         _require_same_model(path, each, analytic)
         replicas.append(replica)
     return CalibratedProvider(
@@ -107,10 +107,10 @@ def load_calibrated(path: str | Path, analytic: AnalyticProvider) -> CalibratedP
     )
 
 
-def _source(path: str | Path, calibration: Calibration, mine: list[CalibratedConfiguration]) -> str:
+def _source(path: str | Path, mine: list[CalibratedConfiguration]) -> str:
     points = sum(len(each.points) for each in mine)
     of_all = f" of {len(mine)} configurations" if len(mine) > 1 else ""
-    return f"{path} of {calibration.date}: constants fitted to {points} measured points{of_all}"
+    return f"{path}: constants fitted to {points} measured points{of_all}"
 
 
 def _age(configuration: CalibratedConfiguration) -> tuple[list[int], int]:

@@ -56,7 +56,7 @@ class EngineSettings:
                                 band is stated for these alone.
         relative_error          Half-width of that band [-]: it holds four of five errors seen, and more where the
                                 constants were read off the very rows.
-        source                  Where the constants come from.
+        source, date            Where the constants come from, and when they were last set.
     """
 
     name: str
@@ -90,6 +90,7 @@ class EngineSettings:
     measured_gpus: tuple[str, ...] = ()
     relative_error: float = 0.35
     source: str = ""
+    date: str = ""
 
     def __post_init__(self) -> None:
         for label in (
@@ -130,8 +131,11 @@ an older process than the A100's) such that 300 W sustain the A100 PCIe's share;
 
 GPUSTACK = "saturated runs published by GPUStack Performance Lab, start and drain included"
 
+CONSTANTS_DATE = "2026-11-22"
+"""When the constants of all engines were last set, together: they share much."""
+
 ENGINES: dict[str, EngineSettings] = {
-    settings.name: settings
+    settings.name: replace(settings, date=CONSTANTS_DATE)
     for settings in (
         EngineSettings(
             "vllm-0.11",

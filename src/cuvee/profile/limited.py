@@ -18,7 +18,7 @@ from cuvee.profile.latency import Latency
 from cuvee.profile.load import loadable
 from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.replica_arrays import ReplicaArrays
-from cuvee.profile.table import Provenance, ThroughputProvider, ThroughputTable
+from cuvee.profile.table import NO_SOURCE, Provenance, RateSource, ThroughputProvider, ThroughputTable
 from cuvee.workload.latency_limits import LABELS, LatencyLimits, LatencyObjective
 from cuvee.workload.records import WorkloadType
 
@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 Cells = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Rows and columns of some cells of a table, side by side."""
 
-CALIBRATED_SOURCE = "calibrated: measured, lowered to the load that an estimated latency curve allows"
+LOWERED = "lowered to the load that an estimated latency curve allows"
 
 LOWEST_RATE_REQ_PER_S = 1e-12
 """A replica that gets nothing is as idle as one that gets this [req/s]."""
@@ -74,7 +74,7 @@ class LimitedProvider:
     def limited(self, table: ThroughputTable) -> LimitedTable:
         """`table`, of saturated rates, within the limits."""
         rate, fits, error = table.rate_req_per_s.copy(), table.fits.copy(), table.relative_error.copy()
-        provenance = table.provenance.copy()
+        is_limited = np.zeros_like(fits)
         found = Latency(table.ttft_s.copy(), table.tpot_s.copy(), np.zeros_like(rate))
         idle, excess = _nothing(rate), np.zeros_like(rate)
         for cells, curve in self._curves(table):
@@ -85,21 +85,17 @@ class LimitedProvider:
             most = np.where(np.isfinite(highest), most, 0.0)
             rate[cells], fits[cells] = most, most > 0
             error[cells] = np.inf  # no public figure says how far a latency-limited rate is from the estimate
-            kinds = provenance[cells]
-            kinds[kinds != Provenance.ESTIMATED] = Provenance.CALIBRATED
-            provenance[cells] = kinds
+            is_limited[cells] = True
             _put(idle, cells, curve.latency(curve.idle))
             excess[cells] = curve.excess()
             _put(found, cells, curve.latency(load), most > 0)
         limited = replace(
-            table,
+            _with_lowered_sources(table, is_limited),
             rate_req_per_s=rate,
             fits=fits,
             relative_error=error,
             ttft_s=found.ttft_s,
             tpot_s=found.tpot_s,
-            provenance=provenance,
-            sources=self._sources(table, provenance),
         )
         return LimitedTable(limited, table, idle, excess, found.e2e_s)
 
@@ -164,16 +160,27 @@ class LimitedProvider:
         stated = table.provenance[cells] != Provenance.ESTIMATED
         return stretch, np.where(stated, np.maximum(stretch, longer), stretch)
 
-    def _sources(self, table: ThroughputTable, provenance: NDArray[np.object_]) -> tuple[str, ...]:
-        """Sources of `table`, less those of values that no longer stand there, and where calibrated ones come from."""
-        changed = provenance != table.provenance
-        if not changed.any():
-            return table.sources
-        before = set(table.provenance[changed].tolist())
-        present = set(provenance.ravel().tolist())
-        kept = tuple(source for source in table.sources if source.split(":")[0] in present)
-        lowered = (source for source in table.sources if source.split(":")[0] in before)
-        return (*kept, *(f"{CALIBRATED_SOURCE} ({source})" for source in lowered))
+
+def _with_lowered_sources(table: ThroughputTable, is_limited: NDArray[np.bool_]) -> ThroughputTable:
+    """`table` whose limited values say so in their sources, but for those that are estimates as the limits are."""
+    lowered = [_lowered(source) for source in table.sources]
+    if lowered == list(table.sources):
+        return table
+    sources = tuple(dict.fromkeys((*table.sources, *lowered)))
+    moved = np.array([*(sources.index(source) for source in lowered), NO_SOURCE])
+    index = np.where(is_limited, moved[table.source], table.source)
+    used = np.bincount(index.ravel() + 1, minlength=len(sources) + 1)[1:] > 0
+    places = np.array([*np.cumsum(used) - 1, NO_SOURCE])
+    kept = tuple(source for source, is_used in zip(sources, used, strict=True) if is_used)
+    return replace(table, source=places[index], sources=kept)
+
+
+def _lowered(source: RateSource) -> RateSource:
+    """The source of a rate that latency limits lowered."""
+    if source.provider is Provenance.ESTIMATED:
+        return source
+    provider = Provenance.CALIBRATED if source.provider is Provenance.MEASURED else source.provider
+    return RateSource(provider, f"{source.source}, {source.provider}, then {LOWERED}", source.date)
 
 
 def _nothing(like: Array) -> Latency:

@@ -12,7 +12,7 @@ from cuvee.catalog.models import catalogue_name
 from cuvee.errors import InputError
 from cuvee.profile.replica import ReplicaConfig, split_layers
 from cuvee.profile.replica_arrays import ReplicaArrays
-from cuvee.profile.table import Provenance, ThroughputTable
+from cuvee.profile.table import NO_SOURCE, NOT_STATED, Provenance, RateSource, ThroughputTable
 from cuvee.workload.records import WorkloadType
 
 NEAR_TIE = 0.01
@@ -21,6 +21,8 @@ repeated runs draw slightly different lengths, and those at low concurrency did 
 
 LENGTH_TOLERANCE = 0.05
 """Widest gap to the measured lengths at which a workload is the same one, where none is stated [-]."""
+
+UNNAMED = "a table of rates without a name"
 
 StageKey = tuple[str, int]
 CellKey = tuple[str, tuple[StageKey, ...], str]
@@ -41,6 +43,7 @@ class MeasuredRate:
         output_tokens     Mean answer length [tokens].
         relative_error    Half-width of the error band of the rate [-].
         workload          Name of the type it was measured on, where it was no pair of lengths: then lengths are 0.
+        date              Of the measurement; "" where the table does not say.
     """
 
     model: str
@@ -58,6 +61,7 @@ class MeasuredRate:
     provenance: Provenance = Provenance.MEASURED
     source: str = ""
     workload: str = ""
+    date: str = ""
 
     def serves(self, config: ReplicaConfig) -> bool:
         """Whether `config`, equal in model, stages and precision, is the same in layers, cache and network too."""
@@ -105,7 +109,7 @@ class TableProvider:
     def table(self, configs: Sequence[ReplicaConfig], workloads: Sequence[WorkloadType]) -> ThroughputTable:
         """Rates of `configs` on `workloads` where the table has the cell."""
         table = unknown_table(configs, workloads)
-        sources: dict[str, None] = {}
+        sources: dict[RateSource, int] = {}
         for row, config in enumerate(configs):
             known = [rate for rate in self._by_cell.get(_cell_key(config), ()) if rate.serves(config)]
             named = {rate.workload: rate for rate in known if rate.workload}
@@ -114,13 +118,20 @@ class TableProvider:
                 found = named.get(workload.name) or self._nearest(by_lengths, workload)
                 if found is not None:
                     _fill(table, (row, column), found)
-                    sources[f"{found.provenance}: {found.source or self.name}"] = None
+                    table.source[row, column] = sources.setdefault(self.source_of(found), len(sources))
         return replace(table, sources=tuple(sources))
 
+    def source_of(self, rate: MeasuredRate) -> RateSource:
+        """Where a line comes from: what it says itself, else the table."""
+        return RateSource(rate.provenance, rate.source or self.name or UNNAMED, rate.date or NOT_STATED)
+
     def rates_of(self, configs: Iterable[ReplicaConfig]) -> tuple[MeasuredRate, ...]:
-        """The lines that speak of `configs`, whatever the lengths."""
+        """The lines that speak of `configs`, whatever the lengths, each with its source."""
         return tuple(
-            rate for config in configs for rate in self._by_cell.get(_cell_key(config), ()) if rate.serves(config)
+            replace(rate, source=self.source_of(rate).source)
+            for config in configs
+            for rate in self._by_cell.get(_cell_key(config), ())
+            if rate.serves(config)
         )
 
     def _nearest(self, known: Sequence[MeasuredRate], workload: WorkloadType) -> MeasuredRate | None:
@@ -161,7 +172,8 @@ def unknown_table(configs: Sequence[ReplicaConfig], workloads: Sequence[Workload
         ttft_s=np.zeros(shape),
         tpot_s=np.zeros(shape),
         num_sequences=np.zeros(shape),
-        provenance=np.full(shape, Provenance.MEASURED, dtype=object),
+        source=np.full(shape, NO_SOURCE),
+        sources=(),
     )
 
 
@@ -171,4 +183,3 @@ def _fill(table: ThroughputTable, cell: tuple[int, int], found: MeasuredRate) ->
     table.relative_error[cell] = found.relative_error
     table.ttft_s[cell] = found.ttft_s
     table.tpot_s[cell] = found.tpot_s
-    table.provenance[cell] = found.provenance

@@ -141,6 +141,7 @@ def _read_own(record: Record) -> MeasuredRate:
         tpot_s=_seconds(record, "tpot_s"),
         provenance=provenance,
         source=record.text("source"),
+        date=record.date("date"),
     )
 
 
@@ -162,6 +163,7 @@ def _read_public(record: Record) -> MeasuredRate:
         ttft_s=_seconds(record, "ttft_ms") / 1e3,
         tpot_s=_seconds(record, "tpot_ms") / 1e3,
         source=record.text("source"),
+        date=record.date("date"),
     )
 
 

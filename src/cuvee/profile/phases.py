@@ -31,7 +31,7 @@ from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.replica_arrays import ReplicaArrays
 from cuvee.profile.stages import StageArrays, stage_arrays
 from cuvee.profile.step_time import step_time_s, transfer_time_s
-from cuvee.profile.table import Provenance, ThroughputTable
+from cuvee.profile.table import ThroughputTable
 from cuvee.units import BYTES_PER_GB
 from cuvee.workload.records import WorkloadType
 
@@ -112,7 +112,6 @@ class AnalyticPhases:
             block = self._block(phase, self.provider.checked(arrays), arrays, shares[rows], workloads)
             for key, values in merged.items():
                 values[rows] = block[key]
-        engine = self.provider.engine
         return ThroughputTable(
             configs if isinstance(configs, ReplicaArrays) else tuple(configs),
             tuple(workloads),
@@ -122,8 +121,8 @@ class AnalyticPhases:
             merged["ttft"],
             merged["tpot"],
             merged["sequences"],
-            np.full(shape, Provenance.ESTIMATED, dtype=object),
-            (f"estimated: roofline with the derates of {engine.name} ({engine.source})",),
+            np.broadcast_to(np.int64(0), shape),
+            (self.provider.source,),
         )
 
     def _block(

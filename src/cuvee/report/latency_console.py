@@ -7,8 +7,9 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from cuvee.plan.candidates.exclusions import ExcludedKind, ExcludedPair, Exclusions
+from cuvee.plan.outcome.cell import Cell
 from cuvee.plan.outcome.latency_reading import crowding
-from cuvee.plan.outcome.result import Cell, Plan
+from cuvee.plan.outcome.result import Plan
 from cuvee.report.style import fitted, heat_cell, indented, literal, narrow, new_table
 from cuvee.workload.latency_limits import LABELS, LatencyLimits, time_text
 

@@ -9,18 +9,19 @@ from rich.table import Table
 from rich.text import Text
 
 from cuvee.plan.explain.baselines import Baseline
-from cuvee.plan.outcome.result import OUTPUT_TO_INPUT_PRICE, Cell, Group, Plan
+from cuvee.plan.outcome.cell import Cell
+from cuvee.plan.outcome.result import OUTPUT_TO_INPUT_PRICE, Group, Plan
 from cuvee.plan.question.problem import Objective
 from cuvee.plan.solver.program import StopReason, Termination
 from cuvee.profile.pessimism import assumed_band
 from cuvee.profile.replica import ReplicaConfig
-from cuvee.profile.table import Provenance
 from cuvee.report.aim_console import aim_lines
 from cuvee.report.latency_console import latency_parts
 from cuvee.report.machines_console import machine_lines, machines_legend
 from cuvee.report.moves_console import moves_legend, moves_parts
 from cuvee.report.phases_console import legend_of_phases, what_phases_bring
 from cuvee.report.risk_console import risk_lines
+from cuvee.report.sources_console import price_line, rate_lines
 from cuvee.report.stress_console import stress_table, what_was_drawn
 from cuvee.report.style import (
     COMFORTABLE,
@@ -55,9 +56,6 @@ COARSE_GAP = 1e-3
 
 AS_GOOD = 0.9995
 """Worth from which a rejected replica is as good as the chosen ones to the digits shown [-]."""
-
-SOURCES_SHOWN = 3
-"""Sources of measured and calibrated rates listed [-]; the plan file has them all."""
 
 
 def print_plan(plan: Plan, baselines: Sequence[Baseline], console: Console) -> None:
@@ -286,22 +284,10 @@ def _stopped(plan: Plan) -> str:
     }[plan.stopped_by]
 
 
-def _known_from(plan: Plan) -> Iterator[str]:
-    """Where rates come from that are not estimated, the first few of such sources."""
-    known = [source for source in plan.inputs.throughput_sources if not source.startswith(f"{Provenance.ESTIMATED}:")]
-    yield from known[:SOURCES_SHOWN]
-    if len(known) > SOURCES_SHOWN:
-        yield f"and {len(known) - SOURCES_SHOWN} more sources of rates"
-
-
 def _legend(plan: Plan) -> Iterator[RenderableType]:
     """The arithmetic, and how far the numbers can be trusted."""
     inputs, outputs = plan.tokens_per_request()
     cells = [cell for group in plan.groups for cell in group.cells]
-    counts = {kind: sum(cell.provenance is kind for cell in cells) for kind in Provenance}
-    errors = sorted({cell.relative_error for cell in cells if cell.relative_error})
-    unknown = [group.id for group in plan.groups if _unknown_error(group)]
-    band = f"error band +-{errors[0]:.0%}" + (f" to +-{errors[-1]:.0%}" if len(errors) > 1 else "") if errors else ""
     token_price = (
         f"$/1M tokens = $/h over req/s x ({inputs:.0f} prompt + {outputs:.0f} answer tokens), output:input priced "
         f"{OUTPUT_TO_INPUT_PRICE:.0f}:1"
@@ -310,10 +296,9 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
         "takes: share of w1, w2, ... as bars; busy = sum of (share x demand / rate alone) / copies",
         "[2x27,26]: layers of the pipeline stages where uneven; $/h = copies x GPUs x price",
         *([token_price] if plan.lengths_known else []),
-        f"rates: {', '.join(f'{count} {kind}' for kind, count in counts.items() if count)} "
-        f"({plan.inputs.engine.name}{f', {band}' if band else ''})",
+        *rate_lines(plan),
+        price_line(plan),
     ]
-    lines.extend(_known_from(plan))
     lines.extend(machines_legend(plan))
     lines.extend(_lowered(plan, cells))
     lines.extend(what_was_drawn(plan))
@@ -321,8 +306,6 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     if plan.excluded is not None:
         lines.append("with latency limits a rate is the highest load at which they hold, by an estimated latency curve")
     lines.extend(legend_of_phases(plan))
-    if unknown:
-        lines.append(f"error not known for {', '.join(unknown)}: no sound public measurement covers such replicas")
     if any(len(entry.precisions) > 1 for entry in plan.inputs.problem.models):
         lines.append("bf16, fp8, int4, ...: precision of the weights; that all answer well enough is for you to judge")
     if plan.runners_up:
@@ -344,7 +327,3 @@ def _lowered(plan: Plan, cells: Sequence[Cell]) -> Iterator[str]:
     stand_in = float(assumed_band(np.array(np.inf), plan.inputs.engine))
     line = f"pessimism: each rate is lowered by {pessimism:.0%} of its error band"
     yield line + (f", {unknown} without a known band by {pessimism * stand_in:.0%}" if unknown else "")
-
-
-def _unknown_error(group: Group) -> bool:
-    return any(cell.relative_error is None for cell in group.cells)

@@ -11,11 +11,14 @@ from cuvee.plan.question.problem import Objective
 from cuvee.plan.scenario.resolve import prepare_scenario
 from cuvee.plan.scenario.scenario import parse_scenario
 from cuvee.plan.solver.program import Termination
-from cuvee.profile.table import Provenance
-from tests.plan.instances import MODEL, check_tiny, demand, gpu, label, offer, problem, solve_tiny
+from cuvee.profile.table import Provenance, RateSource
+from tests.plan.instances import BY_HAND, MODEL, check_tiny, demand, gpu, label, offer, problem, solve_tiny
 
 RATES = {"t1": [1.0, 1.2], "t2*2": [2.4, 1.5], "t2": [0.2, 0.2], "t3*2": [6.0, 6.0], "t1+t3": [2.5, 2.5]}
-CHECKS = ("names", "money", "stock", "caps", "replicas", "memory", "rates", "assignment", "load", "proof", "machines")
+CHECKS = (
+    "names", "money", "stock", "caps", "replicas", "memory", "rates", "assignment", "load", "proof", "sources",
+    "machines",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +95,10 @@ def with_cells(plan: Plan, **changes) -> Plan:
     return replace(plan, groups=tuple(groups))
 
 
+def with_rate_sources(plan: Plan, *sources: RateSource) -> Plan:
+    return replace(plan, inputs=replace(plan.inputs, rate_sources=sources))
+
+
 def with_sources(plan: Plan, *sources: str) -> Plan:
     return replace(plan, inputs=replace(plan.inputs, throughput_sources=sources))
 
@@ -156,6 +163,13 @@ BREACHES = {
     "longer requests than the context": ("memory", lambda p: with_row(p, input_tokens=10_000.0)),
     "measured without a source": ("rates", with_sources),
     "measured, the source estimates": ("rates", lambda p: with_sources(p, "estimated: roofline")),
+    "a rate from nowhere": ("sources", lambda p: with_cells(p, source=7)),
+    "one rate without a source": ("sources", lambda p: with_first_cell(p, source=None)),
+    "a source without a use": ("sources", lambda p: with_rate_sources(p, BY_HAND, replace(BY_HAND, source="else"))),
+    "a source of another date": ("sources", lambda p: with_rate_sources(p, replace(BY_HAND, date="last week"))),
+    "calibrated by another source": ("sources", lambda p: with_cells(p, provenance=Provenance.CALIBRATED)),
+    "a negative band": ("sources", lambda p: with_cells(p, relative_error=-0.1)),
+    "a price of another day": ("replicas", lambda p: with_rented(p, "t1", as_of="2020-01-01")),
     "calibrated without a source": ("rates", lambda p: with_cells(p, provenance=Provenance.CALIBRATED)),
     "estimated by hand": (
         "rates", lambda p: with_sources(with_cells(p, provenance=Provenance.ESTIMATED), "estimated: by hand")),
@@ -288,6 +302,9 @@ ESTIMATES = {
     "time to first token": lambda p: with_first_cell(p, ttft_s=0.001),
     "time per token": lambda p: with_first_cell(p, tpot_s=0.001),
     "error band": lambda p: with_first_cell(p, relative_error=0.01),
+    "date of the constants": lambda p: with_rate_sources(
+        p, *(replace(source, date="2020-01-01") for source in p.inputs.rate_sources)
+    ),
     "all called measured": lambda p: with_cells(p, provenance=Provenance.MEASURED),
     "a type nobody asked for": lambda p: with_first_cell(p, workload="w9"),
     "a shape that is not the model's": lambda p: replace(p, groups=(one_layer(p.groups[0]), *p.groups[1:])),

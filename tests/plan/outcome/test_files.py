@@ -54,6 +54,40 @@ def test_round_trip_of_other_plans(make, tmp_path):
     assert load_plan(path) == plan
 
 
+def test_every_rate_of_the_file_says_where_it_comes_from(written):
+    """Of each rate, of rejected replicas too: provider, source, date and band; of each price seller and date."""
+    record = json.loads(written.read_text())
+    rates = [cell for group in record["groups"] for cell in group["cells"]] + record["runners_up"]
+    assert record["runners_up"]
+    for rate in rates:
+        assert "relative_error" in rate
+        source = record["inputs"]["rate_sources"][rate["source"]]
+        assert rate.get("provenance", "measured") == source["provider"] == "measured"
+        assert (source["source"], source["date"]) == ("by hand", "2026")
+    offers = record["inputs"]["problem"]["offers"]["offers"]
+    parts = [part for group in record["groups"] for part in group["rented"]]
+    assert all((part["seller"], part["as_of"]) == ("s", offers[part["offer"]]["as_of"]) for part in parts)
+
+
+def test_a_file_from_before_rates_had_sources_loads(written):
+    """Its rates have a provider and a band, and `check` holds them to what it says; what it lacks stays unknown."""
+    record = json.loads(written.read_text())
+    del record["inputs"]["rate_sources"], record["inputs"]["engine"]["date"]
+    for rate in [cell for group in record["groups"] for cell in group["cells"]] + record["runners_up"]:
+        del rate["source"]
+    for part in [part for group in record["groups"] for part in group["rented"]]:
+        del part["as_of"]
+    for rejected in record["runners_up"]:
+        del rejected["relative_error"]
+    written.write_text(json.dumps(record))
+    older = load_plan(written)
+    report = check_tiny(older)
+    assert report.ok
+    assert "rates" in report.passed
+    assert "sources" not in report.passed
+    assert older.inputs.source_of(older.groups[0].cells[0]) is None
+
+
 def test_form(written):
     """schema_version comes first; the fields that readers rely on are there; no NaN or Infinity."""
     text = written.read_text()

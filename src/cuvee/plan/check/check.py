@@ -22,6 +22,7 @@ from cuvee.plan.check.moves import moves_usd_per_hour
 from cuvee.plan.check.phases import check_phases
 from cuvee.plan.check.rates import TOLERANCE, check_rates, same
 from cuvee.plan.check.risk import check_risk
+from cuvee.plan.check.sources import check_sources, has_sources
 from cuvee.plan.check.steps import check_steps
 from cuvee.plan.evaluation.stress import stress, worst_draw_req_per_s
 from cuvee.plan.outcome.result import Group, Plan, RentedGpus, makespan_s
@@ -84,6 +85,8 @@ def check(plan: Plan, *, gpus: Mapping[str, GpuType] | None = None) -> CheckRepo
         "load": lambda: _check_load(plan),
         "proof": lambda: _check_proof(plan),
     }
+    if has_sources(plan):
+        checks["sources"] = lambda: check_sources(plan)
     if has_machines(plan):
         checks["machines"] = lambda: check_machines(plan)
     if plan.moves is not None:
@@ -227,13 +230,13 @@ def _check_placement(group: Group, offers: tuple[Offer, ...]) -> Iterator[str]:
         yield f"{group.id} is deployed on {group.config.gpu_counts} and rents {taken}"
     for part in group.rented:
         offer = offers[part.offer]
-        stated = RentedGpus(
-            part.offer, offer.label, offer.gpu, offer.seller, offer.region, max(part.num_gpus, 1), offer.spot
-        )
+        count = max(part.num_gpus, 1)
+        date = offer.as_of if part.as_of else ""  # older files have no date here
+        stated = RentedGpus(part.offer, offer.label, offer.gpu, offer.seller, offer.region, count, offer.spot, date)
         if part != stated:
             told = [
                 f"{part_of.num_gpus} x {part_of.gpu} of {part_of.label} ({part_of.seller}, {part_of.region}"
-                f"{', spot' if part_of.spot else ''})"
+                f"{', spot' if part_of.spot else ''}{f', {part_of.as_of}' if part_of.as_of else ''})"
                 for part_of in (part, stated)
             ]
             yield f"{group.id} says it rents {told[0]}, the offer says {told[1]}"

@@ -11,12 +11,13 @@ from cuvee.catalog.gpu import GpuType
 from cuvee.errors import InputError
 from cuvee.plan.candidates.exclusions import ExcludedPair, Exclusions
 from cuvee.plan.check.rates import TOLERANCE, is_known, recomputing_provider, same
+from cuvee.plan.outcome.cell import Cell
 from cuvee.plan.outcome.latency_reading import planned_load
-from cuvee.plan.outcome.result import Cell, Group, Plan
+from cuvee.plan.outcome.result import Group, Plan
 from cuvee.plan.question.problem import ModelDemand
 from cuvee.profile.limited import LimitedProvider
 from cuvee.profile.replica import ReplicaConfig
-from cuvee.profile.table import Provenance, ThroughputTable
+from cuvee.profile.table import NOT_STATED, Provenance, RateSource, ThroughputTable
 from cuvee.workload.latency_limits import LABELS, LatencyLimits
 
 
@@ -82,14 +83,16 @@ def _saturated(group: Group, plan: Plan, provider: LimitedProvider, entry: Model
     """Saturated rates of a group: recomputed, or as stated where they come from a provider that the plan lacks."""
     table = provider.provider.table([group.config], entry.demand.types)
     columns = {kind.name: column for column, kind in enumerate(entry.demand.types)}
-    rate, fits, provenance = table.rate_req_per_s.copy(), table.fits.copy(), table.provenance.copy()
+    rate, fits, source = table.rate_req_per_s.copy(), table.fits.copy(), table.source.copy()
     tpot_s = table.tpot_s.copy()
     for cell in group.cells:
         at = (0, columns.get(cell.workload, 0))
         if cell.under_load is not None and cell.workload in columns and not is_known(cell, plan):
             rate[at], fits[at], tpot_s[at] = cell.under_load.saturated_req_per_s, True, 0.0
-            provenance[at] = Provenance.CALIBRATED
-    return replace(table, rate_req_per_s=rate, fits=fits, provenance=provenance, tpot_s=tpot_s)
+            source[at] = len(table.sources)
+    stated = RateSource(Provenance.CALIBRATED, "as the plan states it", NOT_STATED)
+    sources = (*table.sources, stated)
+    return replace(table, rate_req_per_s=rate, fits=fits, source=source, sources=sources, tpot_s=tpot_s)
 
 
 def _check_exclusions(

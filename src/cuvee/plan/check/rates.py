@@ -8,7 +8,8 @@ from cuvee.catalog.gpu import GpuType
 from cuvee.errors import InputError
 from cuvee.plan.candidates.exclusions import limited_provider
 from cuvee.plan.candidates.placement import host_gpus
-from cuvee.plan.outcome.result import Cell, Group, Plan
+from cuvee.plan.outcome.cell import Cell
+from cuvee.plan.outcome.result import Group, Plan
 from cuvee.plan.question.problem import ModelDemand
 from cuvee.profile.analytic import AnalyticProvider
 from cuvee.profile.calibrated import CalibratedProvider
@@ -16,7 +17,7 @@ from cuvee.profile.measured import TableProvider
 from cuvee.profile.pessimism import lowered
 from cuvee.profile.phases import AnalyticPhases, Phase, PhaseRates, links_of
 from cuvee.profile.providers import ChainProvider
-from cuvee.profile.table import Provenance, ThroughputProvider
+from cuvee.profile.table import Provenance, RateSource, ThroughputProvider
 
 TOLERANCE = 1e-6
 """Relative slack of every comparison [-]: the solver's own feasibility tolerance."""
@@ -47,7 +48,7 @@ def check_rates(plan: Plan, gpus: Mapping[str, GpuType]) -> Iterator[str]:
         known = [cell for cell in group.cells if is_known(cell, plan)]
         if known:
             source = provider if group.phase is Phase.BOTH else _one_phase(plan, group, gpus)
-            yield from _check_cells(group, known, entries[group.model], source, _availability(group, plan))
+            yield from _check_cells(group, known, entries[group.model], source, plan)
 
 
 def recomputing_provider(plan: Plan, gpus: Mapping[str, GpuType]) -> ThroughputProvider:
@@ -83,6 +84,10 @@ def links_of_group(plan: Plan, group: Group) -> float:
     return links_of(group.config, machine_gpus)
 
 
+def _told(source: RateSource | None) -> str:
+    return "of no source" if source is None else f"{source} ({source.date})"
+
+
 def is_known(cell: Cell, plan: Plan) -> bool:
     """Whether the plan holds what the rate rests on: the model always, measured lines or constants of a file or not."""
     return cell.provenance is Provenance.ESTIMATED or bool(plan.inputs.measured_rates or plan.inputs.calibrated)
@@ -95,7 +100,7 @@ def _availability(group: Group, plan: Plan) -> float:
 
 
 def _check_cells(
-    group: Group, cells: list[Cell], entry: ModelDemand, provider: ThroughputProvider, availability: float
+    group: Group, cells: list[Cell], entry: ModelDemand, provider: ThroughputProvider, plan: Plan
 ) -> Iterator[str]:
     """Cells of one group against `provider`, which is deterministic."""
     try:
@@ -103,6 +108,7 @@ def _check_cells(
     except InputError as error:  # a shape that is not the model's, or a GPU that computes nothing in 16 bit
         yield f"{group.id}: {error.arrived}"
         return
+    availability = _availability(group, plan)
     columns = {kind.name: column for column, kind in enumerate(entry.demand.types)}
     for cell in cells:
         column = columns.get(cell.workload)
@@ -112,6 +118,9 @@ def _check_cells(
         if kind is not cell.provenance:
             yield f"{group.id} {cell.workload}: {cell.provenance}, and its source is {kind}"
             continue
+        sources = (plan.inputs.source_of(cell), table.source_of(0, column))
+        if sources[0] not in (None, sources[1]):
+            yield f"{group.id} {cell.workload}: {_told(sources[0])}, recomputed it is {_told(sources[1])}"
         for label, stated in (
             ("rate_req_per_s", cell.rate_req_per_s),
             ("ttft_s", cell.ttft_s),

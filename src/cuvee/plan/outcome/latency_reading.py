@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cuvee.plan.outcome.result import Cell, Group, Plan, UnderLoad
+from cuvee.plan.outcome.cell import Cell, UnderLoad
+from cuvee.plan.outcome.result import Group, Plan
 from cuvee.profile.limited import LimitedProvider
 from cuvee.profile.table import ThroughputProvider
 

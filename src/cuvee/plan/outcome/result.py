@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from cuvee._version import __version__
 from cuvee.catalog.gpu import GpuType
 from cuvee.plan.candidates.exclusions import Exclusions
+from cuvee.plan.outcome.cell import Cell
 from cuvee.plan.outcome.moves import Moves
 from cuvee.plan.outcome.rented_machines import RentedMachines
 from cuvee.plan.question.caution import StressReport
@@ -15,7 +16,7 @@ from cuvee.profile.engine import EngineSettings
 from cuvee.profile.measured import LENGTH_TOLERANCE, MeasuredRate
 from cuvee.profile.phases import Phase
 from cuvee.profile.replica import ReplicaConfig, Stage
-from cuvee.profile.table import Provenance
+from cuvee.profile.table import RateSource
 from cuvee.units import SECONDS_PER_HOUR, TOKENS_PER_PRICE_UNIT
 
 SCHEMA_VERSION = 1
@@ -29,46 +30,12 @@ OUTPUT_TO_INPUT_PRICE = 4.0
 
 
 @dataclass(frozen=True)
-class UnderLoad:
-    """Latency of one replica on one workload type at the planned load, in the statistic of the type's limits.
-
-    Attributes
-        saturated_req_per_s     Rate without limits [req/s].
-        rate_req_per_s          The load: as busy as the plan has the replica, with this type alone [req/s].
-        ttft_s, tpot_s, e2e_s   Latency at that load [s]; inf where nothing bounds the queue.
-    """
-
-    saturated_req_per_s: float
-    rate_req_per_s: float
-    ttft_s: float
-    tpot_s: float
-    e2e_s: float
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What one replica of a group does with one workload type.
-
-    Attributes
-        rate_req_per_s    h: rate when it serves this type alone, within the latency limits if there are some [req/s].
-        relative_error    Half-width of the rate's error band [-]; None where no sound public figure covers it.
-        ttft_s, tpot_s    Time to first and per output token at that rate [s], 0 where not known: without queueing, but
-                          with it where there are latency limits, and in their statistic.
-        under_load        Latency at the planned load; None without latency limits.
-    """
-
-    workload: str
-    rate_req_per_s: float
-    provenance: Provenance
-    relative_error: float | None
-    ttft_s: float
-    tpot_s: float
-    under_load: UnderLoad | None = None
-
-
-@dataclass(frozen=True)
 class RentedGpus:
-    """GPUs that one replica takes from one offer."""
+    """GPUs that one replica takes from one offer.
+
+    Attributes
+        as_of    Date of the price, as the offer has it; "" where it has none.
+    """
 
     offer: int
     label: str
@@ -77,6 +44,7 @@ class RentedGpus:
     region: str
     num_gpus: int
     spot: bool
+    as_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,6 +121,8 @@ class RunnerUp:
         best_workload     The type it is best at.
         req_per_s_per_usd_per_hour   Its rate on that type over its price [req/s per $/h].
         precision         Of its weights.
+        relative_error    Half-width of the rate's error band [-]; None where no sound public figure covers it.
+        source            As of `Cell`.
     """
 
     model: str
@@ -162,6 +132,8 @@ class RunnerUp:
     best_workload: str
     req_per_s_per_usd_per_hour: float
     precision: str = "bf16"
+    relative_error: float | None = None
+    source: int | None = None
 
 
 @dataclass(frozen=True)
@@ -190,6 +162,8 @@ class PlanInputs:
     """Everything the plan was made from; `check` needs nothing else but the GPU catalogue.
 
     Attributes
+        throughput_sources  Where rates of all candidates come from, a line for each, which begins with its provider.
+        rate_sources        Where the rates come from that the plan states: provider, source and date.
         measured_rates      Lines of throughput tables that speak of the plan's replicas.
         length_tolerance    Widest gap to their mean lengths at which a workload is the same one [-].
         calibrated          Constants fitted to measured points that speak of the plan's replicas.
@@ -205,6 +179,12 @@ class PlanInputs:
     length_tolerance: float = LENGTH_TOLERANCE
     calibrated: tuple[CalibratedReplica, ...] = ()
     gpus: tuple[GpuType, ...] = ()
+    rate_sources: tuple[RateSource, ...] = ()
+
+    def source_of(self, rate: "Cell | RunnerUp") -> RateSource | None:
+        """Where a rate of the plan comes from; None in older files, and where its index is of no source."""
+        index = rate.source
+        return self.rate_sources[index] if index is not None and 0 <= index < len(self.rate_sources) else None
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def with_pools(prepared: PreparedProblem) -> PreparedProblem:
         num_generated=whole.num_generated + sum(found.num_generated for found in rated),
         pools=Pools(np.array(model_of), np.array(phase_of)),
     )
-    sources = tuple(dict.fromkeys(source for table in candidates.tables for source in table.sources))
+    sources = tuple(dict.fromkeys(str(source) for table in candidates.tables for source in table.sources))
     return replace(prepared, candidates=candidates, inputs=replace(prepared.inputs, throughput_sources=sources))
 
 

@@ -79,7 +79,7 @@ def prepare(
     if isinstance(provider, LimitedProvider):
         candidates, excluded = limit_candidates(candidates, provider)
     candidates = with_running(candidates, problem, provider)
-    sources = tuple(dict.fromkeys(source for table in candidates.tables for source in table.sources))
+    sources = tuple(dict.fromkeys(str(source) for table in candidates.tables for source in table.sources))
     inputs = PlanInputs(problem, engine, network_gb_per_s, sources, scenario, gpus=_own_gpus(problem, gpus))
     return PreparedProblem(problem, candidates, inputs, provider, gpus, phases, excluded)
 

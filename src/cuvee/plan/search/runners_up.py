@@ -4,17 +4,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.plan.candidates.candidate_set import CandidateSet
+from cuvee.plan.outcome.cell import index_of_source, known_band
 from cuvee.plan.outcome.result import RunnerUp
 from cuvee.plan.question.problem import PlanProblem
 from cuvee.plan.search.pricing import Pricing
+from cuvee.profile.table import RateSource
 
 MOST_SHOWN = 5
 
 
 def find_runners_up(
-    candidates: CandidateSet, pricing: Pricing, rented: NDArray[np.int64], problem: PlanProblem
+    candidates: CandidateSet,
+    pricing: Pricing,
+    rented: NDArray[np.int64],
+    problem: PlanProblem,
+    sources: list[RateSource],
 ) -> tuple[RunnerUp, ...]:
-    """The best whole replica of each set of GPU types not `rented`, nor running already, most worthy first."""
+    """The best whole replica of each set of GPU types not `rented`, nor running already, most worthy first.
+
+    Where their rates come from is added to `sources`.
+    """
     worth = pricing.worth
     kinds = [kind.name for entry in problem.models for kind in entry.demand.types]
     first_of_model = np.cumsum([0, *(len(entry.demand.types) for entry in problem.models)])
@@ -28,9 +37,17 @@ def find_runners_up(
         price = float(candidates.price_usd_per_hour[row])
         best = pricing.best_workload[row]
         model = int(candidates.model_index[row])
-        rate = candidates.tables[model].rate_req_per_s[candidates.config[row], best - first_of_model[model]]
+        table, cell = candidates.tables[model], (int(candidates.config[row]), int(best - first_of_model[model]))
         found[key] = RunnerUp(
-            config.model, config.stages, price, float(worth[row]), kinds[best], float(rate) / price, config.precision
+            model=config.model,
+            stages=config.stages,
+            price_usd_per_hour=price,
+            worth=float(worth[row]),
+            best_workload=kinds[best],
+            req_per_s_per_usd_per_hour=float(table.rate_req_per_s[cell]) / price,
+            precision=config.precision,
+            relative_error=known_band(table.relative_error[cell]),
+            source=index_of_source(table.source_of(*cell), sources),
         )
         if len(found) == MOST_SHOWN:
             break
