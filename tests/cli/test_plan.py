@@ -242,7 +242,7 @@ def test_stress_is_printed_kept_and_saved(cuvee, small):
     assert load_scenario("kept/scenario.yaml").caution.stress_draws == 50
     again = json.loads(cuvee("plan", "kept/scenario.yaml", "--json").out)
     assert again["stress"]["rebalanced"]["whole_chance"] == plan.stress.rebalanced.whole_chance
-    assert "proof, draws" in cuvee("check", "kept/plan.json").out
+    assert "proof, sources, draws" in cuvee("check", "kept/plan.json").out
 
 
 def test_no_stress_unless_asked(cuvee, small):
@@ -263,7 +263,7 @@ def test_a_robust_plan_says_what_its_worst_draw_sustains(cuvee, small):
     assert "in its worst draw" in result.out
     assert "robust: best in the worst of 4 draws" in result.out
     assert load_scenario("kept/scenario.yaml").caution.robust_draws == 4
-    assert "proof, draws" in cuvee("check", "kept/plan.json").out
+    assert "proof, sources, draws" in cuvee("check", "kept/plan.json").out
 
 
 def test_what_reckons_with_estimates_alone_says_so(cuvee, small):
