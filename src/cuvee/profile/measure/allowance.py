@@ -1,0 +1,111 @@
+"""What may be sent: the one place that every request passes before it leaves, counted over all runs of a record."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cuvee.errors import InputError
+
+LOT = 64
+"""Requests noted as sent ahead of time [-]: a run that is killed is counted with at most so many too many, never with
+one too few."""
+
+
+@dataclass(frozen=True)
+class Caps:
+    """Most that may be sent; None stands for no cap.
+
+    Attributes
+        max_requests    Requests, probes included [-].
+        max_tokens      Prompt tokens and answer tokens asked for [tokens].
+        max_seconds     Time in which requests are sent [s].
+    """
+
+    max_requests: int | None = None
+    max_tokens: int | None = None
+    max_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_requests", "max_tokens", "max_seconds"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise InputError(
+                    f"{name} = {value!r}", expected="a number above 0", remedy="leave it out for no such cap"
+                )
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What was sent: requests [-], tokens [tokens], and the time it took [s]."""
+
+    requests: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+class SpentError(Exception):
+    """Nothing more may be sent; says which cap is reached."""
+
+
+class Allowance:
+    """Counts what is sent, and refuses what would go beyond the caps.
+
+    Parameters
+        caps       Most that may be sent.
+        sent       What earlier runs sent.
+        now        Clock [s].
+        keep       Writes down what counts as sent, before it is.
+    """
+
+    def __init__(self, caps: Caps, sent: Sent, *, now: Callable[[], float], keep: Callable[[Sent], None]) -> None:
+        self.caps = caps
+        self._earlier = sent
+        self._now = now
+        self._keep = keep
+        self._started_s = now()
+        self._requests, self._tokens = sent.requests, sent.tokens
+        self._kept_requests, self._kept_tokens = sent.requests, sent.tokens
+
+    @property
+    def sent(self) -> Sent:
+        """What was sent until now, earlier runs included."""
+        return Sent(self._requests, self._tokens, self._earlier.seconds + self._now() - self._started_s)
+
+    @property
+    def noted(self) -> Sent:
+        """What counts as sent where this run were to be killed now: as `sent`, or a little more."""
+        return Sent(max(self._requests, self._kept_requests), max(self._tokens, self._kept_tokens), self.sent.seconds)
+
+    @property
+    def remaining_s(self) -> float:
+        """Time left to send in [s]; inf without a cap."""
+        return math.inf if self.caps.max_seconds is None else self.caps.max_seconds - self.sent.seconds
+
+    def require(self, tokens: int) -> None:
+        """Raise SpentError unless one more request of `tokens` [tokens] may be sent."""
+        caps = self.caps
+        if caps.max_requests is not None and self._requests + 1 > caps.max_requests:
+            raise SpentError(f"{caps.max_requests:,} requests are sent (--max-requests)")
+        if caps.max_tokens is not None and self._tokens + tokens > caps.max_tokens:
+            raise SpentError(f"{self._tokens:,} of {caps.max_tokens:,} tokens are sent (--max-tokens)")
+        if self.remaining_s <= 0:
+            raise SpentError(f"{caps.max_seconds:,.0f} s are over (--max-seconds)")
+
+    def take(self, tokens: int) -> int:
+        """Count one request of `tokens` [tokens] as sent, before it is.
+
+        Returns     its number over all runs, from 0.
+        Raises      SpentError: it would go beyond a cap, and must not be sent.
+        """
+        self.require(tokens)
+        if self._requests + 1 > self._kept_requests or self._tokens + tokens > self._kept_tokens:
+            self._kept_requests = self._requests + LOT
+            self._kept_tokens = self._tokens + LOT * tokens
+            self._keep(self.noted)
+        self._requests += 1
+        self._tokens += tokens
+        return self._requests - 1
+
+    def settle(self, more_tokens: int) -> None:
+        """Count tokens by which a prompt came out longer than was meant; one that came out shorter stays as counted."""
+        self._tokens += max(more_tokens, 0)

@@ -1,0 +1,305 @@
+"""The sweep: for every workload type the saturated rate, then the latencies below it, within what may be sent."""
+
+import asyncio
+import math
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cuvee.catalog.models import load_model
+from cuvee.errors import CuveeError
+from cuvee.profile.imports.load_point import Deployment
+from cuvee.profile.measure.allowance import Allowance, Caps, Sent, SpentError
+from cuvee.profile.measure.client import Client, endpoint_root, open_client
+from cuvee.profile.measure.held import Streams
+from cuvee.profile.measure.options import MeasureOptions
+from cuvee.profile.measure.paced import Arrivals
+from cuvee.profile.measure.point import CUT_SHORT, Load, Point, point_of
+from cuvee.profile.measure.probe import REFUSED, find_prompts, try_lengths
+from cuvee.profile.measure.prompts import Prompts
+from cuvee.profile.measure.record import (
+    FirstAnswer,
+    MeasureRecord,
+    load_record,
+    merged_types,
+    require_same,
+    save_record,
+)
+from cuvee.profile.measure.sending import Failures, Sender
+from cuvee.profile.measure.server_facts import ask_server
+from cuvee.profile.measure.steps import next_load, saturation
+from cuvee.profile.measure.watch import StoppedError, Watch, unless_stopped
+from cuvee.workload.records import WorkloadType
+
+SEARCH_SHARE = 0.6
+"""Share of a type's time that the search for saturation may take [-]; the latencies below it have the rest."""
+
+LEVEL_SHARE = 0.5
+"""Share of the time left to the search that a single load may take [-]."""
+
+LONGEST_STEP_S = 600.0
+"""Most time for one load [s], where no cap on the whole says less."""
+
+USUAL_LEVELS = 4
+"""Loads that a search for saturation takes as a rule [-]: for the time that is told to be left."""
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """What to measure, and how.
+
+    Attributes
+        url            Address of the endpoint.
+        deployment     What is behind it.
+        served_name    Model to name in requests; None for the one that is offered.
+        key            Bearer token; None for none.
+        path           Record file.
+        anew           Whether to leave an earlier record aside.
+    """
+
+    url: str
+    deployment: Deployment
+    types: tuple[WorkloadType, ...]
+    options: MeasureOptions
+    caps: Caps
+    path: Path
+    served_name: str | None = None
+    key: str | None = None
+    anew: bool = False
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who is told what.
+
+    Attributes
+        say       A line on what is being done now.
+        point     Each point, when it is measured, with all that was before it.
+    """
+
+    say: Callable[[str], None] = lambda _: None
+    point: Callable[[MeasureRecord, Point], None] = lambda _, __: None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How a run ended.
+
+    Attributes
+        record        All runs together.
+        ended         Why it ended before all was measured; empty where all was.
+        interrupted   Whether somebody asked for the end.
+        notes         What is worth telling, one a line.
+    """
+
+    record: MeasureRecord
+    ended: str
+    interrupted: bool
+    notes: tuple[str, ...]
+
+
+async def measure(asked: Measuring, stop: asyncio.Event, listeners: Listeners) -> Measured:
+    """Measure, or go on measuring, until all is known, spent or stopped.
+
+    Raises      InputError: no such endpoint, an earlier record of something else, too many failures. What was measured
+                before that stands in the record file.
+    """
+    root = endpoint_root(asked.url)
+    listeners.say(f"asking {root}")
+    async with open_client(root, key=asked.key, timeout_s=asked.options.timeout_s) as client:
+        facts = await ask_server(client, asked.served_name)
+        record = MeasureRecord(
+            root, asked.deployment, asked.types, asked.options, facts, secrets.randbits(63), started=_today()
+        )
+        if asked.path.is_file() and not asked.anew:
+            earlier = load_record(asked.path)
+            require_same(earlier, record, asked.path)
+            record = replace(earlier, options=asked.options, types=merged_types(earlier.types, asked.types))
+        return await _Sweep(asked, record, client, stop, listeners).run()
+
+
+class _Sweep:
+    """One run over all types."""
+
+    def __init__(
+        self, asked: Measuring, record: MeasureRecord, client: Client, stop: asyncio.Event, listeners: Listeners
+    ) -> None:
+        self._asked = asked
+        self._record = record
+        self._options = asked.options
+        self._stop = stop
+        self._listeners = listeners
+        self._now = asyncio.get_running_loop().time
+        self._allowance = Allowance(asked.caps, record.sent, now=self._now, keep=self._keep)
+        vocabulary = _vocabulary(asked.deployment.model)
+        prompts = Prompts.of(record.prompts or {"kind": "tokens"}, record.content_seed, vocabulary)
+        self._vocabulary = vocabulary
+        self._sender = Sender(
+            client, self._allowance, prompts, served_name=record.facts.served_name, options=self._options
+        )
+        self._sender.extra = record.extra
+        # What earlier runs could not finish is measured again, as soon as it may be.
+        self._stale = {point.key for point in record.points if point.ended == CUT_SHORT}
+        self._durations_s: list[float] = []
+        self._steps_left = 0.0
+        self._doing = ""
+        self._notes: list[str] = []
+
+    async def run(self) -> Measured:
+        """Measure every type; writes the record however it ends."""
+        ended, interrupted = "", False
+        try:
+            await self._measure_all()
+        except SpentError as error:
+            ended = str(error)
+        except StoppedError:
+            interrupted = True
+        finally:
+            self._keep(self._allowance.sent)
+        return Measured(self._record, ended, interrupted, tuple(self._notes))
+
+    def _keep(self, sent: Sent) -> None:
+        self._record = replace(self._record, sent=sent)
+        save_record(self._record, self._asked.path)
+
+    async def _measure_all(self) -> None:
+        fitting = [each for each in self._asked.types if self._fits(each)]
+        waiting = [each for each in fitting if self._next(each, first=1, search=True) is not None]
+        if waiting and self._record.prompts is None:
+            self._say("probing")
+            probing = find_prompts(
+                self._sender, self._options, seed=self._record.content_seed, vocabulary=self._vocabulary
+            )
+            await unless_stopped(probing, self._stop)
+            self._record = replace(self._record, prompts=self._sender.prompts.known(), extra=self._sender.extra)
+        first = self._options.first_concurrency
+        for index, workload in enumerate(waiting):
+            self._doing = f"{index + 1}/{len(waiting)} {workload.name}"
+            self._steps_left = (len(waiting) - index) * (USUAL_LEVELS + len(self._options.loads))
+            slice_s = self._allowance.remaining_s / (len(waiting) - index)
+            if await self._try(workload):
+                await self._measure_type(workload, first, slice_s)
+            found = saturation(self._record.points_of(workload), self._options)
+            if found is not None:
+                # Types of one engine saturate at numbers of a size: the next search begins right below.
+                first = max(self._options.first_concurrency, (found.point.concurrency or 1) // 2)
+
+    def _fits(self, workload: WorkloadType) -> bool:
+        needed, context = math.ceil(workload.input_tokens + workload.output_tokens), self._record.facts.max_context
+        if context is None or needed <= context:
+            return True
+        self._notes.append(f"{workload.name}: left out: {needed:,} tokens, and the engine takes {context:,} at most")
+        return False
+
+    def _next(self, workload: WorkloadType, *, first: int, search: bool) -> Load | None:
+        points = [point for point in self._record.points_of(workload) if point.key not in self._stale]
+        return next_load(points, self._options, first=first, search=search)
+
+    async def _try(self, workload: WorkloadType) -> bool:
+        """Whether the server takes requests of this type; sends one, once."""
+        tried = self._record.tried.get(workload.name)
+        if tried is None:
+            self._say("a first request")
+            lengths = (max(1, round(workload.input_tokens)), max(1, round(workload.output_tokens)))
+            answer = await unless_stopped(try_lengths(self._sender, *lengths), self._stop)
+            if answer.failure and answer.failure not in REFUSED:
+                failures = Failures(self._options.most_failed)
+                failures.add(answer)
+                raise failures.error()
+            if answer.failure:
+                tried = FirstAnswer(refused=f"{answer.failure} {answer.failure_text}".strip())
+            else:
+                tried = FirstAnswer(end_to_end_s=answer.end_to_end_s)
+            self._record = replace(self._record, tried={**self._record.tried, workload.name: tried})
+            self._keep(self._allowance.noted)
+        if tried.refused:
+            self._notes.append(f"{workload.name}: left out: {tried.refused}")
+        return not tried.refused
+
+    async def _measure_type(self, workload: WorkloadType, first: int, slice_s: float) -> None:
+        end_s = self._now() + slice_s
+        search_end_s = self._now() + (SEARCH_SHARE if self._options.loads else 1.0) * slice_s
+        tokens = math.ceil(workload.input_tokens + workload.output_tokens)
+        streams = Streams(self._sender, workload, self._options)
+        search = True
+        try:
+            while load := self._next(workload, first=first, search=search and self._now() < search_end_s):
+                self._allowance.require(tokens)
+                if load.concurrency is not None:
+                    share_s = (search_end_s - self._now()) * LEVEL_SHARE
+                    search = await self._step(workload, load, share_s, streams)
+                    if not search:
+                        self._allowance.require(tokens)
+                else:
+                    await streams.close()
+                    left = sum(share not in self._loads_done(workload) for share in self._options.loads)
+                    share_s = (end_s - self._now()) / max(left, 1)
+                    if not await self._step(workload, load, share_s, streams):
+                        return
+        finally:
+            await streams.close()
+
+    def _loads_done(self, workload: WorkloadType) -> set[float | None]:
+        return {point.load for point in self._record.points_of(workload) if point.key not in self._stale}
+
+    async def _step(self, workload: WorkloadType, load: Load, share_s: float, streams: Streams) -> bool:
+        """Measure one load; whether there is a point of it."""
+        began_s = self._now()
+        watch = Watch(
+            began_s + min(share_s, self._allowance.remaining_s, LONGEST_STEP_S),
+            self._stop,
+            lambda text: self._say(f"{_named(load)}: {text}"),
+        )
+        self._say(_named(load))
+        if load.concurrency is not None:
+            window = await streams.hold(load.concurrency, watch)
+        else:
+            arrivals = Arrivals(
+                self._sender,
+                workload,
+                self._options,
+                rate_req_per_s=load.request_rate_req_per_s or 0.0,
+                warm_up_s=self._record.tried[workload.name].end_to_end_s,
+            )
+            window = await arrivals.measure(watch)
+        self._durations_s.append(self._now() - began_s)
+        self._steps_left = max(self._steps_left - 1, 1)
+        if window is None:
+            self._notes.append(f"{workload.name}: {_named(load)}: no steady window in {self._now() - began_s:,.0f} s")
+            return False
+        point = point_of(workload.name, load, window, _today())
+        self._stale.discard(point.key)
+        self._record = replace(self._record.with_point(point), prompts=self._sender.prompts.known())
+        self._keep(self._allowance.noted)
+        self._listeners.point(self._record, point)
+        return True
+
+    def _say(self, text: str) -> None:
+        self._listeners.say(", ".join(filter(None, (f"{self._doing} {text}".strip(), self._time_left()))))
+
+    def _time_left(self) -> str:
+        at_most_s = self._allowance.remaining_s
+        if not self._durations_s:
+            return "" if math.isinf(at_most_s) else f"{at_most_s / 60:.0f} min left at most"
+        expected_s = sum(self._durations_s) / len(self._durations_s) * self._steps_left
+        return f"about {min(expected_s, at_most_s) / 60:.0f} min left"
+
+
+def _named(load: Load) -> str:
+    if load.concurrency is not None:
+        return f"{load.concurrency} under way"
+    return f"{load.share:.0%} load"
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+def _vocabulary(model: str | None) -> int | None:
+    """Entries of the model's vocabulary [-]; None where the model is not known."""
+    with suppress(CuveeError):
+        return load_model(model or "").vocab_size
+    return None

@@ -1,0 +1,90 @@
+"""The one place that every request passes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cuvee.errors import InputError
+from cuvee.profile.measure.allowance import LOT, Allowance, Caps, Sent, SpentError
+
+
+def allowance(caps, sent=None, kept=None, clock=None):
+    clock = clock or [0.0]
+    return Allowance(caps, sent or Sent(), now=lambda: clock[0], keep=(kept if kept is not None else []).append)
+
+
+@given(
+    caps=st.builds(
+        Caps, st.none() | st.integers(1, 300), st.none() | st.integers(1, 5000), st.none() | st.floats(1, 100)
+    ),
+    asked=st.lists(st.tuples(st.integers(1, 100), st.floats(0, 5)), max_size=200),
+    kill=st.integers(0, 200),
+)
+def test_caps_hold_even_where_a_run_is_killed(caps, asked, kill):
+    """Whatever is asked, what leaves stays within every cap; a run killed at any moment is not counted too low."""
+    kept, clock, requests, tokens = list[Sent](), [0.0], 0, 0
+    counter = allowance(caps, kept=kept, clock=clock)
+    for number, (size, wait_s) in enumerate(asked):
+        if number == kill:
+            last = kept[-1] if kept else Sent()
+            assert last.requests >= requests
+            assert last.tokens >= tokens
+            counter = allowance(caps, last, kept, clock=clock)
+        clock[0] += wait_s
+        try:
+            counter.take(size)
+        except SpentError:
+            continue
+        requests, tokens = requests + 1, tokens + size
+        assert counter.remaining_s > 0
+    assert requests <= (caps.max_requests or requests)
+    assert tokens <= (caps.max_tokens or tokens)
+    assert counter.sent.requests >= requests
+
+
+def test_numbers_go_on_over_runs():
+    """Numbers are never used twice, so that no prompt is: the next run begins after what the last noted."""
+    kept = list[Sent]()
+    first = allowance(Caps(), kept=kept)
+    assert [first.take(10) for _ in range(3)] == [0, 1, 2]
+    killed = allowance(Caps(), kept[-1])
+    assert killed.take(10) == LOT
+    ended = allowance(Caps(), first.sent)
+    assert ended.take(10) == 3
+
+
+def test_notes_are_few():
+    """A thousand requests are noted in lots, not one by one."""
+    kept = list[Sent]()
+    counter = allowance(Caps(), kept=kept)
+    for _ in range(1000):
+        counter.take(10)
+    assert len(kept) <= 1000 / LOT + 1
+
+
+def test_longer_prompts_are_settled():
+    """Tokens by which a text came out longer than meant count against the cap; shorter ones give nothing back."""
+    counter = allowance(Caps(max_tokens=100))
+    counter.take(50)
+    counter.settle(30)
+    counter.settle(-40)
+    with pytest.raises(SpentError, match="80 of 100"):
+        counter.take(21)
+    counter.take(20)
+
+
+def test_time_is_a_cap_too():
+    """The time of earlier runs counts."""
+    clock = [5.0]
+    counter = allowance(Caps(max_seconds=10), Sent(seconds=7), clock=clock)
+    clock[0] = 7.9
+    counter.take(1)
+    clock[0] = 8.0
+    with pytest.raises(SpentError, match="--max-seconds"):
+        counter.take(1)
+
+
+def test_caps_that_are_none():
+    """A cap of 0 is refused: it would measure nothing."""
+    with pytest.raises(InputError, match="max_requests = 0"):
+        Caps(max_requests=0)
