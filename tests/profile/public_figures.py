@@ -1,23 +1,19 @@
 """The roofline against public measurements, row by row, where their collection is at hand."""
 
-import csv
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from cuvee.catalog import find_gpu, load_model
-from cuvee.profile import EngineSettings, ReplicaConfig, Stage, find_engine, split_layers
-from tests.profile.setups import GPUS, MODELS, rate_of
+from cuvee.profile import ReplicaConfig
+from cuvee.profile.measurements import Measurement, load_measurements
+from cuvee.profile.points import KnownPoint
+from cuvee.profile.scoring import score
 
 COLLECTION = Path(__file__).parents[3] / "shared" / "data" / "figures" / "measured_throughput.csv"
 """Public throughput figures, collected beside the checkout; not part of the repository."""
-
-# Benchmarks of fixed lengths run past the context the model was trained for.
-PUBLIC_MODELS = {model.name: replace(model, max_context=10**6) for model in MODELS.values()}
-PRECISIONS = {"fp16": "bf16", "int4-awq": "int4", "fp8?": "fp8", "?": "bf16"}
 
 
 @dataclass(frozen=True)
@@ -40,51 +36,41 @@ class Comparison:
 @cache
 def tensorrt_llm_offline() -> list[Comparison]:
     """Offline rows of the TensorRT-LLM 0.14 performance overview that nothing speaks against."""
-    return _compare("tensorrt-llm", lambda row: row["group"] == "trtllm-0.14" and not row["concurrency"])
+    return _compare(lambda row: row.group == "trtllm-0.14" and row.concurrency is None)
 
 
 @cache
 def vllm_runs() -> list[Comparison]:
     """Saturated vLLM runs; those at a fixed concurrency are capped at it."""
-    return _compare("vllm", lambda row: row["engine"] == "vLLM")
+    return _compare(lambda row: row.engine == "vLLM")
 
 
 @cache
 def tensorrt_llm_served() -> list[Comparison]:
     """Saturated runs of trtllm-serve 1.2."""
-    return _compare("tensorrt-llm-1.2", lambda row: row["engine"] == "TensorRT-LLM" and row["group"] == "gpustack")
+    return _compare(lambda row: row.engine == "TensorRT-LLM" and row.group == "gpustack")
 
 
 @cache
 def sglang_runs() -> list[Comparison]:
     """Saturated runs of SGLang 0.5.5."""
-    return _compare("sglang", lambda row: row["engine"] == "SGLang" and row["group"] == "gpustack")
+    return _compare(lambda row: row.engine == "SGLang" and row.group == "gpustack")
 
 
 @cache
 def sglang_closed_loop() -> list[Comparison]:
     """Runs of SGLang 0.5.6 at a fixed concurrency on H200."""
-    return _compare("sglang-0.5.6", lambda row: row["engine"] == "SGLang" and row["group"] == "nvidia-gap-analysis")
+    return _compare(lambda row: row.engine == "SGLang" and row.group == "nvidia-gap-analysis")
 
 
-def _compare(engine: str, chosen: Callable[[dict[str, str]], bool]) -> list[Comparison]:
-    with COLLECTION.open(encoding="utf-8", newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if chosen(row)]
-    sound = [row for row in rows if row["doubtful"] == "False" and not row["request_rate"]]
-    return [_comparison(row, find_engine(engine)) for row in sound]
+def _compare(chosen: Callable[[Measurement], bool]) -> list[Comparison]:
+    scored = score(row for row in load_measurements(COLLECTION) if chosen(row))
+    return [_comparison(each.measurement, each.measured, each.predicted) for each in scored.of("rate")]
 
 
-def _comparison(row: dict[str, str], engine: EngineSettings) -> Comparison:
-    gpu = find_gpu(row["gpu"]).name
-    model = PUBLIC_MODELS[load_model(row["model"]).name]
-    layers = split_layers(model.num_layers, int(row["pp"]))
-    stages = tuple(Stage(gpu, int(row["tp"]), count) for count in layers)
-    precision, kv_precision = (PRECISIONS.get(row[key], row[key]) for key in ("weights", "kv"))
-    if row["concurrency"]:
-        engine = replace(engine, max_num_seqs=int(float(row["concurrency"])), large_gpu_limits=None)
-    config = ReplicaConfig(model.name, stages, precision, kv_precision)
-    predicted = rate_of(config, (float(row["isl"]), float(row["osl"])), engine, GPUS, PUBLIC_MODELS)
-    return Comparison(gpu, model.name, config, row["group"], float(row["req_s"]) / int(row["replicas"]), predicted)
+def _comparison(row: Measurement, measured: float, predicted: float) -> Comparison:
+    config = KnownPoint.of(row).config
+    return Comparison(config.stages[0].gpu, config.model, config, row.group, measured, predicted)
 
 
 def error_summary(rows: list[Comparison]) -> tuple[int, float, float, float]:
