@@ -73,3 +73,22 @@ def test_reports_for_others(cuvee, tmp_path):
     assert cuvee("export-profile", points, "--save", tmp_path / "one.yaml").code == 2
     assert cuvee("export-profile", points, "--save", folder, "--format", "other").code == 2
     assert cuvee("export-profile", runs[0], "--save", folder).code == 2
+
+
+def test_profiles_for_others(cuvee, tmp_path):
+    """A plan, a table of rates and results that do not say what served are exported together, with a setup."""
+    plan = cuvee("plan", "--model", "llama-3-8b", "--budget", "2", "--json")
+    table = "model,gpu,tensor_parallel_size,input_tokens,output_tokens,rate_req_per_s\nllama-3-8b,L4,1,500,100,4\n"
+    files = [write(tmp_path, "plan.json", plan.out), write(tmp_path, "table.csv", table)]
+    files.append(write(tmp_path, "run.json", vllm()))
+    setup = write(tmp_path, "setup.yaml", "files: {run.json: {gpu: H100, tp: 1, model: llama-3.1-8b, engine: vllm}}")
+    folder = tmp_path / "reports"
+    done = cuvee("export-profile", *files, "--setup", setup, "--save", folder)
+    assert done.code == 0, done.err
+    reports = {path.name: path.read_text() for path in folder.iterdir()}
+    rates = [text for name, text in reports.items() if name.startswith("g")]
+    cells = [cell for group in json.loads(plan.out)["groups"] for cell in group["cells"]]
+    assert len(rates) == len(cells)
+    assert all("- estimated\n" in text and "estimated, not measured" in text for text in rates)
+    assert "- measured\n" in reports["table.yaml"]
+    assert "- measured\n" in reports["run.yaml"]

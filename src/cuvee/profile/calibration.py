@@ -49,6 +49,7 @@ class CalibratedPoint:
         fitted_req_per_s           Of the constants fitted to all points.
         left_out_req_per_s         Of those fitted without the points of its kind of requests.
         is_outlier                 Whether no constants explain it beside the others.
+        date                       Of the measurement; "" where its file does not say.
     """
 
     id: str
@@ -61,6 +62,7 @@ class CalibratedPoint:
     fitted_req_per_s: float
     left_out_req_per_s: float
     is_outlier: bool
+    date: str = ""
 
     def error(self, predicted_req_per_s: float) -> float:
         """|predicted / measured - 1| [-]."""
@@ -278,6 +280,7 @@ class _Alike:
                 fitted_req_per_s=float(rate * np.exp(-residual)),
                 left_out_req_per_s=float(rate * np.exp(-left_out)),
                 is_outlier=bool(kinds > 1 and abs(residual) > UNEXPLAINED * NOISE),
+                date=row.date,
             )
             for row, rate, before, residual, left_out in zip(
                 (point.measurement for point in self.points), self.measured, stated, found.residuals, found.left_out,

@@ -15,7 +15,8 @@ REQUIRED = ("gpu", "model", "isl", "osl")
 MEASURED = ("req_s", "out_tok_s", "ttft_ms", "tpot_ms")
 COLUMNS = (
     "columns gpu, model, isl, osl and at least one of req_s, out_tok_s, ttft_ms, tpot_ms; where known also id, group, "
-    "num_gpus, tp, pp, replicas, weights, kv, engine, engine_version, concurrency, request_rate, doubtful, note, source"
+    "num_gpus, tp, pp, replicas, weights, kv, engine, engine_version, concurrency, request_rate, doubtful, note, "
+    "source, date"
 )
 
 
@@ -36,6 +37,7 @@ class Measurement:
         rate_req_per_s            Rate served by the whole deployment [req/s]; None where not measured.
         ttft_s, tpot_s            Mean latencies [s]; None where not measured.
         is_doubtful               Whether the file itself doubts it.
+        date                      Of the measurement; "" where the file does not say.
     """
 
     place: str
@@ -61,6 +63,7 @@ class Measurement:
     is_doubtful: bool
     note: str
     source: str
+    date: str = ""
 
     @property
     def workload(self) -> str:
@@ -133,6 +136,7 @@ def _measurement(record: Record) -> Measurement:
         is_doubtful=not record.is_empty("doubtful") and record.flag("doubtful"),
         note=record.text("note"),
         source=record.text("source"),
+        date=record.date("date"),
     )
 
 

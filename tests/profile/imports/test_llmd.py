@@ -166,7 +166,7 @@ def test_the_shape_of_a_report(tmp_path):
     assert found["version"] == "0.2.1"
     assert set(found["run"]) == {"uid", "time", "description", "keywords"}
     assert found["run"]["time"] == {"duration": "PT5S"}
-    assert found["run"]["keywords"] == ["cuvee", "doubtful"]
+    assert found["run"]["keywords"] == ["cuvee", "measured", "doubtful"]
     (component,) = found["scenario"]["stack"]
     assert set(component) == {"metadata", "standardized", "native"}
     assert set(component["metadata"]) == {"schema_version", "label", "cfg_id"}

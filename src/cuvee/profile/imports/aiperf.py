@@ -11,6 +11,7 @@ from cuvee.profile.imports.fields import (
     AGAIN,
     MAX_FIGURE,
     above_zero,
+    day,
     inner,
     items,
     latency,
@@ -70,6 +71,7 @@ def read_summary(record: Record) -> LoadPoint:
         failed=_failed(record, completed),
         duration_s=_duration_s(record),
         source=f"{NAME} {version} {record.text('start_time')}".strip(),
+        date=day(record, "start_time"),
         remarks=_warm_up(record),
         doubts=("the run was cancelled",) if record.values.get("was_cancelled") is True else (),
     )
@@ -190,8 +192,15 @@ def read_records(records: Sequence[Record], path: str) -> LoadPoint:
         failed=len(measured) - len(answers),
         duration_s=duration_s,
         source=NAME,
+        date=_day(answers),
         remarks=(f"{warm_up} requests of the warm-up left out",) if warm_up else (),
     )
+
+
+def _day(answers: Sequence[Record]) -> str:
+    """Day of the first request."""
+    first = min(inner(record, "metadata").number("request_start_ns", "nanoseconds") for record in answers)
+    return day(Record("", {"start": first / NS_PER_S}), "start")
 
 
 def _kind(record: Record) -> str:

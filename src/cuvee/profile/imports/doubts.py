@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 
 from cuvee.profile.imports.load_point import LoadPoint
+from cuvee.profile.table import Provenance
 
 FEW_FAILED = 0.01
 """Share of failed requests up to which a run is only remarked on [-]."""
@@ -34,6 +35,8 @@ BEHIND = 0.10
 def doubts_of(point: LoadPoint) -> Iterator[str]:
     """What speaks against the figures of a completed load point, one sentence each, with the arithmetic."""
     yield from point.doubts
+    if point.provider is not Provenance.MEASURED:
+        yield f"{point.provider}, not measured"
     yield from _gpus(point)
     yield from _failures(point)
     yield from _short(point)

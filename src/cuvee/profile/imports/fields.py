@@ -1,5 +1,8 @@
 """Fields of result files: nested objects whose errors say where they stand, and what must hold of a figure."""
 
+import re
+from datetime import UTC, datetime
+
 from cuvee.catalog.records import Record
 from cuvee.catalog.tables import records_of
 from cuvee.errors import InputError
@@ -9,6 +12,12 @@ MAX_TOKENS = 1e8
 MAX_FIGURE = 1e12
 MAX_COUNT = 1_000_000
 MAX_LATENCY_S = 1e6
+TIMES_S = (1e9, 1e10)
+"""Counts of seconds that are times: from 2001 to 2286 [s]."""
+
+TIME = re.compile(r"(20\d\d)-?([01]\d)-?([0-3]\d)(?:[-T ]|$)")
+"""The day that a time begins with, as in 2026-09-30T12:00:00 or 20260930-120000."""
+
 AGAIN = "run the load generator again, or leave the file out"
 
 
@@ -72,6 +81,16 @@ def maybe_count(record: Record, name: str) -> int | None:
 def maybe_text(record: Record, name: str) -> str | None:
     """A text; None where absent or empty."""
     return record.text(name) or None
+
+
+def day(record: Record, name: str) -> str:
+    """Day of a time that a tool wrote, in UTC where it counts seconds; "" where it is none."""
+    value, text = record.values.get(name), record.text(name)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and TIMES_S[0] < value < TIMES_S[1]:
+        return datetime.fromtimestamp(value, UTC).date().isoformat()
+    if found := TIME.match(text):
+        return "-".join(found.groups())
+    return ""
 
 
 def answered(record: Record, name: str) -> int:

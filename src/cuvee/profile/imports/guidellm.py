@@ -6,6 +6,7 @@ from cuvee.catalog.records import Record
 from cuvee.profile.imports.fields import (
     above_zero,
     answered,
+    day,
     inner,
     items,
     latency,
@@ -59,6 +60,7 @@ def _benchmark(record: Record, version: str) -> LoadPoint:
         failed=maybe_count(totals, "errored"),
         duration_s=duration_s,
         source=f"{NAME} {version}",
+        date=day(record, "start_time"),
         remarks=tuple(_remarks(record, totals)),
     )
 

@@ -75,12 +75,18 @@ def import_files(paths: Sequence[str | Path], setup: Setup | None = None, *, on_
                     "last" or "first".
     Raises          InputError: a file that cannot be used, something that nobody says, a clash.
     """
-    if on_clash not in WAYS:
-        raise InputError(f"on_clash = {on_clash!r}", expected=f"one of {', '.join(WAYS)}")
     if not paths:
         raise InputError("no files", expected="at least one file of results")
     setup = setup or Setup()
-    read = [_with_names(completed(point, setup.of_file(path))) for path in paths for point in read_load_points(path)]
+    read = [completed(point, setup.of_file(path)) for path in paths for point in read_load_points(path)]
+    return import_points(read, on_clash=on_clash)
+
+
+def import_points(read: Sequence[LoadPoint], *, on_clash: str = "error") -> Imported:
+    """Completed load points as one table; raises InputError for a clash, as `import_files`."""
+    if on_clash not in WAYS:
+        raise InputError(f"on_clash = {on_clash!r}", expected=f"one of {', '.join(WAYS)}")
+    read = [_with_names(point) for point in read]
     kept, clashes, repeated = settled(read, on_clash)
     hardware = _Hardware()
     taken: set[str] = set()

@@ -17,6 +17,7 @@ from cuvee.errors import InputError
 from cuvee.profile.imports.importing import ImportedPoint, unique
 from cuvee.profile.imports.llmd_report import OURS, UNKNOWN
 from cuvee.profile.imports.load_point import Latency, LoadPoint
+from cuvee.profile.table import Provenance
 
 VERSION = "0.2.1"
 SUFFIXES = (".yaml", ".yml")
@@ -35,7 +36,7 @@ def to_report(each: ImportedPoint) -> dict[str, Any]:
         run["time"] = {"duration": f"PT{point.duration_s:.10g}S"}
     if each.note:
         run["description"] = each.note
-    run["keywords"] = [OURS, *(["doubtful"] if each.is_doubtful else [])]
+    run["keywords"] = [OURS, point.provider.value, *(["doubtful"] if each.is_doubtful else [])]
     return {"version": VERSION, "run": run, **content}
 
 
@@ -88,6 +89,9 @@ def _scenario(each: ImportedPoint) -> dict[str, Any]:
         "weights": served.weights,
         "kv": served.kv,
         "concurrency": point.load.concurrency,
+        "date": point.date,
+        "provider": point.provider.value if point.provider is not Provenance.MEASURED else None,
+        "relative_error": point.relative_error,
     }
     return {
         "stack": [

@@ -13,6 +13,7 @@ from cuvee.profile.imports.fields import (
     AGAIN,
     MAX_COUNT,
     above_zero,
+    day,
     inner,
     items,
     latency,
@@ -22,6 +23,7 @@ from cuvee.profile.imports.fields import (
     maybe_text,
 )
 from cuvee.profile.imports.load_point import Deployment, Latency, Load, LoadPoint
+from cuvee.profile.table import Provenance
 
 NAME = "llm-d report"
 VERSIONS = ("0.2", "0.2.1")
@@ -87,6 +89,9 @@ def read_report(record: Record) -> LoadPoint:
         group=own.text("group"),
         note=own.text("note"),
         source=own.text("source") or tool,
+        date=own.date("date") or _day(record),
+        provider=_provider(own),
+        relative_error=maybe_above_zero(own, "relative_error", "a share"),
         is_doubtful=own.values.get("doubtful") is True,
         remarks=tuple(remarks),
     )
@@ -140,6 +145,19 @@ def _load(load: Record | None, own: Record) -> Load:
         return Load(True, None, rate)
     concurrency = exact or maybe_above_zero(load, "concurrency", "requests")
     return Load(rate is not None or concurrency is not None, concurrency, rate)
+
+
+def _day(record: Record) -> str:
+    time = maybe_inner(record, "run", "time")
+    return day(time, "start") if time else ""
+
+
+def _provider(own: Record) -> Provenance:
+    """Who gives the figures of a report that we wrote."""
+    text = own.text("provider", Provenance.MEASURED)
+    if text not in set(Provenance):
+        raise own.error("provider", f"one of {', '.join(Provenance)}", AGAIN)
+    return Provenance(text)
 
 
 def _duration_s(record: Record) -> float | None:

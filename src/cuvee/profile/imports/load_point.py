@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from cuvee.profile.table import Provenance
+
 PERCENTILES = (50, 90, 95, 99)
 
 
@@ -79,9 +81,12 @@ class LoadPoint:
         output_tokens_per_s            [tokens/s].
         ttft, tpot, end_to_end         TPOT leaves out the first token.
         completed, failed              Requests [-].
-    num_gpus                       Of the whole deployment, where counted beside its parallelism [-].
+        num_gpus                       Of the whole deployment, where counted beside its parallelism [-].
         duration_s                     Of what was measured [s].
         id, group, note, source        Of a table of points.
+        date                           Of the run, e.g. "2026-09-30"; "" where the file does not say.
+        provider                       Who gives the figures: of a file of our own it may be a model.
+        relative_error                 Half-width of their error band [-], where stated.
         is_doubtful                    Whether the file itself doubts it.
         remarks                        What the reader noticed and left aside.
         doubts                         What the reader noticed and that speaks against the figures.
@@ -108,6 +113,9 @@ class LoadPoint:
     group: str = ""
     note: str = ""
     source: str = ""
+    date: str = ""
+    provider: Provenance = Provenance.MEASURED
+    relative_error: float | None = None
     is_doubtful: bool = False
     remarks: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()

@@ -40,6 +40,7 @@ def read_points(record: Record) -> LoadPoint:
         group=record.text("group"),
         note=record.text("note"),
         source=record.text("source"),
+        date=record.date("date"),
         is_doubtful=record.text("doubtful").lower() in ("true", "yes", "1"),
     )
 

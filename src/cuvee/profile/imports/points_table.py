@@ -50,6 +50,7 @@ def _row(each: ImportedPoint) -> dict[str, object]:
         "doubtful": "yes" if each.is_doubtful else "no",
         "note": each.note,
         "source": point.source or point.place,
+        "date": point.date,
     }
     return {name: _cell(value) for name, value in cells.items()}
 

@@ -3,7 +3,15 @@
 from typing import Any
 
 from cuvee.catalog.records import Record
-from cuvee.profile.imports.fields import above_zero, answered, deployment_of, latency, maybe_above_zero, maybe_count
+from cuvee.profile.imports.fields import (
+    above_zero,
+    answered,
+    day,
+    deployment_of,
+    latency,
+    maybe_above_zero,
+    maybe_count,
+)
 from cuvee.profile.imports.load_point import Load, LoadPoint
 
 NAME = "vLLM bench"
@@ -43,6 +51,7 @@ def read_vllm(record: Record) -> LoadPoint:
         failed=_failed(record, completed),
         duration_s=above_zero(record, "duration", "s"),
         source=" ".join(filter(None, (TOOL, date))),
+        date=day(record, "date"),
     )
 
 
