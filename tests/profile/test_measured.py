@@ -144,6 +144,15 @@ def test_optional_columns_travel_with_the_rate(tmp_path):
     assert (table.relative_error[1, 0], table.ttft_s[1, 0], table.tpot_s[1, 0]) == (0.05, 0, 0)
 
 
+@pytest.mark.parametrize("provenance", [kind for kind in Provenance if kind is not Provenance.MEASURED])
+def test_what_nobody_measured_has_no_band_unless_it_states_one(tmp_path, provenance):
+    """A row of a model on an A40 claims no accuracy. Tempting: the band of an engine, which stands on other GPUs."""
+    header = f"{OWN},relative_error,provenance"
+    provider = own(tmp_path, f"llama-3-8b,A40,1,496,18,9,,{provenance}", header=header)
+    table = provider.table([even_config("llama-3-8b", "A40")], [workload(496, 18)])
+    assert np.isinf(table.relative_error[0, 0])
+
+
 def test_json_holds_the_same_records_and_gzip_is_read(tmp_path):
     """A list of objects with the same fields, compressed or not."""
     records = [dict(zip(OWN.split(","), ("llama-3-8b", "L40", 1, 496, 18, 9.5), strict=True))]

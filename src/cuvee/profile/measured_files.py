@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 from cuvee.catalog.gpus import find_gpu
@@ -23,8 +24,9 @@ MAX_TOKENS = 1e8
 RATE = "a rate above 0 req/s"
 SECONDS = "a time of 0 s or more"
 
-RELATIVE_ERROR = {Provenance.MEASURED: 0.05, Provenance.CALIBRATED: 0.20, Provenance.ESTIMATED: 0.35}
-"""Error band of a line that states none [-]: a measured rate moves about as much as the lengths may differ."""
+MEASURED_ERROR = 0.05
+"""Error band of a measured line that states none [-]: the rate moves about as much as the lengths may differ. A line
+that nobody measured has no band unless it states one."""
 
 OWN_REQUIRED = ("model", "input_tokens", "output_tokens", "rate_req_per_s")
 PUBLIC_REQUIRED = ("model", "gpu", "tp", "isl", "osl", "req_s")
@@ -136,7 +138,7 @@ def _read_own(record: Record) -> MeasuredRate:
         input_tokens=_tokens(record, "input_tokens"),
         output_tokens=_tokens(record, "output_tokens"),
         rate_req_per_s=_positive(record, "rate_req_per_s", RATE),
-        relative_error=_share(record, "relative_error", RELATIVE_ERROR[provenance]),
+        relative_error=_share(record, "relative_error", MEASURED_ERROR if provenance is Provenance.MEASURED else inf),
         ttft_s=_seconds(record, "ttft_s"),
         tpot_s=_seconds(record, "tpot_s"),
         provenance=provenance,
@@ -159,7 +161,7 @@ def _read_public(record: Record) -> MeasuredRate:
         input_tokens=_tokens(record, "isl"),
         output_tokens=_tokens(record, "osl"),
         rate_req_per_s=_positive(record, "req_s", RATE) / record.count("replicas", default=1),
-        relative_error=RELATIVE_ERROR[Provenance.MEASURED],
+        relative_error=MEASURED_ERROR,
         ttft_s=_seconds(record, "ttft_ms") / 1e3,
         tpot_s=_seconds(record, "tpot_ms") / 1e3,
         source=record.text("source"),

@@ -25,8 +25,7 @@ from cuvee.plan.question.problem import Limits, ModelDemand, Objective, PlanProb
 from cuvee.plan.scenario.grid_files import GridCase, GridProfile, LengthTicks
 from cuvee.profile.engine import NOT_STATED
 from cuvee.profile.measured import MeasuredRate, TableProvider, model_key
-from cuvee.profile.measured_files import RELATIVE_ERROR
-from cuvee.profile.table import Provenance
+from cuvee.profile.measured_files import MEASURED_ERROR
 from cuvee.workload.edges import LengthEdges
 from cuvee.workload.mixes import REQUESTS_PER_MIX
 from cuvee.workload.records import Demand, WorkloadType, type_names
@@ -206,7 +205,7 @@ def _line(profile: GridProfile, kind: WorkloadType, rate_req_per_s: float) -> Me
         input_tokens=kind.input_tokens,
         output_tokens=kind.output_tokens,
         rate_req_per_s=rate_req_per_s,
-        relative_error=RELATIVE_ERROR[Provenance.MEASURED],
+        relative_error=MEASURED_ERROR,
         source=profile.place,
         workload=kind.name,
     )
