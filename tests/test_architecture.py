@@ -20,6 +20,7 @@ LEVELS = (
     ("catalog", "workload"),
     ("profile",),
     ("plan",),
+    ("study",),
     ("routing",),
     ("simulate", "serve"),
     ("deploy",),

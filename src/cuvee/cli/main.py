@@ -11,7 +11,19 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 from cuvee._version import __version__
-from cuvee.cli import calibrating, catalog, explaining, frontier, importing, options, periods, planning, scoring, traces
+from cuvee.cli import (
+    benchmark,
+    calibrating,
+    catalog,
+    explaining,
+    frontier,
+    importing,
+    options,
+    periods,
+    planning,
+    scoring,
+    traces,
+)
 from cuvee.cli.terminal import EXIT_INTERRUPTED, InterruptedEarlyError, printable
 from cuvee.errors import CuveeError
 
@@ -41,6 +53,7 @@ app.command("explain")(explaining.explain)
 app.command("frontier")(frontier.frontier)
 app.command("periods")(periods.periods)
 app.command("check")(planning.check)
+app.command("benchmark")(benchmark.benchmark)
 app.command("workload")(traces.workload)
 app.command("import")(importing.import_)
 app.command("export-profile")(importing.export_profile)

@@ -135,7 +135,7 @@ class Question:
                 record.pop(name, None)
         record.update({name: value for name, value in self._changes().items() if value is not None})
         if self.precision and not self.model:
-            record["models"] = [{**entry, "precision": _listed(self.precision)} for entry in _models_of(record)]
+            record["models"] = [{**entry, "precision": listed(self.precision)} for entry in _models_of(record)]
         apply_slo(record, self.slo or ())
         for setting in [*self._nested_settings(), *(self.settings or [])]:
             _set(record, setting)
@@ -266,10 +266,11 @@ def _parse_models(models: list[str] | None, precision: str | None) -> list[dict[
     """`NAME` or `NAME=SHARE` of each --model, as scenario records."""
     if models is None:
         return None
-    return [_parse_model(text, precision) for text in models]
+    return [parse_model(text, precision) for text in models]
 
 
-def _parse_model(text: str, precision: str | None) -> dict[str, Any]:
+def parse_model(text: str, precision: str | None = None) -> dict[str, Any]:
+    """`NAME` or `NAME=SHARE` as a scenario's record of a model."""
     name, separator, share = text.rpartition("=")
     record: dict[str, Any] = {"model": name if separator else text}
     if separator:
@@ -283,10 +284,11 @@ def _parse_model(text: str, precision: str | None) -> dict[str, Any]:
                 expected="NAME or NAME=SHARE with a share in (0, 1]",
                 remedy="e.g. --model llama-3-8b=0.8",
             )
-    return {**record, "precision": _listed(precision)} if precision else record
+    return {**record, "precision": listed(precision)} if precision else record
 
 
-def _listed(names: str) -> list[str]:
+def listed(names: str) -> list[str]:
+    """Names between commas."""
     return [name.strip() for name in names.split(",")]
 
 

@@ -68,8 +68,12 @@ class LiteralTable(Table):
         super().add_row(*(Text(literal(each)) if isinstance(each, str) else each for each in renderables), **options)
 
 
-def new_table(console: Console, *, title: str = "") -> Table:
-    """An empty table in the house style: a rule under the header, nothing else."""
+def new_table(console: Console, *, title: str = "", gap: int | None = None) -> Table:
+    """An empty table in the house style: a rule under the header, nothing else.
+
+    Parameters
+        gap    Columns of blank between two columns [-]; by default as the console has room for.
+    """
     frame = box.ASCII2 if plain(console) else box.SIMPLE_HEAD
     heading = Text(literal(title)) if title else None
     return LiteralTable(
@@ -78,23 +82,26 @@ def new_table(console: Console, *, title: str = "") -> Table:
         title_justify="left",
         title_style="bold",
         pad_edge=False,
-        padding=(0, column_gap(console) // 2),
+        padding=(0, column_gap(console) // 2) if gap is None else (0, gap, 0, 0),
     )
 
 
-def fitted(table: Table, console: Console, *, fold: Sequence[str], drop: Sequence[str] = ()) -> Table:
+def fitted(
+    table: Table, console: Console, *, fold: Sequence[str], drop: Sequence[str] = (), gap: int | None = None
+) -> Table:
     """`table` made to fit the console without losing a character; columns not named here keep their width.
 
     Parameters
+        gap     As of `new_table`.
         fold    Headers of the columns of text; the widest is folded first.
         drop    Headers of columns that can be done without, on a terminal too narrow for folding to help.
     """
     widths = {id(column): _natural_width(column) for column in table.columns}
 
     def total() -> int:
-        gap = column_gap(console)
+        between = column_gap(console) if gap is None else gap
         # Frame: a column at either end, and no padding towards it.
-        return sum(widths[id(column)] + gap for column in table.columns) + 2 - gap
+        return sum(widths[id(column)] + between for column in table.columns) + 2 - between
 
     def fold_to(narrowest: int) -> None:
         texts = [column for column in table.columns if column.header in fold]
@@ -115,7 +122,8 @@ def fitted(table: Table, console: Console, *, fold: Sequence[str], drop: Sequenc
 
 
 def _natural_width(column: Column) -> int:
-    return max(cell_len(str(cell)) for cell in (column.header, *column.cells))
+    cells = (str(cell) for cell in (column.header, *column.cells))
+    return max(cell_len(line) for cell in cells for line in cell.split("\n"))
 
 
 def indented(text: str, *, style: str = "") -> RenderableType:

@@ -1,0 +1,198 @@
+"""The printed study: requests per dollar of GPU types and workload types, who leads, and the paper's observations."""
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cuvee.report.study_text import (
+    MARKS,
+    case_text,
+    finding_text,
+    lengths_text,
+    number,
+    observation_text,
+    parallel_text,
+    prices_title,
+)
+from cuvee.report.style import fitted, indented, literal, new_table, plain, rule
+from cuvee.study.entry import MILLION, Entry
+from cuvee.study.finding import Verdict
+from cuvee.study.leads import Lead, lead
+from cuvee.study.observations import observations
+from cuvee.study.study import Study
+
+SHOWN_PERCENTILES = (50.0, 90.0, 99.0)
+"""Latency percentiles of the printed tables [%]; --json and --csv have all."""
+
+TTFT_PERCENTILE = 90.0
+
+TYPES_OF_A_TABLE = 9
+"""Workload types side by side [-]; more go into a table below."""
+
+VERDICT_STYLES = {Verdict.HOLDS: "green", Verdict.IN_PART: "yellow", Verdict.TIE: "yellow", Verdict.FAILS: "red"}
+
+
+def print_study(
+    studies: Sequence[Study], console: Console, *, configurations: bool = False, latencies: bool = False
+) -> None:
+    """Print the studies one below the other.
+
+    Parameters
+        configurations    The best configuration of each GPU type, too.
+        latencies         Latency percentiles and what they cost, too.
+    """
+    for study in studies:
+        engine = f"{study.engine.name}, estimates {_engine_error(study)}"
+        heading = rule(console).join(["cuvee benchmark", prices_title(study), engine])
+        console.print(Text(literal(heading), style="bold"))
+        console.print()
+        for model in study.models:
+            for table in _grids(study, model.name, console):
+                console.print(table)
+            if configurations:
+                console.print(_configuration_table(study, model.name, console))
+            console.print(_lead_table(study, model.name, console))
+            if latencies:
+                for table in _latency_tables(study, model.name, console):
+                    console.print(table)
+        _print_observations(study, console)
+    for note in _legend(studies, latencies):
+        console.print(indented(literal(note), style="dim"))
+
+
+def _engine_error(study: Study) -> str:
+    known = sorted({entry.gpu for entry in study.entries if entry.error_known})
+    if not known:
+        return "without a known error"
+    return f"+-{study.engine.relative_error:.0%} on {', '.join(known)}, unknown elsewhere"
+
+
+def _grids(study: Study, model: str, console: Console) -> Iterator[RenderableType]:
+    """GPU types times workload types; leaders and those tied with them are marked."""
+    workloads = study.asked.workloads
+    for start in range(0, len(workloads), TYPES_OF_A_TABLE):
+        chosen = workloads[start : start + TYPES_OF_A_TABLE]
+        leads = {kind.name: lead(study, model, kind.name) for kind in chosen}
+        table = _titled(console, f"{model}: req/s per $/h", gap=1)
+        table.add_column("GPU")
+        table.add_column("$/h", justify="right")
+        for kind in chosen:
+            table.add_column(lengths_text(kind).replace("/", "\n/"), justify="right")
+        for gpu in study.gpus:
+            found = [study.best(model, gpu.name, kind.name) for kind in chosen]
+            if any(found):
+                cells = [_cell(entry, leads[kind.name], console) for entry, kind in zip(found, chosen, strict=True)]
+                table.add_row(gpu.name, _price([entry for entry in found if entry]), *cells)
+        yield fitted(table, console, fold=("GPU",), drop=("$/h",), gap=1)
+
+
+def _titled(console: Console, title: str, *, gap: int | None = None) -> Table:
+    """A table that is as wide as its title at least: a narrower one would break it."""
+    table = new_table(console, title=title, gap=gap)
+    table.min_width = min(len(title) + 1, console.width)
+    return table
+
+
+def _price(entries: Sequence[Entry]) -> str:
+    """Lowest price of a GPU over the machines chosen; "+" where larger ones cost more."""
+    prices = {f"{entry.offer.price_usd_per_gpu_hour:.2f}" for entry in entries}
+    return min(prices, key=float) + ("+" if len(prices) > 1 else " ")
+
+
+def _cell(entry: Entry | None, found: Lead | None, console: Console) -> Text:
+    if entry is None or found is None:
+        return Text("." if plain(console) else "·", style="dim")
+    value = number(entry.efficiency)
+    if entry is found.first:
+        return Text(f"{value}*", style="bold green")
+    return Text(f"{value}=" if entry.gpu in found.ties else f"{value} ", style="" if entry.gpu in found.ties else "dim")
+
+
+def _configuration_table(study: Study, model: str, console: Console) -> Table:
+    table = _titled(console, f"{model}: best configuration", gap=1)
+    workloads = study.asked.workloads[:TYPES_OF_A_TABLE]
+    for header in ("GPU", *map(lengths_text, workloads)):
+        table.add_column(header.replace("/", "\n/"))
+    for gpu in study.gpus:
+        found = [study.best(model, gpu.name, kind.name) for kind in workloads]
+        if any(found):
+            table.add_row(gpu.name, *(parallel_text(entry).replace(" ", "") if entry else "" for entry in found))
+    return fitted(table, console, fold=("GPU",), gap=1)
+
+
+def _lead_table(study: Study, model: str, console: Console) -> Table:
+    table = _titled(console, f"{model}: cheapest GPU type")
+    for header in ("requests", "cheapest", "as", "over next", "", "tied with", "over last", "$/million"):
+        table.add_column(header, justify="right" if header in ("over next", "over last", "$/million") else "left")
+    for kind in study.asked.workloads:
+        found = lead(study, model, kind.name)
+        if found is None:
+            continue
+        following = found.ranking[1].gpu if len(found.ranking) > 1 else ""
+        over_next = f"{found.over_next.factor:.2f}" if found.over_next else ""
+        over_last = f"{found.over_last.factor:.2f}" if found.over_last else ""
+        ties = f"{len(found.ties)} of {len(found.ranking) - 1}" if found.ties else "none"
+        money = number(found.first.usd_per_million_requests)
+        shown = (found.first.gpu, parallel_text(found.first), over_next, following, ties, over_last, money)
+        table.add_row(lengths_text(kind), *shown)
+    return fitted(table, console, fold=("cheapest", ""), drop=("over last",))
+
+
+def _latency_tables(study: Study, model: str, console: Console) -> Iterator[Table]:
+    load = study.asked.load
+    columns = [("TTFT", TTFT_PERCENTILE), *product(("E2E", "cost"), SHOWN_PERCENTILES)]
+    for kind in study.asked.workloads:
+        ranking = study.ranking(model, kind.name)
+        if not ranking:
+            continue
+        table = new_table(
+            console, title=f"{model}, {lengths_text(kind)}: latency at {load:.0%} load and its cost", gap=1
+        )
+        for header in ("GPU", "as", "$/million"):
+            table.add_column(header, justify="right" if header == "$/million" else "left")
+        for what, percentile in columns:
+            table.add_column(f"{what}\np{percentile:g}", justify="right")
+        for entry in ranking:
+            first = number(entry.latency_at(TTFT_PERCENTILE).ttft_s)
+            whole = [number(entry.latency_at(percentile).e2e_s) for percentile in SHOWN_PERCENTILES]
+            money = [number(entry.latency_usd(percentile) * MILLION) for percentile in SHOWN_PERCENTILES]
+            money_at_load = number(entry.usd_per_million_requests_at_load)
+            table.add_row(entry.gpu, parallel_text(entry), money_at_load, first, *whole, *money)
+        yield fitted(table, console, fold=("GPU",), drop=("as",), gap=1)
+
+
+def _print_observations(study: Study, console: Console) -> None:
+    console.print(Text(literal(f"The paper's observations at {prices_title(study)}"), style="bold"))
+    for index, observation in enumerate(observations(study), start=1):
+        line = Text(f"{index}. {literal(observation.title)}: ")
+        line.append(observation.verdict.value, style=f"bold {VERDICT_STYLES[observation.verdict]}")
+        console.print(line)
+        console.print(indented(literal(observation_text(observation))))
+        for case in observation.largest_by_model:
+            console.print(indented(literal(f"largest: {case_text(case)}")))
+        for finding in observation.findings:
+            mark = MARKS[finding.verdict]
+            console.print(indented(literal(f"{mark} {finding.verdict}: {finding_text(finding)}"), style="dim"))
+    console.print()
+
+
+def _legend(studies: Sequence[Study], latencies: bool) -> Iterator[str]:
+    yield (
+        "requests: mean prompt/answer [tokens]; $/h: of one GPU, + where larger machines cost more of each; "
+        "*: most requests per dollar; =: tied with it, the lead is inside the error"
+    )
+    yield (
+        "each figure is of the best of all splits of 8 GPUs into equal replicas, at the lowest price of machines with "
+        "room for one; $/million: a million requests at full load"
+    )
+    if latencies:
+        yield (
+            "TTFT, E2E: time to first and to last token [s]; cost: what the replica costs while a request of that "
+            "percentile is under way [$ per million]; $/million: a million requests at that load"
+        )
+    for study in studies:
+        for note in (*study.notes, *study.offers.notes):
+            yield f"{study.offers.name}: {note}"

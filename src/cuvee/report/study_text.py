@@ -1,0 +1,89 @@
+"""Words and numbers that the printed study and its page share."""
+
+from cuvee.report.style import dated
+from cuvee.study.comparison import Comparison
+from cuvee.study.entry import Entry
+from cuvee.study.finding import Case, Finding, Observation, Verdict
+from cuvee.study.study import Study
+from cuvee.workload.records import WorkloadType
+
+PAPER = (
+    "Jiang et al., Demystifying Cost-Efficiency in LLM Serving over Heterogeneous GPUs (ICML 2025, arXiv 2502.00722)"
+)
+
+
+def number(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:#.3g}".rstrip(".") if value > 0 else "0"
+
+
+def factor_text(comparison: Comparison) -> str:
+    """A factor with its band: "2.29 (1.50 to 3.50)"."""
+    return f"{comparison.factor:.2f} ({comparison.low:.2f} to {comparison.high:.2f})"
+
+
+def lengths_text(kind: WorkloadType) -> str:
+    """Mean lengths of a type: "2455/18"."""
+    return f"{kind.input_tokens:.0f}/{kind.output_tokens:.0f}"
+
+
+PROMPT_HEAVY = 20.0
+ANSWER_HEAVY = 2.0
+"""Prompt tokens per answer token from which, and up to which, a type is called so [-]."""
+
+
+def kind_text(kind: WorkloadType) -> str:
+    """What a type asks most for, in a word or two."""
+    share = kind.input_tokens / kind.output_tokens
+    if share >= PROMPT_HEAVY:
+        return "prompt-heavy"
+    return "answer-heavy" if share <= ANSWER_HEAVY else "balanced"
+
+
+def prices_title(study: Study) -> str:
+    """Whose prices a study has, and of when."""
+    return f"{study.offers.name}, {dated(study.offers.as_of)}"
+
+
+def parallel_text(entry: Entry) -> str:
+    """How a replica splits its model, and the precision where it is not the usual one: "TP2 PP2", "TP1 fp8"."""
+    split = entry.config.parallel_label.partition(" [")[0]
+    return split if entry.config.precision == "bf16" else f"{split} {entry.config.precision}"
+
+
+def error_text(entry: Entry) -> str:
+    """The error band of a rate, or that there is none."""
+    if entry.error_known:
+        return f"+-{entry.relative_error:.0%}"
+    return "unknown, extrapolated" if entry.extrapolated else "unknown"
+
+
+def case_text(case: Case) -> str:
+    """One case in words."""
+    return f"{case.model or 'all models'} {case.where}: {case.ahead} over {case.behind}, {factor_text(case.comparison)}"
+
+
+def finding_text(finding: Finding) -> str:
+    """A finding with what it rests on."""
+    total = len(finding.cases)
+    if total == 1:
+        return f"{finding.claim}: {case_text(finding.cases[0])}"
+    factors = [case.comparison.factor for case in finding.cases]
+    counted = f"so in {finding.num_as_claimed} of {total} cases, {finding.num_clear} of them outside the error"
+    if finding.num_as_claimed < total:
+        counted = f"so in {finding.num_as_claimed} of {total} cases; {finding.num_clear} of all are outside the error"
+    return f"{finding.claim}: {counted}; factors {min(factors):.2f} to {max(factors):.2f}"
+
+
+def observation_text(observation: Observation) -> str:
+    """The factor of an observation beside the paper's."""
+    return (
+        f"up to {factor_text(observation.largest.comparison)}, median {observation.median:.2f}; paper: up to "
+        f"{observation.paper:.2f}: {observation.paper_about}"
+    )
+
+
+MARKS = {Verdict.HOLDS: "+", Verdict.IN_PART: "~", Verdict.TIE: "=", Verdict.FAILS: "-"}
+"""One character for each verdict."""

@@ -1,0 +1,122 @@
+"""`cuvee benchmark`: tables, JSON, CSV, and what it refuses."""
+
+import csv
+import io
+import json
+
+import pytest
+
+SMALL = ("benchmark", "--model", "llama-3-8b", "--offers", "paper", "--workload", "2455x18", "--workload", "496x510")
+
+OFFERS = "gpu,seller,price_usd_per_hour,as_of\nA40,s,0.5,2026-01-02\nH100-SXM,t,2.5,2026-01-02\n"
+
+
+def test_tables(cuvee):
+    """GPU types beside kinds of requests, who leads, and the observations, in 100 columns."""
+    result = cuvee(*SMALL)
+    assert (result.code, result.err) == (0, "")
+    assert "llama-3-8b: req/s per $/h" in result.out
+    assert "cheapest GPU type" in result.out
+    assert "1. Which GPU type is cheapest" in result.out
+    assert max(map(len, result.out.splitlines())) <= 100
+
+
+def test_more_tables(cuvee):
+    """Configurations and latencies come where they are asked for."""
+    plain, more = cuvee(*SMALL), cuvee(*SMALL, "--configurations", "--latencies", "--load", "0.5")
+    for title in ("best configuration", "latency at 50% load"):
+        assert title in more.out
+        assert title not in plain.out
+    assert max(map(len, more.out.splitlines())) <= 100
+
+
+def test_without_arguments(cuvee):
+    """The paper's prices and the market's, both models, all GPU types in full."""
+    result = cuvee("benchmark")
+    assert result.code == 0
+    assert result.out.count("3. So it pays") == 2
+    for gpu in ("RTX4090", "H200-SXM", "B200-SXM", "L40S", "RTXPRO6000-Server", "MI300X"):
+        assert f" {gpu} " in result.out
+    assert max(map(len, result.out.splitlines())) <= 100
+
+
+def test_json(cuvee):
+    """Every figure with price, source and band; a band that is not known is null, never infinite."""
+    record = json.loads(cuvee(*SMALL, "--json").out, parse_constant=pytest.fail)
+    assert record["schema_version"] == 1
+    (study,) = record["studies"]
+    entries = {(each["gpu"], each["workload"]): each for each in study["entries"] if each["num_gpus"] == 1}
+    a40 = entries["A40", "in2455-out18"]
+    assert a40["relative_error"] is None
+    assert a40["assumed_band"] == pytest.approx(0.7)
+    assert a40["req_per_s_per_usd_per_hour"] == pytest.approx(a40["rate_req_per_s"] / 0.55)
+    assert a40["rate_date"]
+    assert {lead["workload"] for lead in study["leads"]} == {"in2455-out18", "in496-out510"}
+    assert [each["paper_factor"] for each in study["observations"]] == [2.27, 2.61, 1.23]
+    assert study["assignment"][0]["mix"] == "equal shares"
+
+
+def test_csv(cuvee):
+    """One row for each replica and kind of request, the same figures as in the JSON."""
+    rows = list(csv.DictReader(io.StringIO(cuvee(*SMALL, "--csv").out)))
+    entries = json.loads(cuvee(*SMALL, "--json").out)["studies"][0]["entries"]
+    assert len(rows) == len(entries)
+    assert float(rows[0]["rate_req_per_s"]) == pytest.approx(entries[0]["rate_req_per_s"], rel=1e-5)
+    assert {row["offers"] for row in rows} == {"paper-avail-1"}
+
+
+def test_own_offers_trace_and_rates(cuvee, tmp_path, monkeypatch):
+    """Files of one's own: prices, a trace, and rates that were measured, which come first."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "offers.csv").write_text(OFFERS)
+    (tmp_path / "trace.csv").write_text("input_tokens,output_tokens\n" + "500,100\n" * 5 + "2000,20\n" * 5)
+    (tmp_path / "rates.csv").write_text(
+        "model,gpu,input_tokens,output_tokens,rate_req_per_s,source,date\n"
+        "llama-3-8b,A40,500,100,9,my bench,2026-10-01\n"
+    )
+    result = cuvee(
+        "benchmark", "-m", "llama-3-8b", "--offers", "offers.csv", "--trace", "trace.csv", "--types", "2",
+        "--throughput", "rates.csv", "--json",
+    )  # fmt: skip
+    (study,) = json.loads(result.out)["studies"]
+    measured = [each for each in study["entries"] if each["provenance"] == "measured"]
+    assert [(each["gpu"], each["rate_req_per_s"], each["req_per_s_per_usd_per_hour"]) for each in measured] == [
+        ("A40", 9.0, 18.0)
+    ]
+
+
+def test_names_that_would_be_markup(cuvee, tmp_path):
+    """A name of a file is printed as it stands, whatever rich would make of it."""
+    path = tmp_path / "mix.csv"
+    path.write_text("name,input_tokens,output_tokens,share\n[bold]red[/bold],500,100,1\n")
+    result = cuvee("benchmark", "-m", "llama-3-8b", "--offers", "paper", "--mix", path, "--json")
+    assert "[bold]red[/bold]" in result.out
+    assert cuvee("benchmark", "-m", "llama-3-8b", "--offers", "paper", "--mix", path).code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--workload", "12"),
+        ("--gpu", "H10"),
+        ("--load", "1"),
+        ("--load", "nan"),
+        ("--mix", "trace-1", "--workload", "5x5"),
+        ("--types", "3"),
+        ("--offers", "nope"),
+        ("--offers", ""),
+        ("--model", ""),
+        ("--model", "llama-3-8b=x"),
+        ("--precision", "fp7"),
+        ("--engine", "nope"),
+        ("--throughput", "none.csv"),
+        ("--json", "--csv"),
+        ("--gpu", "T4", "--model", "llama-3-70b"),
+    ],
+)
+def test_bad_input(cuvee, arguments):
+    """Exit code 2 and three parts: what arrived, what was expected, what to do."""
+    result = cuvee("benchmark", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert "expected:" in result.err
+    assert "to do:" in result.err

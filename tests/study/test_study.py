@@ -1,0 +1,128 @@
+"""Figures of a study, worked out by hand."""
+
+import math
+
+import pytest
+
+from cuvee.catalog import find_gpu, load_gpu_types, load_model
+from cuvee.errors import InputError
+from cuvee.study.leads import lead
+from cuvee.study.performance import PERCENTILES, is_extrapolated, list_replicas
+from cuvee.study.study import Asked, cheapest_offer, require_entries
+from tests.study.tiny import LONG, MIX, MODEL, OFFERS, RATES, SHORT, best, cheapest, leader, tiny_study
+
+STUDY = tiny_study()
+
+
+def test_requests_per_dollar():
+    """Rate over price: the H100 leads on long requests by 3 over 2, the A40 on short ones by 8 over 5."""
+    # Tempting and wrong: by rate alone the H100 leads on both.
+    ranked = [entry for kind in (LONG, SHORT) for entry in STUDY.ranking(MODEL.name, kind.name)]
+    found = {(entry.gpu, entry.workload.name): entry.efficiency for entry in ranked}
+    assert found == pytest.approx(
+        {("A40", "long"): 2.0, ("A40", "short"): 8.0, ("H100-SXM", "long"): 3.75, ("H100-SXM", "short"): 5.0}
+    )
+
+
+def test_the_best_configuration_stands_for_its_gpu_type():
+    """TP2 of the H100 does 15 req/s for 4 $/h, TP1 6 for 2: TP2 is listed, and TP1 follows it."""
+    entries = STUDY.configurations(MODEL.name, "H100-SXM", "long")
+    assert [entry.config.parallel_label for entry in entries] == ["TP2", "TP1"]
+    assert best(STUDY, "H100-SXM", "long") is entries[0]
+    assert STUDY.best(MODEL.name, "B200-SXM", "long") is None
+
+
+def test_money_for_a_million_requests():
+    """8 req/s per $/h are 28,800 requests per dollar: 34.72 $ per million, at 70 % load 49.60."""
+    entry = best(STUDY, "A40", "short")
+    assert entry.usd_per_million_requests == pytest.approx(1e6 / 28_800)
+    assert entry.usd_per_million_requests_at_load == pytest.approx(1e6 / 28_800 / 0.7)
+
+
+def test_cost_of_a_latency_percentile():
+    """What the replica costs for as long as such a request takes, and more for the slower ones."""
+    entry = best(STUDY, "A40", "short")
+    assert [each.percentile for each in entry.latencies] == list(PERCENTILES)
+    assert entry.latency_usd(95.0) == pytest.approx(0.5 * entry.latency_at(95.0).e2e_s / 3600)
+    costs = [entry.latency_usd(percentile) for percentile in PERCENTILES]
+    assert costs == sorted(costs)
+    assert costs[0] > 0
+    assert all(math.isfinite(cost) for cost in costs)
+
+
+def test_the_cheapest_offer_has_room_and_is_on_demand():
+    """An eighth of a machine at 16 $/h is cheaper than a GPU at 9; spot only counts where it is asked for."""
+    assert cheapest(OFFERS, "H100-SXM", 1).seller == "whole machines"
+    assert cheapest(OFFERS, "H100-SXM", 1, spot=True).seller == "spot seller"
+    assert cheapest_offer(OFFERS, "A40", 16) is None
+    assert cheapest_offer(OFFERS, "B200-SXM", 1) is None
+
+
+def test_replicas_fill_a_machine_of_eight():
+    """Every split takes 1, 2, 4 or 8 GPUs, holds all layers and splits heads evenly; none is there twice."""
+    model = load_model("llama-3-70b")
+    replicas = list_replicas(model, [find_gpu("A40")], ["bf16"])
+    assert len(replicas) == len(set(replicas)) == 10
+    assert {replica.num_gpus for replica in replicas} == {1, 2, 4, 8}
+    assert {replica.num_layers for replica in replicas} == {model.num_layers}
+
+
+def test_precisions_that_a_gpu_cannot_hold_are_left_out():
+    """A T4 runs no weights in fp8."""
+    assert not list_replicas(MODEL, [find_gpu("T4")], ["fp8"])
+
+
+def test_leads():
+    """First over next, and the price at which another GPU type would be level."""
+    found = leader(STUDY, "long")
+    assert found.first.gpu == "H100-SXM"
+    assert found.over_next is not None
+    assert found.over_next.factor == pytest.approx(3.75 / 2)
+    # At 0.5 $ x 2 / 3.75 the A40 would do 3.75 req/s per $/h; the H100 leads up to 2 $ x 3.75 / 2.
+    assert found.price_to_lead_usd(found.ranking[1]) == pytest.approx(0.5 * 2 / 3.75)
+    assert found.price_to_lead_usd(found.first) == pytest.approx(2 * 3.75 / 2)
+    assert lead(STUDY, MODEL.name, "no such kind") is None
+
+
+def test_a_lead_inside_the_errors_is_a_tie():
+    """With bands of 5 % a lead of 1.875 is clear; where the bands are not known it is not."""
+    assert leader(STUDY, "long").ties == ()
+    assert leader(tiny_study(errors={}), "long").ties == ("A40",)
+    assert leader(tiny_study(errors={}), "long").backed is None
+
+
+def test_the_best_with_a_known_error_need_not_lead():
+    """Where only the A40's error is known, it is the best of those with figures behind them."""
+    found = leader(tiny_study(errors={"A40": 0.05}), "long")
+    assert found.backed is not None
+    assert (found.first.gpu, found.backed.gpu) == ("H100-SXM", "A40")
+
+
+def test_what_is_missing_is_noted():
+    """GPU types without an offer, and those whose machines do not hold the model."""
+    study = tiny_study(gpus=("A40", "H100-SXM", "B200-SXM"))
+    assert study.notes == ("not on offer: B200-SXM",)
+    assert [gpu.name for gpu in study.gpus] == ["A40", "H100-SXM"]
+    small = {key: rate for key, rate in RATES.items() if key[0] == "A40"}
+    assert tiny_study(small).notes == ("llama-3-8b: no machine on offer holds it on H100-SXM",)
+
+
+def test_nothing_to_compare():
+    """A study without entries is told with the GPU types that were asked for."""
+    empty = tiny_study({})
+    assert empty.entries == ()
+    with pytest.raises(InputError, match="A40, H100-SXM"):
+        require_entries(empty)
+
+
+@pytest.mark.parametrize("load", [0, 1, 1.5, -0.1, math.nan])
+def test_loads_without_a_latency(load):
+    """An idle and a saturated replica have no latency to state."""
+    with pytest.raises(InputError, match="load"):
+        Asked({MODEL.name: 1.0}, (), (MIX,), (LONG, SHORT), load)
+
+
+def test_estimates_of_other_makers_are_extrapolated():
+    """The constants were read off NVIDIA's GPUs; of AMD's, Intel's and Google's nothing was."""
+    extrapolated = {gpu.vendor for gpu in load_gpu_types().values() if is_extrapolated(gpu)}
+    assert extrapolated == {"AMD", "Intel", "Google"}
