@@ -3,8 +3,11 @@
 import csv
 import io
 import json
+import sys
 
 import pytest
+
+from cuvee.report import study_page
 
 SMALL = ("benchmark", "--model", "llama-3-8b", "--offers", "paper", "--workload", "2455x18", "--workload", "496x510")
 
@@ -92,6 +95,34 @@ def test_names_that_would_be_markup(cuvee, tmp_path):
     result = cuvee("benchmark", "-m", "llama-3-8b", "--offers", "paper", "--mix", path, "--json")
     assert "[bold]red[/bold]" in result.out
     assert cuvee("benchmark", "-m", "llama-3-8b", "--offers", "paper", "--mix", path).code == 0
+
+
+def test_the_page(cuvee, tmp_path, monkeypatch):
+    """--html writes one file beside the tables, and nothing else."""
+    monkeypatch.setattr(study_page, "_plotly_js", lambda: "window.Plotly = {};")
+    result = cuvee(*SMALL, "--html", tmp_path / "out" / "page.html")
+    assert (result.code, result.err) == (0, "")
+    assert "llama-3-8b: req/s per $/h" in result.out
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["page.html"]
+    assert (tmp_path / "out" / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_pages_that_cannot_be_written(cuvee, tmp_path, monkeypatch):
+    """A folder in the place of the file, and an empty name."""
+    monkeypatch.setattr(study_page, "_plotly_js", lambda: "window.Plotly = {};")
+    for target in (tmp_path, ""):
+        result = cuvee(*SMALL, "--html", target)
+        assert (result.code, result.out) == (2, "")
+        assert "to do:" in result.err
+
+
+def test_a_page_without_plotly(cuvee, tmp_path, monkeypatch):
+    """The message names the extra; no file is left behind."""
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    result = cuvee(*SMALL, "--html", tmp_path / "page.html")
+    assert result.code == 2
+    assert "cuvee[report]" in result.err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

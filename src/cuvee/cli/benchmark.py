@@ -43,6 +43,9 @@ ThroughputOption = Annotated[
         metavar="FILE", help="Measured throughput (CSV, JSON), or constants of `cuvee calibrate`; repeatable."
     ),
 ]
+HtmlOption = Annotated[
+    str | None, typer.Option("--html", metavar="FILE", help="Write all of it as one page with charts, too.")
+]
 LoadOption = Annotated[
     float | None, typer.Option(help="Share of the saturated rate at which latencies are stated; default: 0.7.")
 ]
@@ -69,22 +72,28 @@ def benchmark(
     ] = False,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print every figure as CSV.")] = False,
+    html: HtmlOption = None,
 ) -> None:
     """Compare GPU types and configurations by requests per dollar; say which of the paper's observations hold.
 
     Without arguments: Llama-3 8B and 70B, the paper's nine workload types, its prices and those of the market.
     """
+    from cuvee.files import write_atomic
     from cuvee.report.study_console import print_study
+    from cuvee.report.study_page import study_page
     from cuvee.study.files import study_csv, study_record
 
     if as_json and as_csv:
         raise InputError("--json and --csv", expected="one of them", remedy="leave one out")
     lists = {"gpus": gpu, "offers": offers, "workloads": workload, "throughput": throughput}
     single = {"trace": trace, "mix": mix, "types": types, "engine": engine, "load": load, "spot": spot}
-    _refuse_empty({"model": model, "precision": precision, **lists, **single})
+    _refuse_empty({"model": model, "precision": precision, "html": html, **lists, **single})
     question = _question(model, precision, lists, single)
-    with working("comparing"):
+    with working("comparing") as progress:
         answer = question.answer()
+        if html is not None:
+            progress("drawing")
+            write_atomic(html, study_page(answer.studies, answer.performances))
     if as_json:
         print_json(study_record(answer.studies))
     elif as_csv:

@@ -1,0 +1,70 @@
+"use strict";
+(function () {
+  const figures = JSON.parse(document.getElementById("figures").textContent);
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const narrow = window.matchMedia("(max-width: 600px)");
+  const config = {
+    responsive: true, displaylogo: false, displayModeBar: "hover", scrollZoom: false,
+    modeBarButtons: [["toImage"]], toImageButtonOptions: { format: "svg" },
+  };
+  let printing = false;
+
+  function colour(name) {
+    return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  }
+
+  function themed(layout) {
+    const ink = printing ? "#000000" : colour("--ink");
+    const line = printing ? "#bbbbbb" : colour("--line");
+    const box = printing ? "#ffffff" : colour("--box");
+    const copy = JSON.parse(JSON.stringify(layout));
+    copy.paper_bgcolor = copy.plot_bgcolor = "rgba(0,0,0,0)";
+    copy.font = { color: ink, size: narrow.matches ? 11 : 13, family: getComputedStyle(document.body).fontFamily };
+    copy.modebar = { bgcolor: "rgba(0,0,0,0)", color: line, activecolor: ink };
+    copy.hoverlabel = Object.assign({}, copy.hoverlabel, { bgcolor: box, bordercolor: line, font: { color: ink, size: 13 } });
+    for (const axis of ["xaxis", "yaxis"]) {
+      Object.assign(copy[axis], { gridcolor: line, zerolinecolor: line, linecolor: line, tickcolor: line });
+    }
+    return copy;
+  }
+
+  function coloured(data) {
+    const ink = printing ? "#000000" : colour("--ink");
+    const copy = JSON.parse(JSON.stringify(data));
+    for (const trace of copy) {
+      if (trace.error_x) trace.error_x.color = ink;
+    }
+    return copy;
+  }
+
+  function chosen(name, chart) {
+    const section = chart.closest("section");
+    const own = section && section.querySelector('[data-choice="' + name + '"]');
+    return (own || document.querySelector('[data-choice="' + name + '"]')).value;
+  }
+
+  function draw(chart) {
+    const key = chart.dataset.key.split(" ").map((name) => chosen(name, chart)).join("|");
+    const figure = figures[chart.dataset.figures][key];
+    window.Plotly.react(chart, coloured(figure.data), themed(figure.layout), config);
+  }
+
+  function drawAll() {
+    document.querySelectorAll(".chart").forEach(draw);
+  }
+
+  document.querySelectorAll("[data-choice]").forEach((each) => each.addEventListener("change", drawAll));
+  dark.addEventListener("change", drawAll);
+  narrow.addEventListener("change", drawAll);
+  window.addEventListener("beforeprint", function () {
+    printing = true;
+    document.querySelectorAll("details").forEach((each) => { each.dataset.was = each.open ? "1" : ""; each.open = true; });
+    drawAll();
+  });
+  window.addEventListener("afterprint", function () {
+    printing = false;
+    document.querySelectorAll("details").forEach((each) => { each.open = each.dataset.was === "1"; });
+    drawAll();
+  });
+  drawAll();
+})();

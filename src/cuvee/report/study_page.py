@@ -1,0 +1,255 @@
+"""The study as one self-contained page: the answer first, then charts to choose in, tables, observations and sources.
+
+Nothing is loaded from elsewhere: style, script, data and plotly.js stand in the file, and its content security policy
+keeps browsers from fetching anything.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+
+from cuvee._version import __version__
+from cuvee.errors import MissingExtraError
+from cuvee.report.html import Markup, embedded_json, joined, select, table, tag
+from cuvee.report.study_figures import figures, gpus_of
+from cuvee.report.study_sections import method, observation_cards, prices
+from cuvee.report.study_tables import TABLE_PERCENTILE, curve_table, figure_table, heat_table, latency_table
+from cuvee.report.study_text import error_text, kind_text, lengths_text, number, parallel_text, prices_title
+from cuvee.study.curves import CURVE_PERCENTILES, Curves, cost_curves
+from cuvee.study.entry import Entry
+from cuvee.study.leads import Lead, lead
+from cuvee.study.performance import Performance
+from cuvee.study.study import Study
+
+TITLE = "The cheapest GPU for each kind of LLM request"
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
+"""What a browser may load for the page: nothing."""
+
+ABOUT_BARS = (
+    "Bars are requests a second for a dollar an hour of the best configuration. The thin line is the error band: known "
+    "for plain bars; for hatched ones no sound public figure is known, and the line is what comparisons assume."
+)
+ABOUT_CURVES = (
+    "The further left, the sooner the answer; the lower, the cheaper. Solid lines are data-centre GPUs, dashed ones "
+    "workstation cards, dotted ones consumer cards. Each point is a configuration at a load that no "
+    "other of its GPU type beats in both. Read off what a promise costs: choose the percentile, go to the latency."
+)
+ABOUT_PERCENTILES = (
+    "What the replica costs while one request of that percentile is under way, times a million: latency at equal "
+    "price. "
+    "Percentiles below the median are left out, as the latency curve has none of its own there."
+)
+
+
+def study_page(studies: Sequence[Study], performances: Sequence[Performance]) -> str:
+    """The page of studies of the same requests; the last one, of the newest prices, is the one it opens with.
+
+    Raises          MissingExtraError: plotly is not installed.
+    """
+    library = _plotly_js()
+    newest = studies[-1]
+    curves = [
+        {percentile: cost_curves(study, performances, percentile) for percentile in CURVE_PERCENTILES}
+        for study in studies
+    ]
+    body = joined(
+        [
+            tag("header", tag("h1", TITLE), *_lede(studies)),
+            tag("main", _answer(studies), _controls(studies), *_charts(studies, curves[-1])),
+            tag("footer", tag("p", f"cuvée {__version__}, {newest.engine.name}. Rebuild: cuvee benchmark --html FILE")),
+        ]
+    )
+    head = joined(
+        [
+            Markup('<meta charset="utf-8">'),
+            Markup(f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'),
+            Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+            Markup('<link rel="icon" href="data:,">'),
+            tag("title", f"{TITLE}, {prices_title(newest)}"),
+            Markup(f"<style>{_resource('style.css')}</style>"),
+        ]
+    )
+    scripts = joined(
+        [
+            embedded_json("figures", figures(studies, curves)),
+            Markup(f"<script>{library}</script>"),
+            Markup(f"<script>{_resource('script.js')}</script>"),
+        ]
+    )
+    return f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n{scripts}\n</body>\n</html>\n'
+
+
+def _plotly_js() -> str:
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError:
+        raise MissingExtraError("the page of a study", "report") from None
+    # A script element ends at this text, wherever in it that stands.
+    return str(get_plotlyjs()).replace("</script", "<\\/script")
+
+
+def _resource(name: str) -> str:
+    return resources.files("cuvee.report").joinpath("page", name).read_text(encoding="utf-8")
+
+
+def _lede(studies: Sequence[Study]) -> Iterator[Markup]:
+    """What the page found, in sentences."""
+    newest = studies[-1]
+    models = ", ".join(model.name for model in newest.models)
+    yield tag("p", f"{models} · {prices_title(newest)} · estimates for {newest.engine.name}", class_="faint")
+    for model in newest.models:
+        leads = _leads(newest, model.name)
+        if leads:
+            yield tag("p", *_sentence(model.name, leads), class_="lead")
+    unknown = [gpu.name for gpu in newest.gpus if not any(e.error_known for e in newest.entries if e.gpu == gpu.name)]
+    if unknown:
+        words = (
+            f"Rates are estimates. No sound public figure of {newest.engine.name} covers {', '.join(unknown)}: no "
+            "accuracy "
+            "is claimed for them, and a lead counts as a tie unless it is larger than the errors that would have to be "
+            "assumed. Prices are the lowest listings of their day, from many sellers and dates: see the sources below."
+        )
+        yield tag("div", tag("p", words), class_="callout")
+
+
+def _leads(study: Study, model: str) -> list[Lead]:
+    found = (lead(study, model, kind.name) for kind in study.asked.workloads)
+    return [each for each in found if each is not None]
+
+
+def _sentence(model: str, leads: Sequence[Lead]) -> Iterator[str]:
+    """Who is cheapest for how many kinds of requests, and how sure that is."""
+    yield tag("strong", f"{model}: ")
+    yield "cheapest "
+    yield from _counted([found.first for found in leads])
+    factors = [found.over_next.factor for found in leads if found.over_next is not None]
+    if factors:
+        yield f", {min(factors):.2f} to {max(factors):.2f} times as many requests per dollar as the next. "
+    clear = sum(not found.ties for found in leads)
+    yield f"Clear of the errors: {clear} of {len(leads)} leads. "
+    if any(found.first.extrapolated for found in leads):
+        extrapolated = ", ".join(sorted({found.first.gpu for found in leads if found.first.extrapolated}))
+        yield f"{extrapolated} is extrapolated from GPUs of another maker. Without it "
+        yield from _counted([found.covered for found in leads if found.covered is not None])
+        yield ". "
+    backed = [found.backed for found in leads if found.backed is not None]
+    if backed:
+        yield "With public figures behind the error band "
+        yield from _counted(backed)
+        yield "."
+
+
+def _counted(entries: Sequence[Entry]) -> Iterator[str]:
+    """GPU types with the number of kinds of requests, most first."""
+    for index, (gpu, count) in enumerate(Counter(entry.gpu for entry in entries).most_common()):
+        yield ", " if index else ""
+        yield tag("strong", gpu)
+        yield f" for {count}" if index else f" for {count} of {len(entries)} kinds of request"
+
+
+def _answer(studies: Sequence[Study]) -> Markup:
+    """The table of answers of each model, newest prices first, beside who was cheapest before."""
+    newest, earlier = studies[-1], studies[:-1]
+    header = [
+        "request: prompt / answer", "cheapest", "$ per million requests", "requests per $ over the next", "how sure",
+        *(["cheapest that is not extrapolated"] if any(entry.extrapolated for entry in newest.entries) else []),
+        "cheapest with a known error", *(f"cheapest at {study.offers.name}" for study in earlier),
+    ]  # fmt: skip
+    parts: list[Markup] = [tag("h2", "Which GPU for which request")]
+    extrapolated = any(entry.extrapolated for entry in newest.entries)
+    for model in newest.models:
+        rows = [
+            [
+                *_answer_cells(found, extrapolated),
+                *(_named(lead(study, model.name, found.first.workload.name)) for study in earlier),
+            ]
+            for found in _leads(newest, model.name)
+        ]
+        caption = f"{model.name}, {prices_title(newest)}"
+        parts.append(tag("div", table(header, rows, caption=caption), class_="answer"))
+    return tag("section", *parts)
+
+
+def _answer_cells(found: Lead, extrapolated: bool) -> Iterator[str]:
+    first = found.first
+    yield f"{lengths_text(first.workload)} {kind_text(first.workload)}"
+    yield f"{first.gpu} {parallel_text(first)}"
+    yield number(first.usd_per_million_requests)
+    if found.over_next is None:
+        yield from ("", "alone")
+    else:
+        yield f"{found.over_next.factor:.2f}× {found.ranking[1].gpu}"
+        if found.ties:
+            about = f"the lead over these is inside the errors: {', '.join(found.ties)}"
+            yield tag("span", f"≈ tied with {len(found.ties)} of {len(found.ranking) - 1}", class_="pill", title=about)
+        else:
+            yield tag("span", "✓ outside the errors", class_="pill holds")
+    if extrapolated:
+        yield f"{found.covered.gpu} {parallel_text(found.covered)}" if found.covered is not None else "none"
+    if found.backed is None:
+        yield "none"
+    else:
+        yield f"{found.backed.gpu} {parallel_text(found.backed)}, {error_text(found.backed).replace('+-', '±')}"
+
+
+def _named(found: Lead | None) -> str:
+    return f"{found.first.gpu} {parallel_text(found.first)}" if found is not None else "not on offer"
+
+
+def _controls(studies: Sequence[Study]) -> Markup:
+    """Prices and model of every chart below."""
+    newest = len(studies) - 1
+    return tag(
+        "div",
+        select("study", "prices", [prices_title(study) for study in studies], newest),
+        select("model", "model", [model.name for model in studies[0].models]),
+        class_="controls all",
+    )
+
+
+def _charts(studies: Sequence[Study], curves: Mapping[float, Curves]) -> Iterator[Markup]:
+    newest = studies[-1]
+    kinds = [f"{lengths_text(kind)} {kind_text(kind)}" for kind in newest.asked.workloads]
+    workload = select("workload", "request: prompt / answer [tokens]", kinds)
+    yield _section(
+        "GPU types beside each other",
+        "Requests a second for a dollar an hour, and how near that is to the best of the column. ★ is the cheapest, = "
+        "is "
+        "tied with it: the lead is inside the errors. Each cell is the best of all ways to cut eight GPUs into "
+        "replicas.",
+        [],
+        _chart("heat", "study model", wide=True),
+        heat_table(studies),
+    )
+    bars = _chart("bars", "study model workload")
+    yield _section("One kind of request, with error bands", ABOUT_BARS, [workload], bars, figure_table(studies))
+    yield _section(
+        "Configurations beside each other",
+        "Eight GPUs of one type cut into equal replicas: requests per GPU, as a share of the best way (★). TP splits "
+        "layers "
+        "over GPUs, PP puts layers one after the other, and what is left of the eight are copies.",
+        [select("gpu", "GPU type", gpus_of(studies))],
+        _chart("configurations", "model gpu", wide=True),
+    )
+    percentile = select("percentile", "percentile", [f"p{each:g}" for each in CURVE_PERCENTILES], 2)
+    lines = _chart("curves", "study model workload percentile")
+    ends = curve_table(newest, curves[TABLE_PERCENTILE])
+    yield _section("What a promised latency costs", ABOUT_CURVES, [workload, percentile], lines, ends)
+    about = f"{ABOUT_PERCENTILES} Here at {newest.asked.load:.0%} load, best configuration of each type."
+    lines = _chart("percentiles", "study model workload")
+    yield _section("Cost of each latency percentile", about, [workload], lines, latency_table(newest))
+    yield observation_cards(studies)
+    yield method(newest)
+    yield prices(studies)
+
+
+def _section(title: str, about: str, choices: Sequence[Markup], chart: Markup, details: Markup | None = None) -> Markup:
+    controls = [tag("div", *choices, class_="controls")] if choices else []
+    tables = [tag("details", tag("summary", "As a table"), details)] if details is not None else []
+    return tag("section", tag("h2", title), tag("p", about), *controls, chart, *tables)
+
+
+def _chart(kind: str, choices: str, *, wide: bool = False) -> Markup:
+    chart = tag("div", class_="chart", data_figures=kind, data_key=choices, role="img", aria_label=f"chart: {kind}")
+    return tag("div", chart, class_="wide", tabindex="0") if wide else chart

@@ -1,0 +1,199 @@
+"""The page of a study: complete, self-contained, and proof against names from files."""
+
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from itertools import product
+from typing import Any
+
+import pytest
+
+from cuvee.catalog import Offer, OfferSet
+from cuvee.errors import MissingExtraError
+from cuvee.report import html, study_page
+from cuvee.report.study_figures import CURVE_HOVER, bars, gpus_of, heat_map, shown
+from cuvee.study.curves import CURVE_PERCENTILES
+from cuvee.study.question import Answer, StudyQuestion
+from tests.study.tiny import MODEL, OFFERS, tiny_performance, tiny_study
+
+NO_PLOTLY = "plotly, of the extra [report], is not installed"
+LIBRARY = "window.Plotly = {};"
+ATTACK = "<img src=x onerror=alert(1)></script><b>&\"'\n\x1b[31m"
+
+
+class Reader(HTMLParser):
+    """Tags with attributes, and the text inside scripts by their id."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.scripts: dict[str, str] = {}
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Remember it, and hold it open unless it never closes."""
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """It closes the one that was opened last."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Text of the page, or of a script."""
+        if self.open and self.open[-1] == "script":
+            name = self.tags[-1][1].get("id") or ""
+            self.scripts[name] = self.scripts.get(name, "") + data
+        elif not self.open or self.open[-1] != "style":
+            self.text += data
+
+
+def read(page: str) -> Reader:
+    """The page, every element of which must close."""
+    reader = Reader()
+    reader.feed(page)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+@pytest.fixture(autouse=True)
+def without_the_library(monkeypatch):
+    """Five megabytes of charts are left out where the page alone is looked at."""
+    monkeypatch.setattr(study_page, "_plotly_js", lambda: LIBRARY)
+
+
+@pytest.fixture(scope="module")
+def answer() -> Answer:
+    """Two studies of two models."""
+    shares = (("llama-3-8b", None), ("llama-3-70b", None))
+    return StudyQuestion(shares=shares, workloads=("2455x18", "496x510"), gpus=("A40", "H100", "RTX4090")).answer()
+
+
+def figures_of(page: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = json.loads(read(page).scripts["figures"])
+    return found
+
+
+def test_every_choice_has_its_chart(answer):
+    """Each chart names figures, and for each combination of what can be chosen there is one."""
+    page = study_page.study_page(answer.studies, answer.performances)
+    reader, figures = read(page), figures_of(page)
+    sizes = {
+        attributes["data-choice"]: 0 for tag, attributes in reader.tags if tag == "select" and attributes["data-choice"]
+    }
+    sizes |= {
+        "study": len(answer.studies), "model": 2, "workload": 2, "gpu": len(gpus_of(answer.studies)),
+        "percentile": len(CURVE_PERCENTILES),
+    }  # fmt: skip
+    charts = [attributes for tag, attributes in reader.tags if attributes.get("class") == "chart"]
+    assert {chart["data-figures"] for chart in charts} == set(figures)
+    for chart in charts:
+        choices = [range(sizes[name]) for name in str(chart["data-key"]).split()]
+        keys = {"|".join(map(str, choice)) for choice in product(*choices)}
+        assert keys == set(figures[str(chart["data-figures"])])
+
+
+def test_every_gpu_type_is_in_every_chart(answer):
+    """Bars, lines and rows: one for each GPU type that serves the request, none twice."""
+    figures = figures_of(study_page.study_page(answer.studies, answer.performances))
+    names = {"A40", "H100-SXM", "RTX4090"}
+    for key, figure in figures["bars"].items():
+        assert sorted(name for trace in figure["data"] for name in trace["y"]) == sorted(names), key
+    for kind in ("curves", "percentiles"):
+        for key, figure in figures[kind].items():
+            assert sorted(trace["name"] for trace in figure["data"]) == sorted(names), key
+            assert all(len(trace["x"]) == len(trace["y"]) > 1 for trace in figure["data"]), key
+    for figure in figures["heat"].values():
+        assert set(figure["data"][0]["y"]) == names
+
+
+def test_plotly_knows_every_attribute(answer):
+    """Each figure is one by the rules of Plotly itself."""
+    graph_objects = pytest.importorskip("plotly.graph_objects", reason=NO_PLOTLY)
+    figures = figures_of(study_page.study_page(answer.studies, answer.performances))
+    for kind in figures.values():
+        graph_objects.Figure(next(iter(kind.values())))
+
+
+def test_bars_show_the_band():
+    """A rate of 8 with a band of 5 % reaches from 8 / 1.05 to 8 x 1.05; known and assumed bands are told apart."""
+    known, assumed = bars(tiny_study(errors={"A40": 0.05}), MODEL.name, "short")["data"]
+    assert (known["y"], assumed["y"]) == (["A40"], ["H100-SXM"])
+    assert known["error_x"]["array"] == pytest.approx([8 * 0.05])
+    assert known["error_x"]["arrayminus"] == pytest.approx([8 - 8 / 1.05], rel=1e-3)
+    assert assumed["marker"]["pattern"]["shape"]
+    assert not known["marker"]["pattern"]["shape"]
+
+
+def test_the_heat_map_is_of_the_best():
+    """Each column has one cell of 1; the A40 has 2 of 3.75 on long requests, the H100 5 of 8 on short ones."""
+    (trace,) = heat_map(tiny_study(), MODEL.name)["data"]
+    assert trace["y"] == ["A40", "H100-SXM"]
+    assert trace["z"] == [[pytest.approx(2 / 3.75, rel=1e-3), 1.0], [1.0, 0.625]]
+    assert trace["text"] == [["2.00", "8.00 ★"], ["3.75 ★", "5.00"]]
+
+
+def test_nothing_is_loaded_from_elsewhere(answer):
+    """No element refers to anything outside the file, and the policy keeps a browser from fetching."""
+    page = study_page.study_page(answer.studies, answer.performances)
+    for tag, attributes in read(page).tags:
+        for name in ("src", "href", "action", "srcset", "data", "poster"):
+            assert (attributes.get(name) or "data:").startswith("data:"), (tag, attributes)
+    assert not re.findall(r"(?:https?:)?//[\w.-]+\.\w|@import|url\(", page)
+    policies = [meta["content"] for tag, meta in read(page).tags if meta.get("http-equiv") == "Content-Security-Policy"]
+    assert policies == [study_page.POLICY]
+    assert "default-src 'none'" in study_page.POLICY
+
+
+def test_the_answer_comes_first(answer):
+    """Who is cheapest stands before any chart, with what it rests on."""
+    text = read(study_page.study_page(answer.studies, answer.performances)).text
+    assert text.index("Which GPU for which request") < text.index("GPU types beside each other")
+    assert "no accuracy is claimed" in " ".join(text.split())
+    for words in ("As a table", "Method and assumptions", "Where the prices come from", "then and now"):
+        assert words in text
+
+
+def test_names_from_files_are_text():
+    """Neither HTML nor Plotly nor a script takes a name of a file for markup."""
+    offers = OfferSet(
+        ATTACK, tuple(Offer(o.gpu, ATTACK, o.price_usd_per_hour, num_gpus=o.num_gpus, machine_gpus=8, as_of=ATTACK,
+                            source=ATTACK, instance=ATTACK) for o in OFFERS.offers), as_of=ATTACK, source=ATTACK,
+        notes=(ATTACK,),
+    )  # fmt: skip
+    page = study_page.study_page([tiny_study(offers=offers)], [tiny_performance()])
+    assert "<img" not in page
+    assert "\x1b" not in page
+    assert page.count("</script>") == 3  # data, library and our own
+    hovers = figures_of(page)["heat"]["0|0"]["data"][0]["customdata"][0][0]
+    assert "<img" not in hovers
+    assert shown(ATTACK) in hovers
+
+
+def test_the_library_is_kept_from_ending_its_element(monkeypatch):
+    """plotly.js stands inside a script element whatever text it holds."""
+    monkeypatch.undo()
+    offline = pytest.importorskip("plotly.offline", reason=NO_PLOTLY)
+    monkeypatch.setattr(offline, "get_plotlyjs", lambda: "var a = '</script><b>';")
+    assert "</script" not in study_page._plotly_js()
+
+
+def test_without_plotly(monkeypatch):
+    """The message names the extra that brings it."""
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    with pytest.raises(MissingExtraError, match=r"cuvee\[report\]"):
+        study_page._plotly_js()
+
+
+def test_the_writer_escapes():
+    """Children, attributes and cells; what is markup already stays."""
+    assert html.tag("p", "<b>", title='"x"') == '<p title="&quot;x&quot;">&lt;b&gt;</p>'
+    assert html.tag("p", html.tag("b", "&")) == "<p><b>&amp;</b></p>"
+    assert "&lt;i&gt;" in html.table(["<i>"], [["<i>", "1"]], caption="c")
+    assert html.embedded_json("x", {"a": "</script>"}).count("</script>") == 1
+    assert "%{x" in CURVE_HOVER
