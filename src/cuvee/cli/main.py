@@ -21,6 +21,7 @@ from cuvee.cli import (
     options,
     periods,
     planning,
+    profiling,
     scoring,
     traces,
 )
@@ -55,6 +56,7 @@ app.command("periods")(periods.periods)
 app.command("check")(planning.check)
 app.command("benchmark")(benchmark.benchmark)
 app.command("workload")(traces.workload)
+app.command("profile")(profiling.profile)
 app.command("import")(importing.import_)
 app.command("export-profile")(importing.export_profile)
 app.command("score")(scoring.score)

@@ -68,6 +68,11 @@ class Progress:
             raise KeyboardInterrupt
         self.text = text
 
+    def keep(self, text: str) -> None:
+        """Print a line on stderr that stays, above the one that is shown now."""
+        paint_over = "\r\x1b[2K" if sys.stderr is not None and sys.stderr.isatty() else ""
+        typer.echo(paint_over + printable(text), err=True)
+
     def line(self) -> str:
         """The line shown now, cut to what the terminal is wide: a longer one could not be painted over."""
         after = f" ... {time.monotonic() - self.started:.0f} s"

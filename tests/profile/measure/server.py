@@ -1,5 +1,7 @@
 """An OpenAI-compatible server of known service law, with the faults of real ones on request.
 
+`python -m tests.profile.measure.server 8000` serves in real time.
+
 Law: continuous batching. A step has every running request emit one token, and takes
 step_s + sequence_s * (running requests) + prompt_token_s * (prompt tokens of the requests that joined in this step).
 At most `slots` requests run, the others wait in order of arrival.
@@ -7,6 +9,7 @@ At most `slots` requests run, the others wait in order of arrival.
 
 import asyncio
 import json
+import sys
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -229,3 +232,14 @@ def _tokens_of(body: dict[str, Any], manners: Manners) -> int:
 
 def _event(content: dict[str, Any]) -> bytes:
     return f"data: {json.dumps(content, separators=(',', ':'))}\n\n".encode()
+
+
+async def _serve(port: int) -> None:
+    law = Law()
+    async with Server(law).serving(port) as server:
+        print(f"{server.url}: 100x20 saturates at {law.saturated_req_per_s(100, 20):.3f} req/s")  # noqa: T201
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(int(sys.argv[1])))

@@ -35,25 +35,25 @@ def under_way(points):
 
 
 def test_a_straight_line_to_a_ceiling():
-    """Doubled, then four times where the rate keeps up, then doubled until it stands."""
+    """Doubled, four times where the rate has kept up twice, and where it bends in between what was leapt over."""
     points = searched(lambda number: min(number, 100) / 10)
-    assert under_way(points) == [8, 16, 64, 256, 512]
+    assert under_way(points) == [8, 16, 32, 128, 64, 256]
     found = saturated(points)
     assert (found.point.rate_req_per_s, found.is_reached) == (10.0, True)
 
 
 def test_a_curve_that_bends():
-    """Doubled where the rate no longer keeps up."""
+    """Doubled from where the rate no longer keeps up."""
     points = searched(lambda number: 10 * number / (number + 50))
-    assert under_way(points) == [8, 16, 64, 128, 256, 512, 1024]
+    assert under_way(points) == [8, 16, 32, 64, 128, 256, 512, 1024]
     # 10 * 1024 / 1074: half of 512 brings 4 % more, which counts; the cap on what is under way ends it.
     assert not saturated(points).is_reached
 
 
 def test_a_rate_that_falls_is_looked_at_below():
-    """Where four times as many collapse, twice as many are tried: the peak lies in between."""
+    """Where four times as many collapse, twice as many are tried: the peak may lie in between."""
     points = searched(lambda number: number / 10 if number <= 40 else 1.0)
-    assert under_way(points) == [8, 16, 64, 32]
+    assert under_way(points) == [8, 16, 32, 128, 64]
     found = saturated(points)
     assert (found.point.concurrency, found.is_reached) == (32, True)
 

@@ -81,7 +81,7 @@ def test_latency_is_that_of_the_queue():
 
 
 @pytest.mark.parametrize(
-    "caps", [Caps(max_requests=1), Caps(max_requests=37), Caps(max_tokens=1000), Caps(max_requests=90, max_tokens=2500)]
+    "caps", [Caps(max_requests=1), Caps(max_requests=37), Caps(max_tokens=1000), Caps(max_requests=45, max_tokens=2500)]
 )
 def test_caps_are_never_passed(caps):
     """The server counts: neither requests nor tokens go beyond what was told, and the record has their number."""
@@ -120,16 +120,16 @@ def test_going_on_after_an_end(tmp_path, port):
 
 
 def test_caps_hold_over_runs(tmp_path, port):
-    """60 requests are 60 over all runs; with 400 more what was cut short is measured again, and finished."""
+    """48 requests are 48 over all runs; with 400 more what was cut short is measured again, and finished."""
     path = tmp_path / "record.json"
-    first = run(path=path, port=port, caps=Caps(max_requests=60))
-    assert first.server.requests == 60
+    first = run(path=path, port=port, caps=Caps(max_requests=48))
+    assert first.server.requests == 48
     cut = first.points[-1]
     assert cut.ended == CUT_SHORT
-    again = run(path=path, port=port, caps=Caps(max_requests=60))
+    again = run(path=path, port=port, caps=Caps(max_requests=48))
     assert again.server.requests == 0
     assert again.points == first.points
-    more = run(path=path, port=port, caps=Caps(max_requests=460))
+    more = run(path=path, port=port, caps=Caps(max_requests=448))
     assert 0 < more.server.requests <= 400
     assert not [point for point in more.points if point.ended == CUT_SHORT]
     assert len({point.key for point in more.points}) == len(more.points)

@@ -88,10 +88,15 @@ def import_points(read: Sequence[LoadPoint], *, on_clash: str = "error") -> Impo
         raise InputError(f"on_clash = {on_clash!r}", expected=f"one of {', '.join(WAYS)}")
     read = [_with_names(point) for point in read]
     kept, clashes, repeated = settled(read, on_clash)
+    points = judged(kept)
+    return Imported(points, tuple(clashes), tuple(repeated), tuple(_remarks(points)))
+
+
+def judged(points: Sequence[LoadPoint]) -> tuple[ImportedPoint, ...]:
+    """Completed load points, each with all that speaks against it."""
     hardware = _Hardware()
     taken: set[str] = set()
-    points = tuple(hardware.judged(point, unique(_id(point), taken)) for point in kept)
-    return Imported(points, tuple(clashes), tuple(repeated), tuple(_remarks(points)))
+    return tuple(hardware.judged(point, unique(_id(point), taken)) for point in points)
 
 
 def _with_names(point: LoadPoint) -> LoadPoint:

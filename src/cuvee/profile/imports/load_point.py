@@ -80,6 +80,7 @@ class LoadPoint:
         rate_req_per_s                 Requests answered over the time it took [req/s].
         output_tokens_per_s            [tokens/s].
         ttft, tpot, end_to_end         TPOT leaves out the first token.
+        inter_token                    Time between pieces of an answer.
         completed, failed              Requests [-].
         num_gpus                       Of the whole deployment, where counted beside its parallelism [-].
         duration_s                     Of what was measured [s].
@@ -105,6 +106,7 @@ class LoadPoint:
     ttft: Latency | None = None
     tpot: Latency | None = None
     end_to_end: Latency | None = None
+    inter_token: Latency | None = None
     completed: int | None = None
     failed: int | None = None
     duration_s: float | None = None

@@ -32,6 +32,7 @@ def read_points(record: Record) -> LoadPoint:
         ttft=latency(record, "ttft_ms", "ttft_p{}_ms", "ms"),
         tpot=latency(record, "tpot_ms", "tpot_p{}_ms", "ms"),
         end_to_end=latency(record, "e2e_ms", "e2e_p{}_ms", "ms"),
+        inter_token=latency(record, "itl_ms", "itl_p{}_ms", "ms"),
         completed=maybe_count(record, "completed"),
         failed=maybe_count(record, "failed"),
         duration_s=maybe_above_zero(record, "duration_s", "s"),

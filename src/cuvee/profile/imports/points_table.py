@@ -6,7 +6,7 @@ from io import StringIO
 from cuvee.profile.imports.importing import Imported, ImportedPoint
 from cuvee.profile.imports.load_point import PERCENTILES
 
-LATENCIES = {"ttft": "ttft", "tpot": "tpot", "e2e": "end_to_end"}
+LATENCIES = {"ttft": "ttft", "tpot": "tpot", "e2e": "end_to_end", "itl": "inter_token"}
 """Prefix of a latency's columns, and its field."""
 
 MS_PER_S = 1e3

@@ -55,6 +55,9 @@ class Allowance:
         sent       What earlier runs sent.
         now        Clock [s].
         keep       Writes down what counts as sent, before it is.
+
+    Attributes
+        refusal    Which cap refused a request; empty as long as none did.
     """
 
     def __init__(self, caps: Caps, sent: Sent, *, now: Callable[[], float], keep: Callable[[Sent], None]) -> None:
@@ -63,6 +66,7 @@ class Allowance:
         self._now = now
         self._keep = keep
         self._started_s = now()
+        self.refusal = ""
         self._requests, self._tokens = sent.requests, sent.tokens
         self._kept_requests, self._kept_tokens = sent.requests, sent.tokens
 
@@ -85,11 +89,14 @@ class Allowance:
         """Raise SpentError unless one more request of `tokens` [tokens] may be sent."""
         caps = self.caps
         if caps.max_requests is not None and self._requests + 1 > caps.max_requests:
-            raise SpentError(f"{caps.max_requests:,} requests are sent (--max-requests)")
-        if caps.max_tokens is not None and self._tokens + tokens > caps.max_tokens:
-            raise SpentError(f"{self._tokens:,} of {caps.max_tokens:,} tokens are sent (--max-tokens)")
-        if self.remaining_s <= 0:
-            raise SpentError(f"{caps.max_seconds:,.0f} s are over (--max-seconds)")
+            self.refusal = f"{caps.max_requests:,} requests are sent (--max-requests)"
+        elif caps.max_tokens is not None and self._tokens + tokens > caps.max_tokens:
+            self.refusal = f"{self._tokens:,} of {caps.max_tokens:,} tokens are sent (--max-tokens)"
+        elif self.remaining_s <= 0:
+            self.refusal = f"{caps.max_seconds:,.0f} s are over (--max-seconds)"
+        else:
+            return
+        raise SpentError(self.refusal)
 
     def take(self, tokens: int) -> int:
         """Count one request of `tokens` [tokens] as sent, before it is.

@@ -17,11 +17,11 @@ from cuvee.profile.measure.watch import FAILURE_PAUSE_S, Effort, Watch, end_all
 from cuvee.workload.records import WorkloadType
 
 FEWEST_ANSWERS = 20
-"""Answers that a steady window has at least [-]."""
+"""Answers of a load at least, its warm-up included [-]."""
 
 
 class Streams:
-    """Streams of one workload type; more can be added, and all end with `close`.
+    """Streams of one workload type; their number can be changed, and all end with `close`.
 
     Notes       The first answer of a stream has a random share of the length: streams of equal requests that begin
                 together would stay together, prefill together and decode together, as no real load does.
@@ -37,7 +37,7 @@ class Streams:
         self._answers: list[Answer] = []
         self._heard_s: list[float] = []
         self._failures = Failures(options.most_failed)
-        self._warming = 0
+        self._warming = self._live = self._limit = 0
         self._spent_s = math.inf
         self._error: FailedError | None = None
 
@@ -53,16 +53,20 @@ class Streams:
         """
         self._failures = Failures(self._options.most_failed)
         began_s = watch.now_s
-        while len(self._tasks) < concurrency:
+        self._limit = concurrency
+        self._answers = [answer for answer in self._answers if answer.ended_s is None]
+        while self._live < concurrency:
+            self._live += 1
             self._warming += 1
             self._tasks.append(asyncio.create_task(self._stream()))
-        while self._warming and math.isinf(self._spent_s) and not watch.is_over:
+        while (self._warming or self._live > concurrency) and math.isinf(self._spent_s) and not watch.is_over:
             await watch.tick(watch.now_s)
             self._require_healthy()
         opened_s, effort = watch.now_s, Effort()
+        warm_up_answers = sum(answer.is_answered for answer in self._answers)
         self._answers = [answer for answer in self._answers if answer.ended_s is None]
         self._heard_s.clear()
-        while not self._warming:
+        while not self._warming and self._live == concurrency:
             await watch.tick(opened_s)
             self._require_healthy()
             answers = tuple(each for each in self._answers if each.is_answered and each.is_full)
@@ -70,7 +74,8 @@ class Streams:
             rate = self._rate(opened_s, closed_s)
             watch.say(f"{rate.mean:.3g} req/s +- {rate.relative:.1%}")
             long_enough = closed_s - opened_s >= self._options.least_window_s
-            enough = long_enough and len(answers) >= max(FEWEST_ANSWERS, self._options.rounds * concurrency)
+            fewest = max(FEWEST_ANSWERS - warm_up_answers, self._options.rounds * concurrency)
+            enough = long_enough and len(answers) >= fewest
             if enough and rate.relative <= self._options.within:
                 ended = TIGHT
             elif self._spent_s <= watch.now_s:
@@ -82,7 +87,7 @@ class Streams:
             if not answers:
                 return None
             return Window(
-                answers, rate, closed_s - opened_s, opened_s - began_s, effort.busy_share, ended,
+                answers, warm_up_answers, rate, closed_s - opened_s, opened_s - began_s, effort.busy_share, ended,
                 self._failures.by_kind.copy(),
             )  # fmt: skip
         return None
@@ -116,7 +121,7 @@ class Streams:
     async def _stream(self) -> None:
         is_first = True
         try:
-            while True:
+            while self._live <= self._limit:
                 input_tokens = whole_lengths(self._workload.input_tokens, self._random)
                 output_tokens = whole_lengths(self._workload.output_tokens, self._random)
                 if is_first:
@@ -133,6 +138,8 @@ class Streams:
             self._spent_s = min(self._spent_s, asyncio.get_running_loop().time())
         except FailedError as error:
             self._error = error
+        else:
+            self._live -= 1
 
     def _begin(self, *, is_full: bool) -> Callable[[Answer], None]:
         def begin(answer: Answer) -> None:

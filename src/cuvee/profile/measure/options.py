@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from cuvee.errors import InputError
 
 APIS = ("completions", "chat")
+USUAL_FIRST = 16
 PROMPTS = ("auto", "tokens", "text")
 
 
@@ -17,10 +18,11 @@ class MeasureOptions:
         api                   Which of `APIS` is called.
         prompts               Token ids, text, or ids where the server takes them: one of `PROMPTS`.
         within                Half-width of a rate's 95 % interval at which a steady window ends [-].
-        latency_within        The same of the mean time of a request, and half of that of mean TTFT [-].
+        latency_within        The same of the mean time of a request, and a third of that of mean TTFT [-].
         loads                 Shares of the saturated rate at which requests arrive at random [-].
         max_concurrency       Most requests under way at once [-].
-        first_concurrency     Requests under way where the search for saturation begins [-].
+        first_concurrency     Requests under way where the search for saturation begins [-]; None: half of what the
+                              throughput model says a replica runs, or `USUAL_FIRST` where it does not know.
         least_window_s        Shortest steady window [s].
         least_requests        Fewest requests of a latency point [-]: below 100 there is no 99th percentile.
         rounds                Answers for each request held under way in a steady window, at least [-].
@@ -36,10 +38,10 @@ class MeasureOptions:
     latency_within: float = 0.10
     loads: tuple[float, ...] = (0.25, 0.5, 0.7, 0.85)
     max_concurrency: int = 1024
-    first_concurrency: int = 8
+    first_concurrency: int | None = None
     least_window_s: float = 10.0
     least_requests: int = 100
-    rounds: int = 2
+    rounds: int = 1
     least_growth: float = 0.02
     timeout_s: float = 300.0
     most_failed: float = 0.10
@@ -67,5 +69,6 @@ class MeasureOptions:
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} = {getattr(self, name)!r}", expected="a time above 0 s")
         for name in ("max_concurrency", "first_concurrency", "least_requests", "rounds"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} = {getattr(self, name)!r}", expected="a whole number of 1 or more")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} = {value!r}", expected="a whole number of 1 or more")

@@ -16,7 +16,7 @@ from cuvee.profile.measure.statistics import BATCHES, interval_of, settled_from
 from cuvee.profile.measure.watch import Effort, Watch, end_all
 from cuvee.workload.records import WorkloadType
 
-TTFT_TIMES = 2.0
+TTFT_TIMES = 3.0
 """Times wider that the interval of mean TTFT may be than that of the whole request [-]: near saturation it is all
 queueing, and takes ten times the requests."""
 
@@ -94,7 +94,14 @@ class Arrivals:
         counts, _ = np.histogram(ends_s, bins=BATCHES, range=(opened_s, closed_s))
         rate = interval_of(counts * BATCHES / window_s)
         return Window(
-            tuple(kept), rate, window_s, opened_s - began_s, effort.busy_share, TIGHT, self._failures.by_kind.copy()
+            tuple(kept),
+            len(past) - len(kept),
+            rate,
+            window_s,
+            opened_s - began_s,
+            effort.busy_share,
+            TIGHT,
+            self._failures.by_kind.copy(),
         )
 
     def _is_tight(self, window: Window) -> bool:

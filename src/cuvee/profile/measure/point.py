@@ -54,7 +54,8 @@ class Point:
         rate_req_per_s            Served in the steady window [req/s].
         half_width_req_per_s      Of its 95 % interval [req/s]; None where there were too few.
         ttft, tpot, inter_token, end_to_end    TPOT leaves out the first token; gaps are those between pieces.
-        completed, failed, short  Requests answered in the window; failed and too short, warm-up included [-].
+        completed, warm_up_answers    Requests answered in the window, and before it [-].
+        failed, short             Requests that failed, warm-up included, and answers that were too short [-].
         window_s, warm_up_s       Steady window, and what came before it [s].
         cached_share              Prompt tokens that a prefix cache had [-].
         busy_share                Time that the load generator's own processor was busy [-].
@@ -75,6 +76,7 @@ class Point:
     inter_token: Spread | None
     end_to_end: Spread | None
     completed: int
+    warm_up_answers: int
     failed: int
     short: int
     window_s: float
@@ -117,10 +119,12 @@ class Window:
 
     Attributes
         answers    Those that count, in the order to take them; failed ones are none of them.
+        warm_up_answers    Those before [-].
         rate       Served [req/s].
     """
 
     answers: tuple[Answer, ...]
+    warm_up_answers: int
     rate: Interval
     window_s: float
     warm_up_s: float
@@ -149,6 +153,7 @@ def point_of(type_name: str, load: Load, window: Window, date: str) -> Point:
         inter_token=Spread.of(gaps_s),
         end_to_end=Spread.of([answer.end_to_end_s for answer in answers]),
         completed=len(answers),
+        warm_up_answers=window.warm_up_answers,
         failed=window.failures.total(),
         short=sum(answer.is_short for answer in answers),
         window_s=window.window_s,

@@ -67,6 +67,8 @@ async def _measure_words(sender: Sender, first: Answer) -> None:
     prompts = sender.prompts
     if prompts.kind == "tokens":
         return  # ids that nobody counts are as many as were sent
+    # The first answer has corrected the length of a word; the second is to have as many words as tokens are asked for.
+    prompts = sender.prompts = Prompts("text", prompts.seed, vocabulary=prompts.vocabulary)
     second = await sender.send(PROBE_TOKENS * PROBE_FACTOR, ANSWER_TOKENS)
     if second.failure:
         failures = Failures(0.0)

@@ -10,8 +10,9 @@ from cuvee.profile.measure.point import Load, Point
 DOUBLE, LEAP = 2, 4
 """Factors by which the number of requests under way is raised [-]."""
 
-NEARLY_LINEAR = 0.75
-"""Growth of the rate over that of the requests under way from which saturation is far away [-]."""
+NEARLY_LINEAR = 0.85
+"""Growth of the rate over that of the requests under way that is as good as equal [-]: twice in a row, and saturation
+is far away."""
 
 TIMES_WITHIN = 2.0
 """An interval this many times wider than was asked for shows nothing [-]."""
@@ -40,7 +41,7 @@ def next_load(points: Sequence[Point], options: MeasureOptions, *, first: int, s
     """
     held = _held(points)
     if search and not held:
-        return Load(min(first, options.max_concurrency))
+        return Load(min(first, max(options.max_concurrency // DOUBLE, 1)))  # one alone would show nothing
     if search and (concurrency := _next_concurrency(held, options)):
         return Load(concurrency)
     found = saturation(points, options)
@@ -77,13 +78,18 @@ def _next_concurrency(held: Sequence[Point], options: MeasureOptions) -> int | N
     if len(held) == 1:
         return _raised(last, DOUBLE, options)
     earlier = held[-2]
-    if _is_above(last, earlier, options):
-        growth = last.rate_req_per_s / earlier.rate_req_per_s / (_under_way(last) / _under_way(earlier))
-        return _raised(last, LEAP if growth >= NEARLY_LINEAR else DOUBLE, options)
-    leapt = _under_way(last) > DOUBLE * _under_way(earlier)
-    if leapt and _is_above(earlier, last, options):  # the peak may lie in what was leapt over
-        return _raised(earlier, DOUBLE, options)
-    return None
+    if _under_way(last) > DOUBLE * _under_way(earlier) and not _is_linear(earlier, last):
+        return _under_way(earlier) * DOUBLE  # it bends in what was leapt over, and fewer are sooner measured than more
+    if not _is_above(last, earlier, options):
+        return None
+    far = len(held) > 2 and _is_linear(earlier, last) and _is_linear(held[-3], earlier)
+    return _raised(last, LEAP if far else DOUBLE, options)
+
+
+def _is_linear(earlier: Point, later: Point) -> bool:
+    """Whether the rate grew nearly as the number under way did."""
+    growth = later.rate_req_per_s / earlier.rate_req_per_s
+    return growth >= NEARLY_LINEAR * _under_way(later) / _under_way(earlier)
 
 
 def _raised(point: Point, factor: int, options: MeasureOptions) -> int | None:

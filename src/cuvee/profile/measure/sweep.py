@@ -12,9 +12,12 @@ from pathlib import Path
 from cuvee.catalog.models import load_model
 from cuvee.errors import CuveeError
 from cuvee.profile.imports.load_point import Deployment
+from cuvee.profile.imports.setup import filled
 from cuvee.profile.measure.allowance import Allowance, Caps, Sent, SpentError
 from cuvee.profile.measure.client import Client, endpoint_root, open_client
+from cuvee.profile.measure.estimate import first_concurrency
 from cuvee.profile.measure.held import Streams
+from cuvee.profile.measure.load_points import require_deployment, stated_deployment
 from cuvee.profile.measure.options import MeasureOptions
 from cuvee.profile.measure.paced import Arrivals
 from cuvee.profile.measure.point import CUT_SHORT, Load, Point, point_of
@@ -30,7 +33,7 @@ from cuvee.profile.measure.record import (
 )
 from cuvee.profile.measure.sending import Failures, Sender
 from cuvee.profile.measure.server_facts import ask_server
-from cuvee.profile.measure.steps import next_load, saturation
+from cuvee.profile.measure.steps import next_load
 from cuvee.profile.measure.watch import StoppedError, Watch, unless_stopped
 from cuvee.workload.records import WorkloadType
 
@@ -114,6 +117,7 @@ async def measure(asked: Measuring, stop: asyncio.Event, listeners: Listeners) -
         record = MeasureRecord(
             root, asked.deployment, asked.types, asked.options, facts, secrets.randbits(63), started=_today()
         )
+        require_deployment(record)
         if asked.path.is_file() and not asked.anew:
             earlier = load_record(asked.path)
             require_same(earlier, record, asked.path)
@@ -166,6 +170,7 @@ class _Sweep:
         save_record(self._record, self._asked.path)
 
     async def _measure_all(self) -> None:
+        served = filled(self._asked.deployment, stated_deployment(self._record.facts))
         fitting = [each for each in self._asked.types if self._fits(each)]
         waiting = [each for each in fitting if self._next(each, first=1, search=True) is not None]
         if waiting and self._record.prompts is None:
@@ -175,17 +180,14 @@ class _Sweep:
             )
             await unless_stopped(probing, self._stop)
             self._record = replace(self._record, prompts=self._sender.prompts.known(), extra=self._sender.extra)
-        first = self._options.first_concurrency
         for index, workload in enumerate(waiting):
             self._doing = f"{index + 1}/{len(waiting)} {workload.name}"
             self._steps_left = (len(waiting) - index) * (USUAL_LEVELS + len(self._options.loads))
             slice_s = self._allowance.remaining_s / (len(waiting) - index)
             if await self._try(workload):
+                alone_s = self._record.tried[workload.name].end_to_end_s
+                first = first_concurrency(served, workload, self._options, alone_s=alone_s)
                 await self._measure_type(workload, first, slice_s)
-            found = saturation(self._record.points_of(workload), self._options)
-            if found is not None:
-                # Types of one engine saturate at numbers of a size: the next search begins right below.
-                first = max(self._options.first_concurrency, (found.point.concurrency or 1) // 2)
 
     def _fits(self, workload: WorkloadType) -> bool:
         needed, context = math.ceil(workload.input_tokens + workload.output_tokens), self._record.facts.max_context
@@ -231,8 +233,6 @@ class _Sweep:
                 if load.concurrency is not None:
                     share_s = (search_end_s - self._now()) * LEVEL_SHARE
                     search = await self._step(workload, load, share_s, streams)
-                    if not search:
-                        self._allowance.require(tokens)
                 else:
                     await streams.close()
                     left = sum(share not in self._loads_done(workload) for share in self._options.loads)
@@ -268,6 +268,7 @@ class _Sweep:
         self._durations_s.append(self._now() - began_s)
         self._steps_left = max(self._steps_left - 1, 1)
         if window is None:
+            self._require_more()
             self._notes.append(f"{workload.name}: {_named(load)}: no steady window in {self._now() - began_s:,.0f} s")
             return False
         point = point_of(workload.name, load, window, _today())
@@ -275,7 +276,13 @@ class _Sweep:
         self._record = replace(self._record.with_point(point), prompts=self._sender.prompts.known())
         self._keep(self._allowance.noted)
         self._listeners.point(self._record, point)
+        self._require_more()
         return True
+
+    def _require_more(self) -> None:
+        """End where a request was refused: what comes next would be cut short as well."""
+        if self._allowance.refusal:
+            raise SpentError(self._allowance.refusal)
 
     def _say(self, text: str) -> None:
         self._listeners.say(", ".join(filter(None, (f"{self._doing} {text}".strip(), self._time_left()))))

@@ -1,0 +1,212 @@
+"""The printed measurement: what will be sent, each point as it comes, and the table of all."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from cuvee.profile.imports.importing import Imported
+from cuvee.profile.measure.allowance import Caps, Sent
+from cuvee.profile.measure.estimate import Expected
+from cuvee.profile.measure.load_points import in_pairs, saturated_keys
+from cuvee.profile.measure.point import Point, Spread
+from cuvee.profile.measure.record import MeasureRecord
+from cuvee.profile.measure.sweep import Measured, Measuring
+from cuvee.report.style import fitted, indented, literal, new_table, tick
+
+SCHEMA_VERSION = 1
+MS_PER_S = 1e3
+SECONDS_PER_MINUTE = 60.0
+TTFT, TPOT = "TTFT ms (p50/p99)", "TPOT ms (p50/p99)"
+
+
+def intent_line(asked: Measuring) -> str:
+    """What is going to happen, on one line."""
+    plural = "" if len(asked.types) == 1 else "s"
+    return f"measuring {len(asked.types)} workload type{plural} at {literal(asked.url)}; {_caps_line(asked.caps)}"
+
+
+def point_line(point: Point) -> str:
+    """One point, as soon as it is there."""
+    load = f"{point.concurrency:,} under way" if point.is_held else f"{point.load:.0%} load"
+    wide = f" {_wide(point)}".rstrip()
+    time_s = "" if point.end_to_end is None else f", {point.end_to_end.mean_s:.3g} s a request"
+    ttft = "" if point.ttft is None else f", TTFT {_three(point.ttft.mean_s * MS_PER_S)} ms"
+    return f"{point.type_name}: {load}: {point.rate_req_per_s:.3g} req/s{wide}{ttft}{time_s}, {point.completed} answers"
+
+
+def print_profile(measured: Measured, imported: Imported, console: Console, *, saved: str) -> None:
+    """Print every point, what speaks against some, and what to do with them."""
+    record = measured.record
+    engine = " ".join(filter(None, (record.facts.engine, record.facts.version))) or "engine not stated"
+    heading = f"{len(record.points)} points of {len(record.types)} workload types at {record.url}: {engine}"
+    console.print(Text(literal(heading), style="bold"))
+    if record.points:
+        console.print(_table(record, imported, console))
+    for each in imported.points:
+        for doubt in each.doubts:
+            console.print(indented(literal(f"doubtful: {each.id}: {doubt}"), style="yellow"))
+    for name, reached in _saturated(record).items():
+        if not reached:
+            console.print(indented(literal(f"not shown to be saturated: {name}"), style="yellow"))
+    if measured.ended:
+        text = f"ended early: {measured.ended}; the same command with a higher cap goes on"
+        console.print(indented(literal(text), style="yellow"))
+    elif measured.interrupted:
+        console.print(indented("interrupted: the same command goes on", style="yellow"))
+    remarks = [f"{each.id}: {remark}" for each in imported.points for remark in each.remarks]
+    for note in (*measured.notes, *dict.fromkeys(remarks)):
+        console.print(indented(literal(f"note: {note}"), style="dim"))
+    console.print(indented(f"sent over all runs: {_sent_line(record.sent)}", style="dim"))
+    if record.points:
+        console.print(indented(literal(f"next: cuvee score {saved}; cuvee calibrate {saved} --save calibration.json")))
+
+
+def profile_record(measured: Measured, imported: Imported, saved: str) -> dict[str, Any]:
+    """The same as plain data, with every interval, percentile and count."""
+    record = measured.record
+    keys = saturated_keys(record)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "saved": saved,
+        "url": record.url,
+        "server": asdict(record.facts),
+        "deployment": asdict(record.deployment),
+        "sent": asdict(record.sent),
+        "ended": measured.ended,
+        "interrupted": measured.interrupted,
+        "points": [
+            {
+                "id": each.id,
+                **asdict(point),
+                "is_saturated_rate": point.key in keys,
+                "is_saturated": keys.get(point.key),
+                "doubts": list(each.doubts),
+                "remarks": list(each.remarks),
+            }
+            for point, each in in_pairs(record, imported)
+        ],
+        "notes": list(measured.notes),
+    }
+
+
+def print_intent(
+    asked: Measuring, expected: Sequence[Expected | None], earlier: MeasureRecord | None, console: Console
+) -> None:
+    """Print what would be sent."""
+    plural = "" if len(asked.types) == 1 else "s"
+    heading = f"nothing is sent: {len(asked.types)} workload type{plural} would be measured at {asked.url}"
+    console.print(Text(literal(heading), style="bold"))
+    table = new_table(console)
+    for column in ("type", "loads, about"):
+        table.add_column(column)
+    for column in ("tokens", "req/s", "requests", "tokens sent", "min"):
+        table.add_column(column, justify="right")
+    for workload, each in zip(asked.types, expected, strict=True):
+        lengths = f"{workload.input_tokens:.4g}/{workload.output_tokens:.4g}"
+        if each is None:
+            table.add_row(workload.name, "not known", lengths, "-", "-", "-", "-")
+        else:
+            held = ", ".join(f"{load.concurrency:,}" for load in each.loads if load.concurrency is not None)
+            paced = ", ".join(f"{load.share:.0%}" for load in each.loads if load.share is not None)
+            loads = "; ".join(filter(None, (f"{held} held", paced)))
+            table.add_row(
+                workload.name, loads, lengths, f"{each.rate_req_per_s:.3g}", f"{each.requests:,.0f}",
+                f"{each.tokens:,.0f}", f"{each.seconds / SECONDS_PER_MINUTE:.0f}",
+            )  # fmt: skip
+    console.print(fitted(table, console, fold=("type", "loads, about")))
+    known = [each for each in expected if each is not None]
+    if known:
+        minutes = sum(each.seconds for each in known) / SECONDS_PER_MINUTE
+        total = f"{sum(each.requests for each in known):,.0f} requests in {minutes:.0f} min"
+        console.print(indented(f"together about {total}, by the rates of the throughput model", style="dim"))
+    console.print(indented(f"whatever the rates are: {_caps_line(asked.caps)}"))
+    if earlier is not None:
+        console.print(indented(f"earlier runs sent {_sent_line(earlier.sent)}, which count"))
+    console.print(indented(literal(f"a request, its prompt left out: {_example(asked)}"), style="dim"))
+
+
+def intent_record(
+    asked: Measuring, expected: Sequence[Expected | None], earlier: MeasureRecord | None
+) -> dict[str, Any]:
+    """The same as plain data."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "url": asked.url,
+        "caps": asdict(asked.caps),
+        "sent": asdict(earlier.sent if earlier else Sent()),
+        "types": [
+            {**asdict(workload), "expected": None if each is None else asdict(each)}
+            for workload, each in zip(asked.types, expected, strict=True)
+        ],
+    }
+
+
+def _example(asked: Measuring) -> str:
+    output = max(1, round(asked.types[0].output_tokens))
+    body = {"max_tokens": output, "min_tokens": output, "ignore_eos": True, "temperature": 1.0, "stream": True}
+    path = "/v1/chat/completions" if asked.options.api == "chat" else "/v1/completions"
+    return f"POST {path} {json.dumps(body)}"
+
+
+def _caps_line(caps: Caps) -> str:
+    parts = [
+        "" if caps.max_requests is None else f"{caps.max_requests:,} requests",
+        "" if caps.max_tokens is None else f"{caps.max_tokens:,} tokens",
+        "" if caps.max_seconds is None else f"{caps.max_seconds / SECONDS_PER_MINUTE:.3g} min",
+    ]
+    return "at most " + ", ".join(filter(None, parts))
+
+
+def _sent_line(sent: Sent) -> str:
+    minutes = sent.seconds / SECONDS_PER_MINUTE
+    return f"{sent.requests:,} requests, {sent.tokens:,} tokens, {minutes:.1f} min"
+
+
+def _saturated(record: MeasureRecord) -> dict[str, bool]:
+    return {key[0]: reached for key, reached in saturated_keys(record).items()}
+
+
+def _table(record: MeasureRecord, imported: Imported, console: Console) -> Any:  # noqa: ANN401 a rich table
+    table = new_table(console)
+    for column in ("", "type", "load"):
+        table.add_column(column)
+    for column in ("tokens", "req/s", "", TTFT, TPOT, "request s", "n"):
+        table.add_column(column, justify="right")
+    keys, last = saturated_keys(record), ""
+    for point, each in in_pairs(record, imported):
+        mark = "?" if each.is_doubtful else tick(console) if point.key in keys else ""
+        load = f"{point.concurrency:,} held" if point.is_held else f"{point.load:.0%}"
+        table.add_row(
+            mark, "" if point.type_name == last else point.type_name, load,
+            f"{point.input_tokens:.4g}/{point.output_tokens:.4g}", f"{point.rate_req_per_s:.3g}",
+            _wide(point), _shown(point.ttft), _shown(point.tpot),
+            "-" if point.end_to_end is None else _three(point.end_to_end.mean_s), f"{point.completed:,}",
+            style="yellow" if each.is_doubtful else None,
+        )  # fmt: skip
+        last = point.type_name
+    return fitted(table, console, fold=("type", TTFT, TPOT), drop=("tokens",))
+
+
+def _wide(point: Point) -> str:
+    """Interval of the rate that was held; one of paced arrivals is only that of their chance."""
+    return f"+-{point.interval.relative:.1%}" if point.is_held and math.isfinite(point.interval.relative) else ""
+
+
+def _shown(spread: Spread | None) -> str:
+    """Mean and percentiles [ms]."""
+    if spread is None:
+        return "-"
+    found = [spread.percentiles_s.get(each) for each in (50, 99)]
+    shown = "/".join("-" if value_s is None else _three(value_s * MS_PER_S) for value_s in found)
+    mean = _three(spread.mean_s * MS_PER_S)
+    return f"{mean} ({shown})" if any(value_s is not None for value_s in found) else mean
+
+
+def _three(value: float) -> str:
+    """Three digits, and all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
