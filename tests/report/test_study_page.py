@@ -3,9 +3,11 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import product
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -13,6 +15,7 @@ from cuvee.catalog import Offer, OfferSet
 from cuvee.errors import MissingExtraError
 from cuvee.report import html, study_page
 from cuvee.report.study_figures import CURVE_HOVER, bars, gpus_of, heat_map, shown
+from cuvee.report.study_svg import colour_of, study_to_svg
 from cuvee.study.curves import CURVE_PERCENTILES
 from cuvee.study.question import Answer, StudyQuestion
 from tests.study.tiny import MODEL, OFFERS, tiny_performance, tiny_study
@@ -197,3 +200,19 @@ def test_the_writer_escapes():
     assert "&lt;i&gt;" in html.table(["<i>"], [["<i>", "1"]], caption="c")
     assert html.embedded_json("x", {"a": "</script>"}).count("</script>") == 1
     assert "%{x" in CURVE_HOVER
+
+
+def test_the_picture():
+    """The leaders of both kinds of request are marked, and names of files stay text."""
+    picture = ElementTree.fromstring(study_to_svg(tiny_study()))
+    texts = ["".join(each.itertext()) for each in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"3.75 ★", "8.00 ★", "2.00", "5.00", "A40", "H100-SXM", MODEL.name} <= set(texts)
+    hostile = replace(OFFERS, name=ATTACK)
+    assert ElementTree.fromstring(study_to_svg(tiny_study(offers=hostile))) is not None
+
+
+def test_colours_of_the_picture():
+    """Those of the scale at its stops, mixed between them."""
+    assert colour_of(0.0) == "#f7fbff"
+    assert colour_of(1.0) == "#08306b"
+    assert colour_of(0.5, ((0.0, "#000000"), (1.0, "#204060"))) == "#102030"

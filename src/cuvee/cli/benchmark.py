@@ -46,6 +46,9 @@ ThroughputOption = Annotated[
 HtmlOption = Annotated[
     str | None, typer.Option("--html", metavar="FILE", help="Write all of it as one page with charts, too.")
 ]
+SvgOption = Annotated[
+    str | None, typer.Option("--svg", metavar="FILE", help="Draw the heat map of the last offers as a picture, too.")
+]
 LoadOption = Annotated[
     float | None, typer.Option(help="Share of the saturated rate at which latencies are stated; default: 0.7.")
 ]
@@ -73,6 +76,7 @@ def benchmark(
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print every figure as CSV.")] = False,
     html: HtmlOption = None,
+    svg: SvgOption = None,
 ) -> None:
     """Compare GPU types and configurations by requests per dollar; say which of the paper's observations hold.
 
@@ -81,19 +85,22 @@ def benchmark(
     from cuvee.files import write_atomic
     from cuvee.report.study_console import print_study
     from cuvee.report.study_page import study_page
+    from cuvee.report.study_svg import study_to_svg
     from cuvee.study.files import study_csv, study_record
 
     if as_json and as_csv:
         raise InputError("--json and --csv", expected="one of them", remedy="leave one out")
     lists = {"gpus": gpu, "offers": offers, "workloads": workload, "throughput": throughput}
     single = {"trace": trace, "mix": mix, "types": types, "engine": engine, "load": load, "spot": spot}
-    _refuse_empty({"model": model, "precision": precision, "html": html, **lists, **single})
+    _refuse_empty({"model": model, "precision": precision, "html": html, "svg": svg, **lists, **single})
     question = _question(model, precision, lists, single)
     with working("comparing") as progress:
         answer = question.answer()
         if html is not None:
             progress("drawing")
             write_atomic(html, study_page(answer.studies, answer.performances))
+        if svg is not None:
+            write_atomic(svg, study_to_svg(answer.studies[-1]))
     if as_json:
         print_json(study_record(answer.studies))
     elif as_csv:

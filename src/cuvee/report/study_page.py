@@ -190,7 +190,7 @@ def _answer_cells(found: Lead, extrapolated: bool) -> Iterator[str]:
     if found.backed is None:
         yield "none"
     else:
-        yield f"{found.backed.gpu} {parallel_text(found.backed)}, {error_text(found.backed).replace('+-', '±')}"
+        yield f"{found.backed.gpu} {parallel_text(found.backed)}, {error_text(found.backed)}"
 
 
 def _named(found: Lead | None) -> str:

@@ -56,7 +56,7 @@ def parallel_text(entry: Entry) -> str:
 def error_text(entry: Entry) -> str:
     """The error band of a rate, or that there is none."""
     if entry.error_known:
-        return f"+-{entry.relative_error:.0%}"
+        return f"±{entry.relative_error:.0%}"
     return "unknown, extrapolated" if entry.extrapolated else "unknown"
 
 

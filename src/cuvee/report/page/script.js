@@ -19,9 +19,11 @@
     const box = printing ? "#ffffff" : colour("--box");
     const copy = JSON.parse(JSON.stringify(layout));
     copy.paper_bgcolor = copy.plot_bgcolor = "rgba(0,0,0,0)";
-    copy.font = { color: ink, size: narrow.matches ? 11 : 13, family: getComputedStyle(document.body).fontFamily };
+    const size = printing ? 10 : narrow.matches ? 11 : 13;
+    copy.font = { color: ink, size: size, family: getComputedStyle(document.body).fontFamily };
     copy.modebar = { bgcolor: "rgba(0,0,0,0)", color: line, activecolor: ink };
-    copy.hoverlabel = Object.assign({}, copy.hoverlabel, { bgcolor: box, bordercolor: line, font: { color: ink, size: 13 } });
+    const hover = { bgcolor: box, bordercolor: line, font: { color: ink, size: 13 } };
+    copy.hoverlabel = Object.assign({}, copy.hoverlabel, hover);
     for (const axis of ["xaxis", "yaxis"]) {
       Object.assign(copy[axis], { gridcolor: line, zerolinecolor: line, linecolor: line, tickcolor: line });
     }
@@ -58,12 +60,10 @@
   narrow.addEventListener("change", drawAll);
   window.addEventListener("beforeprint", function () {
     printing = true;
-    document.querySelectorAll("details").forEach((each) => { each.dataset.was = each.open ? "1" : ""; each.open = true; });
     drawAll();
   });
   window.addEventListener("afterprint", function () {
     printing = false;
-    document.querySelectorAll("details").forEach((each) => { each.open = each.dataset.was === "1"; });
     drawAll();
   });
   drawAll();
