@@ -10,6 +10,7 @@ from rich.text import Text
 from cuvee.report.study_text import (
     MARKS,
     case_text,
+    counted,
     finding_text,
     lengths_text,
     number,
@@ -55,6 +56,9 @@ def print_study(
             if configurations:
                 console.print(_configuration_table(study, model.name, console))
             console.print(_lead_table(study, model.name, console))
+            for line in _without_doubt(study, model.name):
+                console.print(indented(literal(line), style="dim"))
+            console.print()
             if latencies:
                 for table in _latency_tables(study, model.name, console):
                     console.print(table)
@@ -139,6 +143,22 @@ def _lead_table(study: Study, model: str, console: Console) -> Table:
         shown = (found.first.gpu, parallel_text(found.first), over_next, following, ties, over_last, money)
         table.add_row(lengths_text(kind), *shown)
     return fitted(table, console, fold=("cheapest", ""), drop=("over last",))
+
+
+def _without_doubt(study: Study, model: str) -> Iterator[str]:
+    """Who leads among GPU types whose estimates are not extrapolated, and among those with a known error."""
+    leads = [found for kind in study.asked.workloads if (found := lead(study, model, kind.name)) is not None]
+    extrapolated = [entry for found in leads for entry in found.ranking if entry.extrapolated]
+    if extrapolated:
+        rest = _named([found.covered for found in leads if found.covered is not None])
+        named = ", ".join(dict.fromkeys(entry.gpu for entry in extrapolated))
+        yield f"{named}: extrapolated from GPUs of another maker; cheapest without: {rest}"
+    backed = [found.backed for found in leads if found.backed is not None]
+    yield f"cheapest with a known error: {_named(backed)}"
+
+
+def _named(entries: Sequence[Entry]) -> str:
+    return ", ".join(f"{gpu} for {count}" for gpu, count in counted(entries)) or "none"
 
 
 def _latency_tables(study: Study, model: str, console: Console) -> Iterator[Table]:

@@ -4,7 +4,6 @@ Nothing is loaded from elsewhere: style, script, data and plotly.js stand in the
 keeps browsers from fetching anything.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 
@@ -14,7 +13,7 @@ from cuvee.report.html import Markup, embedded_json, joined, select, table, tag
 from cuvee.report.study_figures import figures, gpus_of
 from cuvee.report.study_sections import method, observation_cards, prices
 from cuvee.report.study_tables import TABLE_PERCENTILE, curve_table, figure_table, heat_table, latency_table
-from cuvee.report.study_text import error_text, kind_text, lengths_text, number, parallel_text, prices_title
+from cuvee.report.study_text import counted, error_text, kind_text, lengths_text, number, parallel_text, prices_title
 from cuvee.study.curves import CURVE_PERCENTILES, Curves, cost_curves
 from cuvee.study.entry import Entry
 from cuvee.study.leads import Lead, lead
@@ -142,7 +141,7 @@ def _sentence(model: str, leads: Sequence[Lead]) -> Iterator[str]:
 
 def _counted(entries: Sequence[Entry]) -> Iterator[str]:
     """GPU types with the number of kinds of requests, most first."""
-    for index, (gpu, count) in enumerate(Counter(entry.gpu for entry in entries).most_common()):
+    for index, (gpu, count) in enumerate(counted(entries)):
         yield ", " if index else ""
         yield tag("strong", gpu)
         yield f" for {count}" if index else f" for {count} of {len(entries)} kinds of request"

@@ -1,5 +1,8 @@
 """Words and numbers that the printed study and its page share."""
 
+from collections import Counter
+from collections.abc import Iterable
+
 from cuvee.report.style import dated
 from cuvee.study.comparison import Comparison
 from cuvee.study.entry import Entry
@@ -83,6 +86,11 @@ def observation_text(observation: Observation) -> str:
         f"up to {factor_text(observation.largest.comparison)}, median {observation.median:.2f}; paper: up to "
         f"{observation.paper:.2f}: {observation.paper_about}"
     )
+
+
+def counted(entries: Iterable[Entry]) -> list[tuple[str, int]]:
+    """GPU types with the number of kinds of request each is cheapest for, most first."""
+    return Counter(entry.gpu for entry in entries).most_common()
 
 
 MARKS = {Verdict.HOLDS: "+", Verdict.IN_PART: "~", Verdict.TIE: "=", Verdict.FAILS: "-"}
