@@ -18,7 +18,7 @@ INSTALL := uv pip install --quiet --python $(BIN)/python
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install format check test docs bench clean
+.PHONY: help demo install format check test docs bench study clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -50,6 +50,9 @@ bench: $(BENCH)  ## Run every benchmark; figures go to benchmarks/results
 		[ -e "$$script" ] || { echo "no benchmarks/bench_*.py yet"; break; }; \
 		echo "== $$script"; $(BIN)/python "$$script"; \
 	done
+
+study: $(DEV)  ## Rebuild the page and the picture of docs/benchmark-study.md
+	$(BIN)/cuvee benchmark --html build/study.html --svg docs/benchmark-study.svg $(ARGS)
 
 clean:  ## Remove the environment, caches and builds
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
