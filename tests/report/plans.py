@@ -210,7 +210,7 @@ def _group(number: int, models: tuple[str, ...], demand: Demand, spot: bool) -> 
         (Stage("A100-80GB-SXM", 2, 40), Stage("RTXPRO6000-Server", 2, 40)),
     ][number % 3]
     rented = (RentedGpus(0, "seller H100", H100, "seller", "any", 4, spot),)
-    kinds = list(Provenance)
+    kinds = [Provenance.MEASURED, Provenance.CALIBRATED, Provenance.ESTIMATED]
     cells = tuple(Cell(kind.name, 2.5, kinds[number % 3], 0.35 if number else None, 0.1, 0.02) for kind in demand.types)
     model = models[number % len(models)]
     return Group(

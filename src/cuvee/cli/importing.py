@@ -73,7 +73,7 @@ def import_(
         "engine_version": engine_version, "weights": weights, "kv": kv, "concurrency": concurrency,
         "request_rate": request_rate, "all_at_once": all_at_once or None,
     }  # fmt: skip
-    _refuse_overwriting(save, force)
+    refuse_overwriting(save, force)
     with working(f"reading {len(files)} files"):
         imported = import_files(files, _setup_of(given, setup), on_clash=on_clash)
     if save:
@@ -129,7 +129,7 @@ def export_profile(
         found = _profiles(files, _setup_of(given, setup), on_clash)
     targets = file_names(found.points, save)
     for target in targets:
-        _refuse_overwriting(target, force)
+        refuse_overwriting(target, force)
     for target, each in zip(targets, found.points, strict=True):
         write_atomic(target, report_text(each))
     for each in found.points:
@@ -161,7 +161,8 @@ def _profiles(files: list[Path], setup: "Setup", on_clash: str) -> "Imported":
     return import_points(points, on_clash=on_clash)
 
 
-def _refuse_overwriting(save: Path | None, force: bool) -> None:
+def refuse_overwriting(save: Path | None, force: bool) -> None:
+    """Raise InputError where a file is there already that was not to be overwritten."""
     from cuvee.errors import InputError
 
     if save is not None and save.is_file() and not force:

@@ -18,6 +18,7 @@ from cuvee.cli import (
     explaining,
     frontier,
     importing,
+    kernels,
     options,
     periods,
     planning,
@@ -58,6 +59,7 @@ app.command("benchmark")(benchmark.benchmark)
 app.command("workload")(traces.workload)
 app.command("profile")(profiling.profile)
 app.command("import")(importing.import_)
+app.command("import-kernels")(kernels.import_kernels)
 app.command("export-profile")(importing.export_profile)
 app.command("score")(scoring.score)
 app.command("calibrate")(calibrating.calibrate)

@@ -19,6 +19,7 @@ class Provenance(StrEnum):
 
     MEASURED = "measured"
     CALIBRATED = "calibrated"
+    KERNEL_TABLES = "kernel tables"
     ESTIMATED = "estimated"
 
 

@@ -24,6 +24,7 @@ LONGEST_SOURCE = 140
 OF = {
     Provenance.MEASURED: "measured,",
     Provenance.CALIBRATED: "calibrated, fit of",
+    Provenance.KERNEL_TABLES: "kernel tables, read",
     Provenance.ESTIMATED: "estimated, constants of",
 }
 """What the date of a source is that of."""
