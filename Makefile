@@ -9,6 +9,10 @@ BIN     := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV     := $(VENV)/.dev-installed
 BENCH   := $(VENV)/.bench-installed
+
+# An environment of its own: the extra is larger than all the rest, and no other target needs it.
+AIC_VENV ?= .venv-aiconfigurator
+AIC      := $(AIC_VENV)/.installed
 UV      := $(shell command -v uv 2>/dev/null)
 
 ifeq ($(UV),)
@@ -18,10 +22,10 @@ INSTALL := uv pip install --quiet --python $(BIN)/python
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install format check test docs bench study clean
+.PHONY: help demo install format check test test-aiconfigurator docs bench study clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' Makefile
 
 demo: $(RUNTIME)  ## Set up what a user needs and plan a fleet
 	@$(BIN)/cuvee plan $(ARGS)
@@ -41,6 +45,9 @@ check: $(DEV)  ## Lint, types and import order; changes no file
 test: $(DEV)  ## Run all tests, on all cores (ARGS="-k stock" narrows)
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
+test-aiconfigurator: $(AIC)  ## Run AIConfigurator's package behind import-kernels (600 MB, kept)
+	CUVEE_REQUIRE_AICONFIGURATOR=1 $(AIC_VENV)/bin/python -m pytest -rs tests/profile/imports/test_aiconfigurator.py $(ARGS)
+
 docs: $(DEV)  ## Check that links in README and docs resolve
 	$(BIN)/python -m pytest tests/test_docs.py
 
@@ -55,7 +62,7 @@ study: $(DEV)  ## Rebuild the page and the picture of docs/benchmark-study.md
 	$(BIN)/cuvee benchmark --html build/study.html --svg docs/benchmark-study.svg $(ARGS)
 
 clean:  ## Remove the environment, caches and builds
-	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(AIC_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written last, so that an interrupted set-up is done again.
@@ -81,4 +88,14 @@ $(DEV): $(RUNTIME)
 $(BENCH): $(RUNTIME)
 	@echo "Adding what benchmarks compare with ..."
 	@$(INSTALL) --group bench
+	@touch $@
+
+$(AIC): pyproject.toml
+	@$(MAKE) --no-print-directory VENV=$(AIC_VENV) install
+	@echo "Adding the extra aiconfigurator ..."
+ifeq ($(UV),)
+	@$(AIC_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[aiconfigurator]'
+else
+	@uv pip install --quiet --python $(AIC_VENV)/bin/python --editable '.[aiconfigurator]'
+endif
 	@touch $@
