@@ -196,7 +196,7 @@ def _of_table(path: str | Path) -> tuple[LoadPoint, ...]:
             output_tokens=rate.output_tokens,
             rate_req_per_s=rate.rate_req_per_s,
             tpot_s=rate.tpot_s,
-            relative_error=rate.relative_error,
+            relative_error=rate.relative_error if isfinite(rate.relative_error) else None,
             source=table.source_of(rate),
         )
         for number, rate in enumerate(table.rates, start=1)
