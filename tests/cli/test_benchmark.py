@@ -33,6 +33,15 @@ def test_more_tables(cuvee):
     assert max(map(len, more.out.splitlines())) <= 100
 
 
+def test_more_kinds_of_request_than_stand_side_by_side(cuvee):
+    """They go on in a table below."""
+    kinds = [argument for length in range(1, 12) for argument in ("--workload", f"{length}00x50")]
+    result = cuvee("benchmark", "-m", "llama-3-8b", "--offers", "paper", "--configurations", *kinds)
+    assert result.out.count("req/s per $/h") == 2
+    assert result.out.count("best configuration") == 2
+    assert max(map(len, result.out.splitlines())) <= 100
+
+
 def test_without_arguments(cuvee):
     """The paper's prices and the market's, both models, all GPU types in full."""
     result = cuvee("benchmark")

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from cuvee.catalog import Offer, OfferSet
-from cuvee.errors import MissingExtraError
+from cuvee.errors import InputError, MissingExtraError
 from cuvee.report import html, study_page
 from cuvee.report.study_figures import CURVE_HOVER, bars, gpus_of, heat_map, shown
 from cuvee.report.study_svg import colour_of, study_to_svg
@@ -159,6 +159,14 @@ def test_the_answer_comes_first(answer):
     assert "no accuracy is claimed" in " ".join(text.split())
     for words in ("As a table", "Method and assumptions", "Where the prices come from", "then and now"):
         assert words in text
+
+
+def test_more_kinds_of_request_than_a_page_can_show():
+    """The message says how to ask for fewer."""
+    workloads = tuple(f"{length}x10" for length in range(100, 100 + study_page.MOST_KINDS + 1))
+    answer = StudyQuestion((("llama-3-8b", None),), ("A40",), ("paper",), workloads=workloads).answer()
+    with pytest.raises(InputError, match="a page of 31 kinds of request"):
+        study_page.study_page(answer.studies, answer.performances)
 
 
 def test_names_from_files_are_text():

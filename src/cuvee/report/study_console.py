@@ -24,6 +24,7 @@ from cuvee.study.finding import Verdict
 from cuvee.study.leads import Lead, lead
 from cuvee.study.observations import observations
 from cuvee.study.study import Study
+from cuvee.workload.records import WorkloadType
 
 SHOWN_PERCENTILES = (50.0, 90.0, 99.0)
 """Latency percentiles of the printed tables [%]; --json and --csv have all."""
@@ -54,7 +55,8 @@ def print_study(
             for table in _grids(study, model.name, console):
                 console.print(table)
             if configurations:
-                console.print(_configuration_table(study, model.name, console))
+                for table in _configuration_tables(study, model.name, console):
+                    console.print(table)
             console.print(_lead_table(study, model.name, console))
             for line in _without_doubt(study, model.name):
                 console.print(indented(literal(line), style="dim"))
@@ -76,9 +78,7 @@ def _engine_error(study: Study) -> str:
 
 def _grids(study: Study, model: str, console: Console) -> Iterator[RenderableType]:
     """GPU types times workload types; leaders and those tied with them are marked."""
-    workloads = study.asked.workloads
-    for start in range(0, len(workloads), TYPES_OF_A_TABLE):
-        chosen = workloads[start : start + TYPES_OF_A_TABLE]
+    for chosen in _side_by_side(study):
         leads = {kind.name: lead(study, model, kind.name) for kind in chosen}
         table = _titled(console, f"{model}: req/s per $/h", gap=1)
         table.add_column("GPU")
@@ -115,16 +115,22 @@ def _cell(entry: Entry | None, found: Lead | None, console: Console) -> Text:
     return Text(f"{value}=" if entry.gpu in found.ties else f"{value} ", style="" if entry.gpu in found.ties else "dim")
 
 
-def _configuration_table(study: Study, model: str, console: Console) -> Table:
-    table = _titled(console, f"{model}: best configuration", gap=1)
-    workloads = study.asked.workloads[:TYPES_OF_A_TABLE]
-    for header in ("GPU", *map(lengths_text, workloads)):
-        table.add_column(header.replace("/", "\n/"))
-    for gpu in study.gpus:
-        found = [study.best(model, gpu.name, kind.name) for kind in workloads]
-        if any(found):
-            table.add_row(gpu.name, *(parallel_text(entry).replace(" ", "") if entry else "" for entry in found))
-    return fitted(table, console, fold=("GPU",), gap=1)
+def _configuration_tables(study: Study, model: str, console: Console) -> Iterator[RenderableType]:
+    for chosen in _side_by_side(study):
+        table = _titled(console, f"{model}: best configuration", gap=1)
+        for header in ("GPU", *map(lengths_text, chosen)):
+            table.add_column(header.replace("/", "\n/"))
+        for gpu in study.gpus:
+            found = [study.best(model, gpu.name, kind.name) for kind in chosen]
+            if any(found):
+                table.add_row(gpu.name, *(parallel_text(entry).replace(" ", "") if entry else "" for entry in found))
+        yield fitted(table, console, fold=("GPU",), gap=1)
+
+
+def _side_by_side(study: Study) -> Iterator[Sequence[WorkloadType]]:
+    """Workload types of one table after the other."""
+    workloads = study.asked.workloads
+    return (workloads[start : start + TYPES_OF_A_TABLE] for start in range(0, len(workloads), TYPES_OF_A_TABLE))
 
 
 def _lead_table(study: Study, model: str, console: Console) -> Table:

@@ -8,12 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 
 from cuvee._version import __version__
-from cuvee.errors import MissingExtraError
+from cuvee.errors import InputError, MissingExtraError
 from cuvee.report.html import Markup, embedded_json, joined, select, table, tag
 from cuvee.report.study_figures import figures, gpus_of
 from cuvee.report.study_sections import method, observation_cards, prices
 from cuvee.report.study_tables import TABLE_PERCENTILE, curve_table, figure_table, heat_table, latency_table
-from cuvee.report.study_text import counted, error_text, kind_text, lengths_text, number, parallel_text, prices_title
+from cuvee.report.study_text import (
+    counted,
+    error_text,
+    kind_text,
+    lengths_text,
+    number,
+    offers_text,
+    parallel_text,
+    prices_title,
+)
 from cuvee.study.curves import CURVE_PERCENTILES, Curves, cost_curves
 from cuvee.study.entry import Entry
 from cuvee.study.leads import Lead, lead
@@ -21,6 +30,9 @@ from cuvee.study.performance import Performance
 from cuvee.study.study import Study
 
 TITLE = "The cheapest GPU for each kind of LLM request"
+
+MOST_KINDS = 30
+"""Kinds of request on a page [-]: each has charts of its own, and further ones make it too large to open."""
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
 """What a browser may load for the page: nothing."""
@@ -44,10 +56,17 @@ ABOUT_PERCENTILES = (
 def study_page(studies: Sequence[Study], performances: Sequence[Performance]) -> str:
     """The page of studies of the same requests; the last one, of the newest prices, is the one it opens with.
 
-    Raises          MissingExtraError: plotly is not installed.
+    Raises          MissingExtraError: plotly is not installed. InputError: more kinds of request than a page can show.
     """
     library = _plotly_js()
     newest = studies[-1]
+    num_kinds = len(newest.asked.workloads)
+    if num_kinds > MOST_KINDS:
+        raise InputError(
+            f"a page of {num_kinds} kinds of request",
+            expected=f"at most {MOST_KINDS}",
+            remedy="take fewer, e.g. --types 9; --csv has all of them",
+        )
     curves = [
         {percentile: cost_curves(study, performances, percentile) for percentile in CURVE_PERCENTILES}
         for study in studies
@@ -96,7 +115,7 @@ def _lede(studies: Sequence[Study]) -> Iterator[Markup]:
     """What the page found, in sentences."""
     newest = studies[-1]
     models = ", ".join(model.name for model in newest.models)
-    yield tag("p", f"{models} · {prices_title(newest)} · estimates for {newest.engine.name}", class_="faint")
+    yield tag("p", f"{models} · {prices_title(newest)} · {newest.engine.name}", class_="faint")
     for model in newest.models:
         leads = _leads(newest, model.name)
         if leads:
@@ -126,7 +145,7 @@ def _sentence(model: str, leads: Sequence[Lead]) -> Iterator[str]:
     if factors:
         yield f", {min(factors):.2f} to {max(factors):.2f} times as many requests per dollar as the next. "
     clear = sum(not found.ties for found in leads)
-    yield f"Clear of the errors: {clear} of {len(leads)} leads. "
+    yield f"{clear or 'None'} of the {len(leads)} leads {'are' if clear > 1 else 'is'} outside the errors. "
     if any(found.first.extrapolated for found in leads):
         extrapolated = ", ".join(sorted({found.first.gpu for found in leads if found.first.extrapolated}))
         yield f"{extrapolated} is extrapolated from GPUs of another maker. Without it "
@@ -153,7 +172,7 @@ def _answer(studies: Sequence[Study]) -> Markup:
     header = [
         "request: prompt / answer", "cheapest", "$ per million requests", "requests per $ over the next", "how sure",
         *(["cheapest that is not extrapolated"] if any(entry.extrapolated for entry in newest.entries) else []),
-        "cheapest with a known error", *(f"cheapest at {study.offers.name}" for study in earlier),
+        "cheapest with a known error", *(f"cheapest at {offers_text(study)}" for study in earlier),
     ]  # fmt: skip
     parts: list[Markup] = [tag("h2", "Which GPU for which request")]
     extrapolated = any(entry.extrapolated for entry in newest.entries)

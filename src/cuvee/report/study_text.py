@@ -7,6 +7,7 @@ from cuvee.report.style import dated
 from cuvee.study.comparison import Comparison
 from cuvee.study.entry import Entry
 from cuvee.study.finding import Case, Finding, Observation, Verdict
+from cuvee.study.question import PAPER_PRICES
 from cuvee.study.study import Study
 from cuvee.workload.records import WorkloadType
 
@@ -45,8 +46,15 @@ def kind_text(kind: WorkloadType) -> str:
     return "answer-heavy" if share <= ANSWER_HEAVY else "balanced"
 
 
+def offers_text(study: Study) -> str:
+    """Whose prices a study has."""
+    return "the paper's prices" if study.offers.name == PAPER_PRICES else study.offers.name
+
+
 def prices_title(study: Study) -> str:
     """Whose prices a study has, and of when."""
+    if study.offers.name == PAPER_PRICES:
+        return f"{offers_text(study)} of {study.offers.as_of}"
     return f"{study.offers.name}, {dated(study.offers.as_of)}"
 
 
