@@ -24,6 +24,7 @@ from cuvee.cli import (
     planning,
     profiling,
     scoring,
+    simulating,
     traces,
 )
 from cuvee.cli.terminal import EXIT_INTERRUPTED, InterruptedEarlyError, printable
@@ -55,6 +56,7 @@ app.command("explain")(explaining.explain)
 app.command("frontier")(frontier.frontier)
 app.command("periods")(periods.periods)
 app.command("check")(planning.check)
+app.command("simulate")(simulating.simulate)
 app.command("benchmark")(benchmark.benchmark)
 app.command("workload")(traces.workload)
 app.command("profile")(profiling.profile)

@@ -1,6 +1,6 @@
 """Time of one engine step on each pipeline stage, term by term; see docs/throughput-model.md."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +85,19 @@ def step_terms(
     model: ModelSpec, stages: StageArrays, input_tokens: Array, output_tokens: Array, engine: EngineSettings
 ) -> StepTerms:
     """Terms of a step on `stages` for requests of mean prompts and answers [tokens] of shape (num_workloads,)."""
+    terms = terms_without_attention(model, stages, engine)
+    cache_s, pair_s = attention_s(model, stages, engine)
+    context = input_tokens + output_tokens / 2
+    attended = context * np.array([model.attended_share(length) for length in context])
+    seen = np.array([mean_tokens_seen(model, length) for length in input_tokens])
+    here = stages.present.astype(float)
+    return replace(
+        terms, decode_s=terms.decode_s + cache_s * attended * here, prefill_s=terms.prefill_s + pair_s * seen * here
+    )
+
+
+def terms_without_attention(model: ModelSpec, stages: StageArrays, engine: EngineSettings) -> StepTerms:
+    """Terms of a step on `stages` that do not hang on how much its tokens attend to; each with one workload."""
     token_s, start_s = _ring_s(model, stages, engine)
     several = bool((stages.size > 1).any())
     saved_token_s, saved_s = _one_shot_savings_s(model, stages, engine) if several else (None, None)
@@ -94,8 +107,6 @@ def step_terms(
     read_s, head_read_s = stages.fixed_weight_bytes * reads_s, stages.head_bytes * reads_s * stages.last
     unhidden, hidden = engine.unhidden_share, 1 - engine.unhidden_share
     token_s = token_s + _elements_s(model, stages, engine) + arithmetic_s * unhidden
-    decode_s = _decode_attention_s(model, stages, input_tokens, output_tokens, engine)
-    prefill_s = _prefill_attention_s(model, stages, input_tokens, engine)
     return StepTerms(
         matrix_s=arithmetic_s * hidden * here,
         read_s=read_s * hidden * here,
@@ -105,11 +116,22 @@ def step_terms(
         start_s=(start_s + (read_s + head_read_s) * unhidden) * here,
         saved_s=saved_s,
         saved_token_s=saved_token_s,
-        decode_s=(decode_s + (token_s + head_s * unhidden)) * here,
-        prefill_s=(prefill_s + token_s) * here,
+        decode_s=(token_s + head_s * unhidden) * here,
+        prefill_s=token_s * here,
         head_s=head_s * hidden * here,
         head_read_s=head_read_s * hidden * here,
     )
+
+
+def attention_s(model: ModelSpec, stages: StageArrays, engine: EngineSettings) -> tuple[Array, Array]:
+    """Time per attended token, of a decode token and of a prefill token [s].
+
+    Notes           Decode takes the larger of cache reads and arithmetic; only latent attention meets the latter.
+    """
+    reads_s = stages.layers * stages.entry_bytes / (stages.cache_bandwidth * engine.cache_efficiency)
+    flops = stages.half_flops * engine.attention_efficiency
+    decode_s = np.maximum(reads_s, 2 * decode_attention_width(model) * stages.layers / flops)
+    return decode_s, 2 * stages.layers * model.attention_width / flops
 
 
 def step_time_s(model: ModelSpec, stages: StageArrays, batch: Batch, prefill: Array, engine: EngineSettings) -> Array:
@@ -128,19 +150,6 @@ def _head_arithmetic_s(model: ModelSpec, stages: StageArrays, engine: EngineSett
     return 2 * model.embedding_params / (stages.half_flops * engine.compute_efficiency) * stages.last
 
 
-def _decode_attention_s(
-    model: ModelSpec, stages: StageArrays, input_tokens: Array, output_tokens: Array, engine: EngineSettings
-) -> Array:
-    """Attention of one decode token [s]: the larger of cache reads and arithmetic; only latent attention meets that."""
-    context = input_tokens + output_tokens / 2
-    attended = context * np.array([model.attended_share(length) for length in context])
-    pairs = stages.layers * attended
-    reads_s = pairs * stages.entry_bytes / (stages.cache_bandwidth * engine.cache_efficiency)
-    arithmetic_s = 2 * decode_attention_width(model) * pairs / (stages.half_flops * engine.attention_efficiency)
-    time_s: Array = np.maximum(reads_s, arithmetic_s)
-    return time_s
-
-
 def decode_attention_width(model: ModelSpec) -> float:
     """Multiply-adds of one decode token, attended token and layer [-].
 
@@ -149,14 +158,6 @@ def decode_attention_width(model: ModelSpec) -> float:
     if model.mla is None:
         return model.attention_width
     return float(model.num_heads * (2 * model.mla.kv_lora_rank + model.mla.qk_rope_head_dim))
-
-
-def _prefill_attention_s(model: ModelSpec, stages: StageArrays, input_tokens: Array, engine: EngineSettings) -> Array:
-    """Attention of one prefill token [s]: it sees half of its prompt on average, less in a sliding window."""
-    seen = np.array([mean_tokens_seen(model, length) for length in input_tokens])
-    score_flops = 2 * stages.layers * model.attention_width * seen
-    time_s: Array = score_flops / (stages.half_flops * engine.attention_efficiency)
-    return time_s
 
 
 def mean_tokens_seen(model: ModelSpec, prompt_tokens: float) -> float:

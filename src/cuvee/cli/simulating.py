@@ -1,0 +1,102 @@
+"""Commands that play requests on a plan: simulate."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cuvee.cli.options import JsonOption
+from cuvee.cli.terminal import print_json, stdout, working
+from cuvee.errors import InputError
+
+if TYPE_CHECKING:
+    from cuvee.plan.outcome.result import Plan
+    from cuvee.simulate.simulation import ReplicaEvent
+    from cuvee.workload.latency_limits import LatencyLimits
+
+POLICY_HELP = "plan, plan-live, least-work, shortest-queue, power-of-two, round-robin, weighted or prefix."
+EVENT_FORM = "GROUP[.REPLICA]@SECONDS, e.g. g1@600 or g1.0@600"
+
+
+def simulate(
+    plan_file: Annotated[Path, typer.Argument(metavar="PLAN", help="Plan file, as `cuvee plan --json` writes it.")],
+    trace: Annotated[
+        Path | None, typer.Option("--trace", help="Requests to play; default: the plan's own types and mix.")
+    ] = None,
+    requests: Annotated[
+        int | None, typer.Option(help="Draw this many from the trace, arriving at random; default: replay it.")
+    ] = None,
+    load: Annotated[float | None, typer.Option(help="Mean rate, as a share of what the plan sustains.")] = None,
+    rate_scale: Annotated[float | None, typer.Option(help="Factor on the trace's own rate.")] = None,
+    policy: Annotated[str, typer.Option(help=POLICY_HELP)] = "plan",
+    answers: Annotated[str, typer.Option(help="What the router knows of answers: known, mean or online.")] = "known",
+    fail: Annotated[list[str] | None, typer.Option(help=f"A replica that is gone: {EVENT_FORM}.")] = None,
+    drain: Annotated[list[str] | None, typer.Option(help="A replica that takes no more, in the same form.")] = None,
+    start: Annotated[list[str] | None, typer.Option(help="A replica that is ready only then.")] = None,
+    ttft: Annotated[float | None, typer.Option(help="Limit on the time to first token [s], for attainment.")] = None,
+    tpot: Annotated[float | None, typer.Option(help="Limit on the time per output token [s].")] = None,
+    e2e: Annotated[float | None, typer.Option(help="Limit on the time to the last token [s].")] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn; the same seed gives the same result.")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="Write every request as CSV.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Play requests on a plan, engine step by engine step: rates, latencies, shares and use."""
+    from cuvee.files import write_atomic
+    from cuvee.plan.outcome.files import load_plan
+    from cuvee.report.simulation_console import print_simulation, requests_csv, simulation_record
+    from cuvee.simulate.compiling import IS_COMPILED
+    from cuvee.simulate.metrics import report
+    from cuvee.simulate.simulation import simulate as play
+    from cuvee.simulate.simulation import warm_up
+    from cuvee.workload.readers import load_trace
+
+    plan = load_plan(plan_file)
+    events = [
+        _event(kind, text)
+        for kind, given in (("fail", fail), ("drain", drain), ("start", start))
+        for text in given or ()
+    ]
+    with working(f"reading {trace}" if trace else "drawing requests") as progress:
+        asked = load_trace(trace) if trace else None
+        progress("getting the event kernel ready: it is compiled once, and kept" if IS_COMPILED else "simulating")
+        warm_up()
+        progress("simulating")
+        done = play(
+            plan, asked, num_requests=requests, load=load, rate_scale=rate_scale, policy=policy, foresight=answers,
+            events=events, seed=seed,
+        )  # fmt: skip
+        progress("reckoning")
+        found = report(done, limits=_limits(plan, ttft, tpot, e2e))
+    if out is not None:
+        write_atomic(out, requests_csv(done))
+    if as_json:
+        print_json(simulation_record(done, found))
+    else:
+        print_simulation(done, found, stdout())
+
+
+def _event(kind: str, text: str) -> "ReplicaEvent":
+    """An event of the command line."""
+    from cuvee.simulate.simulation import ReplicaEvent
+
+    form = re.fullmatch(r"(\w+)(?:\.(\d{1,9}))?@(\d+(?:\.\d+)?)", text.strip())
+    if form is None:
+        raise InputError(f"--{kind} {text!r}", expected=EVENT_FORM)
+    return ReplicaEvent(kind, form[1], float(form[3]), int(form[2]) if form[2] else None)
+
+
+def _limits(
+    plan: "Plan", ttft_s: float | None, tpot_s: float | None, e2e_s: float | None
+) -> "list[LatencyLimits | None] | None":
+    """Limits of each row of the plan: those of the command line, else the plan's own; None where there are none."""
+    from cuvee.workload.latency_limits import LatencyLimits
+
+    if ttft_s is not None or tpot_s is not None or e2e_s is not None:
+        return [LatencyLimits(ttft_s, tpot_s, e2e_s)] * len(plan.assignment)
+    entries = {entry.model.name: entry for entry in plan.inputs.problem.models}
+    found = [
+        objective.of(row.workload) if (objective := entries[row.model].latency) is not None else None
+        for row in plan.assignment
+    ]
+    return found if any(each is not None for each in found) else None

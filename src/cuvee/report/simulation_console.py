@@ -1,0 +1,219 @@
+"""The printed simulation: rate against plan, latencies, what each group did, and shares planned and achieved."""
+
+import csv
+import io
+from dataclasses import asdict
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cuvee.report.style import fitted, indented, literal, new_table
+from cuvee.simulate.arrays import NONE
+from cuvee.simulate.metrics import PERCENTILES, GroupUse, Latencies, Report, Scope
+from cuvee.simulate.simulation import Simulation
+from cuvee.workload.latency_limits import time_text
+
+SCHEMA_VERSION = 1
+
+SHOWN = (50, 95)
+"""Percentiles on the screen; all are in the JSON."""
+
+MOST_TYPES = 20
+"""Workload types that are listed."""
+
+OFF = 0.01
+"""How far an achieved share may be from the planned one before it is listed [-]."""
+
+OTHER_MIX = 0.1
+"""Share of the requests that are of other types than planned before that is said [-]."""
+
+MOST_OFF = 8
+"""Shares listed, the furthest off first."""
+
+
+def print_simulation(simulation: Simulation, report: Report, console: Console) -> None:
+    """Print a simulation within the width of `console`."""
+    console.print(Text(literal(_heading(simulation, report)), style="bold"))
+    for line in _verdict(simulation, report):
+        console.print(indented(literal(line)))
+    console.print()
+    console.print(_latencies(report, console))
+    console.print(_uses(simulation, report, console))
+    for line in _share_lines(report):
+        console.print(indented(literal(line)))
+    console.print(indented(_legend(simulation, report), style="dim"))
+
+
+def simulation_record(simulation: Simulation, report: Report) -> dict[str, Any]:
+    """The same as plain data, with every percentile and series; a figure that does not exist is null."""
+    record = asdict(report)
+    record["percentiles"] = list(PERCENTILES)
+    inputs = {
+        "policy": simulation.policy,
+        "answers": simulation.foresight.value,
+        "seed": simulation.seed,
+        "requests_from": simulation.arrivals.source,
+        "shortened_requests": simulation.arrivals.num_shortened,
+        "events": [asdict(event) for event in simulation.events],
+    }
+    cleaned: dict[str, Any] = _without_nan({"schema_version": SCHEMA_VERSION, **inputs, **record})
+    return cleaned
+
+
+def requests_csv(simulation: Simulation) -> str:
+    """Every request: times [s], lengths [tokens], model, workload type, group and replica; empty where not served."""
+    fleet, requests = simulation.fleet, simulation.requests
+    rows = [(row.model, row.kind.name) for row in fleet.rows]
+    group_of = fleet.group_of
+    first_of = {index: int((group_of < index).sum()) for index in range(len(fleet.groups))}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["arrival_s", "input_tokens", "output_tokens", "first_token_s", "finish_s", "model", "workload", "group",
+         "replica"]
+    )  # fmt: skip
+    columns = (requests[name].tolist() for name in ("arrival_s", "prompt", "answer", "first_s", "finish_s", "replica"))
+    for row, (arrival, prompt, answer, first, finish, replica) in zip(
+        simulation.row.tolist(), zip(*columns, strict=True), strict=True
+    ):
+        where = ("", "")
+        if replica != NONE:
+            index = int(group_of[replica])
+            where = (fleet.groups[index].group.id, str(replica - first_of[index]))
+        times = [f"{first:.6f}" if first > 0 else "", f"{finish:.6f}" if isfinite(finish) and finish >= 0 else ""]
+        writer.writerow([f"{arrival:.6f}", prompt, answer, *times, *rows[row], *where])
+    return text.getvalue()
+
+
+def _heading(simulation: Simulation, report: Report) -> str:
+    source = simulation.arrivals.source
+    return f"simulated: {report.num_requests:,} requests from {source}, policy {simulation.policy}"
+
+
+def _verdict(simulation: Simulation, report: Report) -> list[str]:
+    whole, load = report.all, report.offered_req_per_s / max(report.planned_req_per_s, 1e-12)
+    lines = [
+        f"arriving {report.offered_req_per_s:.4g} req/s ({load:.0%} of the plan's {report.planned_req_per_s:.4g}), "
+        f"finished {whole.rate_req_per_s:.4g} req/s, {whole.output_tokens_per_s:,.0f} output tokens/s",
+    ]
+    if report.usd_per_million_tokens is not None:
+        lines.append(
+            f"{report.cost_usd_per_hour:.2f} $/h, {report.usd_per_million_tokens:.3g} $ per million output tokens at "
+            "this load"
+        )
+    if whole.attainment is not None:
+        lines.append(
+            f"within the latency limits: {whole.attainment:.1%} of requests, {whole.goodput_req_per_s or 0:.4g} req/s"
+        )
+    if line := _other_mix(simulation):
+        lines.append(line)
+    if report.lost:
+        lines.append(f"{report.lost:,} requests got no last token: no replica could take them, or theirs was gone")
+    if simulation.arrivals.num_shortened:
+        lines.append(f"{simulation.arrivals.num_shortened:,} requests were cut to the longest context of their model")
+    return lines
+
+
+def _other_mix(simulation: Simulation) -> str:
+    """Says so where the requests are of another mix than the plan is for."""
+    rows = simulation.fleet.rows
+    planned = np.array([row.rate_req_per_s for row in rows])
+    planned = planned / planned.sum()
+    arrived = np.bincount(simulation.row, minlength=len(rows)) / len(simulation.row)
+    apart = np.abs(arrived - planned)
+    if apart.sum() / 2 < OTHER_MIX:
+        return ""
+    worst = int(np.argmax(apart))
+    return (
+        f"these requests are not of the plan's mix: {rows[worst].kind.name} {arrived[worst]:.0%} of them, planned "
+        f"{planned[worst]:.0%}; to plan for them: cuvee plan --trace"
+    )
+
+
+def _latencies(report: Report, console: Console) -> Table:
+    table = new_table(console)
+    table.add_column("requests")
+    for column in ("n", "req/s"):
+        table.add_column(column, justify="right")
+    for label in ("TTFT", "TPOT", "e2e"):
+        for percentile in SHOWN:
+            table.add_column(f"{label} p{percentile}" if percentile == SHOWN[0] else f"p{percentile}", justify="right")
+    kinds = [scope for scope in report.scopes if scope.kind != "group"]
+    for scope in kinds[: MOST_TYPES + 1]:
+        table.add_row(
+            literal(scope.name), f"{scope.num_requests:,}", f"{scope.rate_req_per_s:.4g}", *_cells(scope),
+            style="bold" if scope.kind == "all" else None,
+        )  # fmt: skip
+    return fitted(table, console, fold=("requests",), drop=("n",))
+
+
+def _cells(scope: Scope) -> list[str]:
+    return [_time(latency, percentile) for latency in (scope.ttft, scope.tpot, scope.e2e) for percentile in SHOWN]
+
+
+def _time(latency: Latencies, percentile: int) -> str:
+    value = latency.at(percentile)
+    return time_text(value).replace(" ", "") if isfinite(value) else "-"
+
+
+def _uses(simulation: Simulation, report: Report, console: Console) -> Table:
+    table = new_table(console)
+    table.add_column("group")
+    table.add_column("replicas")
+    for column in ("req/s", "busy", "running", "cache", "put back", "TTFT p95", "e2e p95"):
+        table.add_column(column, justify="right")
+    scopes = {scope.name: scope for scope in report.scopes if scope.kind == "group"}
+    for use, each in zip(report.uses, simulation.fleet.groups, strict=True):
+        scope, group = scopes[use.group], each.group
+        table.add_row(
+            use.group, f"{group.copies} x {group.config.gpu_label} {group.config.parallel_label}",
+            f"{scope.rate_req_per_s:.4g}", f"{use.busy:.0%}", f"{use.running:.1f}", f"{_peak(use):.0%}",
+            f"{use.preemptions:,}", _time(scope.ttft, 95), _time(scope.e2e, 95),
+        )  # fmt: skip
+    return fitted(table, console, fold=("replicas",), drop=("running",))
+
+
+def _peak(use: GroupUse) -> float:
+    return min(max(use.series_cache, default=0.0), 1.0)
+
+
+def _share_lines(report: Report) -> list[str]:
+    """Shares that are not what the plan says."""
+    off = [each for each in report.shares if abs(each.achieved - each.planned) > OFF]
+    if not off:
+        return [f"every share is within {OFF:.0%} of the plan's"]
+    off.sort(key=lambda each: -abs(each.achieved - each.planned))
+    listed = [
+        f"{each.workload} to {each.group} {each.achieved:.0%} (planned {each.planned:.0%})" for each in off[:MOST_OFF]
+    ]
+    more = f" and {len(off) - MOST_OFF} more" if len(off) > MOST_OFF else ""
+    return [f"shares off the plan: {', '.join(listed)}{more}"]
+
+
+def _legend(simulation: Simulation, report: Report) -> str:
+    parts = [
+        "req/s: finished, without the first tenth of the time",
+        "busy: share of the time in which it computes",
+        "running: mean requests a replica holds",
+        "cache: most of it in use",
+        "put back: sequences computed anew for lack of cache",
+    ]
+    slowed = [each.group.id for each in simulation.fleet.groups if abs(each.slowed - 1) > 1e-6]
+    if slowed:
+        parts.append(f"steps of {', '.join(slowed)} scaled to the plan's rates")
+    parts.append(f"{report.requests_per_cpu_s:,.0f} requests simulated per CPU second; seed {simulation.seed}")
+    return "; ".join(parts)
+
+
+def _without_nan(value: Any) -> Any:  # noqa: ANN401 any JSON value
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(each) for each in value]
+    return value

@@ -1,0 +1,1 @@
+"""What would happen: requests played against a plan, engine step by engine step."""

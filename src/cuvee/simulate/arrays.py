@@ -1,0 +1,110 @@
+"""What the event kernel works on: arrays of records, one a replica, a request, a law or a stage."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Records = np.recarray[Any, np.dtype[Any]]
+"""Records of one of the kinds below; a field is reached by its name."""
+
+BLOCK_TOKENS = 16
+"""Tokens of one block of the cache [tokens]."""
+
+NONE = -1
+"""No request, no replica."""
+
+# What a replica does: nothing, decode only, decode and prefill, wait for a request to come through the front end.
+IDLE, DECODE, MIXED, WAKE = range(4)
+
+NUM_GAPS = 640
+GAPS_PER_OCTAVE = 32
+SHORTEST_GAP_S = 1e-4
+"""Times between tokens are counted in bins, 32 to each doubling, from 0.1 ms to 105 s [s]."""
+
+LAW = np.dtype(
+    [
+        ("step_s", "f8"),  # host time of a step [s]
+        ("sequence_s", "f8"),  # the same per sequence of the step [s]
+        ("running_s", "f8"),  # the same per running sequence [s]
+        ("bubble", "f8"),  # factor on a pipeline's cycle [-]
+        ("held_up", "f8"),  # how far prefill holds up other micro-batches [-]
+        ("front_s", "f8"),  # time of the front end per request [s]
+        ("stages", "i8"),
+        ("max_sequences", "i8"),
+        ("max_tokens", "i8"),
+        ("blocks", "i8"),  # of the cache
+        ("reserves", "i8"),  # whether the answer's cache is set aside at admission
+    ]
+)
+
+STAGE = np.dtype(
+    [
+        ("sequence_s", "f8"),  # per decoding sequence [s]
+        ("cache_s", "f8"),  # per token that those attend to [s]
+        ("pair_s", "f8"),  # per token that prompt tokens attend to [s]
+        ("head_s", "f8"),  # head, per decoding sequence [s]
+        ("head_read_s", "f8"),  # head, at least [s]
+    ]
+)
+
+REPLICA = np.dtype(
+    [
+        ("next_s", "f8"),  # end of what it does now [s]; inf when idle
+        ("start_s", "f8"),  # start of that [s]
+        ("front_s", "f8"),  # when its front end is free again [s]
+        ("base_s", "f8"),  # first round of a run of decode rounds [s]
+        ("growth_s", "f8"),  # how much longer each next one takes [s]
+        ("busy_s", "f8"),  # time it computed [s]
+        ("law", "i8"),
+        ("group", "i8"),
+        ("mode", "i8"),
+        ("decoding", "i8"),  # sequences that decode
+        ("step", "i8"),  # rounds so far
+        ("rounds", "i8"),  # of the run it is in
+        ("held", "i8"),  # blocks of decoding sequences
+        ("reserved", "i8"),  # blocks of sequences in prefill
+        ("cached", "i8"),  # tokens of decoding sequences
+        ("prefilling", "i8"),  # sequences whose prompt is computed in parts
+        ("head", "i8"),  # of its queue
+        ("tail", "i8"),
+        ("done", "i8"),  # list of prompts that are computed to the end in this round
+        ("admissions", "i8"),
+        ("preemptions", "i8"),
+        ("recomputed", "i8"),  # tokens whose cache was lost to those
+    ]
+)
+
+REQUEST = np.dtype(
+    [
+        ("arrival_s", "f8"),
+        ("ready_s", "f8"),  # when the front end of its replica has it ready [s]
+        ("first_s", "f8"),  # first token [s]; 0 before
+        ("finish_s", "f8"),  # last token [s]; -1 before, nan where it was not served
+        ("prompt", "i8"),
+        ("answer", "i8"),
+        ("to_prefill", "i8"),  # tokens to compute before it decodes
+        ("left", "i8"),  # answer tokens to make, from the start of decoding
+        ("next", "i8"),  # in the list it stands in
+        ("admission", "i8"),  # when it was admitted, in order
+        ("replica", "i8"),
+        ("row", "i8"),  # type and model as the router takes them
+        ("prefix", "i8"),  # number of the first tokens of its prompt; -1 where they are not known
+    ]
+)
+
+EVENT = np.dtype(
+    [
+        ("time_s", "f8"),
+        ("kind", "i8"),  # opens, closes or fails: see `cuvee.simulate.play`
+        ("replica", "i8"),
+    ]
+)
+
+
+def picked(records: Records, where: Bools) -> Records:
+    """The records at which `where` holds, a copy."""
+    return records[where].view(np.recarray)

@@ -1,0 +1,188 @@
+"""The fleet of a plan as the simulator plays it: laws, replicas, shares, prices."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.catalog.gpu import GpuType
+from cuvee.catalog.gpus import load_gpu_types
+from cuvee.catalog.model import ModelSpec
+from cuvee.errors import InputError
+from cuvee.plan.outcome.cell import Cell
+from cuvee.plan.outcome.result import Group, Plan
+from cuvee.profile.analytic import AnalyticProvider
+from cuvee.profile.calibrated import CalibratedProvider
+from cuvee.profile.constants import tuned
+from cuvee.profile.phases import Phase
+from cuvee.profile.step_law import StepLaw, step_law
+from cuvee.workload.records import Demand, WorkloadType
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class FleetGroup:
+    """Equal replicas of a plan.
+
+    Attributes
+        group             As the plan has it.
+        law               Step times of one replica.
+        slowed            Factor on the steps of the throughput model, so that they give the rates of the plan [-].
+        most_running      B: sequences of the steady batch on each row [-]; 0 where it cannot serve the row.
+    """
+
+    group: Group
+    law: StepLaw
+    slowed: float
+    most_running: Floats
+
+
+@dataclass(frozen=True)
+class Row:
+    """A workload type of a model, and how many of its requests the plan is to serve.
+
+    Attributes
+        rate_req_per_s    Rate that the plan sustains [req/s].
+    """
+
+    model: str
+    kind: WorkloadType
+    rate_req_per_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Fleet:
+    """What a plan rents, and where it sends what.
+
+    Attributes
+        shares     Of each row's requests by group, shape (num_rows, num_groups) [-].
+        demands    By model.
+    """
+
+    groups: tuple[FleetGroup, ...]
+    rows: tuple[Row, ...]
+    shares: Floats
+    demands: Mapping[str, Demand]
+    cost_usd_per_hour: float
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Models in the order of the rows."""
+        return tuple(dict.fromkeys(row.model for row in self.rows))
+
+    @property
+    def rate_req_per_s(self) -> float:
+        """Requests a second that the plan sustains [req/s]."""
+        return sum(row.rate_req_per_s for row in self.rows)
+
+    @property
+    def group_of(self) -> NDArray[np.int64]:
+        """Group of each replica, shape (num_replicas,)."""
+        return np.repeat(np.arange(len(self.groups)), [each.group.copies for each in self.groups])
+
+    @property
+    def serves(self) -> NDArray[np.bool_]:
+        """Whether a group can serve a row, shape (num_rows, num_groups)."""
+        return np.array([each.most_running > 0 for each in self.groups]).T
+
+    @property
+    def occupies(self) -> Floats:
+        """Share of a replica that one request takes, shape (num_rows, num_groups) [-]; 0 where it cannot serve it."""
+        running = np.array([each.most_running for each in self.groups]).T
+        shares: Floats = np.divide(1.0, running, out=np.zeros_like(running), where=running > 0)
+        return shares
+
+    @property
+    def weights(self) -> Floats:
+        """Share of each group of what all groups of a row could serve alone, shape (num_rows, num_groups) [-]."""
+        rates = np.zeros_like(self.shares)
+        for index, each in enumerate(self.groups):
+            cells = {cell.workload: cell.rate_req_per_s for cell in each.group.cells}
+            for place, row in enumerate(self.rows):
+                if row.model == each.group.model:
+                    rates[place, index] = each.group.copies * cells.get(row.kind.name, 0.0)
+        total = rates.sum(axis=1, keepdims=True)
+        weights: Floats = np.divide(rates, total, out=np.zeros_like(rates), where=total > 0)
+        return weights
+
+
+def fleet_of(plan: Plan) -> Fleet:
+    """The fleet of `plan`.
+
+    Raises      InputError: no plan in it, a model without a shape, or prefill and decode apart.
+    """
+    if not plan.has_plan:
+        raise InputError(
+            f"a plan without a fleet ({plan.termination})", expected="one that rents something", remedy="plan again"
+        )
+    if any(group.phase is not Phase.BOTH for group in plan.groups):
+        raise InputError(
+            "a plan with prefill and decode on replicas of their own",
+            expected="one of whole replicas: the simulator does not move cache between replicas",
+            remedy="plan again without --disaggregate",
+        )
+    problem = plan.inputs.problem
+    demands = {entry.model.name: entry.demand for entry in problem.models}
+    models = {entry.model.name: entry.model for entry in problem.models}
+    for model in models.values():
+        if not model.shape_known:
+            raise InputError(
+                f"model {model.name!r} without a shape",
+                expected="its dimensions, from which steps are timed",
+                remedy="plan with the model's config.json",
+            )
+    gpus = {**load_gpu_types(), **{gpu.name: gpu for gpu in plan.inputs.gpus}}
+    kinds = {(name, kind.name): kind for name, demand in demands.items() for kind in demand.types}
+    rows = tuple(
+        Row(each.model, kinds[each.model, each.workload], each.demand_req_per_s * plan.load_factor_of(each))
+        for each in plan.assignment
+    )
+    groups = tuple(_fleet_group(plan, group, models[group.model], gpus, rows) for group in plan.groups)
+    shares = np.array([[each.share_of(group) for group in plan.groups] for each in plan.assignment])
+    return Fleet(groups, rows, shares, demands, plan.cost_usd_per_hour)
+
+
+def _fleet_group(
+    plan: Plan, group: Group, model: ModelSpec, gpus: Mapping[str, GpuType], rows: tuple[Row, ...]
+) -> FleetGroup:
+    """One group, its steps as fast as its rates say."""
+    inputs = plan.inputs
+    asked = [cell.workload for cell in group.cells]
+    mine = [(place, row) for place, row in enumerate(rows) if row.model == group.model and row.kind.name in asked]
+    served = np.array([_served(plan, group, row) for _, row in mine])
+    weight = served / served.sum() if served.sum() > 0 else np.full(len(mine), 1 / len(mine))
+    kinds = [row.kind for _, row in mine]
+    prompt = float(weight @ [kind.input_tokens for kind in kinds])
+    context = float(weight @ [kind.input_tokens + kind.output_tokens / 2 for kind in kinds])
+    engine = inputs.engine
+    fitted = CalibratedProvider(inputs.calibrated, {model.name: model}, gpus, engine).replicas_of([group.config])
+    if fitted:
+        corrected = tuned(model, group.config, gpus[fitted[0].gpu], engine, fitted[0].constants)
+        gpus, engine = {**gpus, fitted[0].gpu: corrected.gpu}, corrected.engine
+    provider = AnalyticProvider({model.name: model}, gpus, engine, inputs.network_gb_per_s)
+    table = provider.table([group.config], kinds)
+    cells = {cell.workload: cell for cell in group.cells}
+    known = np.array([_saturated_req_per_s(cells[kind.name]) for kind in kinds])
+    law = step_law(
+        model, group.config, gpus, engine,
+        prompt_tokens=prompt, context_tokens=context, network_gb_per_s=inputs.network_gb_per_s,
+    )  # fmt: skip
+    slowed = float(weight @ (table.rate_req_per_s[0] / known))
+    running = np.zeros(len(rows))
+    running[[place for place, _ in mine]] = np.maximum(table.num_sequences[0], 1.0)
+    return FleetGroup(group, law.slowed(slowed), slowed, running)
+
+
+def _saturated_req_per_s(cell: Cell) -> float:
+    """Rate of a cell without latency limits [req/s]."""
+    return cell.rate_req_per_s if cell.under_load is None else cell.under_load.saturated_req_per_s
+
+
+def _served(plan: Plan, group: Group, row: Row) -> float:
+    """Requests of `row` that `group` serves by the plan [req/s]."""
+    for each in plan.assignment:
+        if (each.model, each.workload) == (row.model, row.kind.name):
+            return row.rate_req_per_s * each.share_of(group)
+    return 0.0

@@ -1,0 +1,103 @@
+"""Laws, replicas, requests and shares as the arrays that the event kernel works on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cuvee.profile.step_law import StepLaw
+from cuvee.simulate.arrays import (
+    BLOCK_TOKENS,
+    LAW,
+    NONE,
+    NUM_GAPS,
+    REPLICA,
+    REQUEST,
+    STAGE,
+    Bools,
+    Floats,
+    Ints,
+    Records,
+)
+from cuvee.simulate.play import Engines, Split
+
+SEED_AT_LEAST = 1
+"""Random numbers of the kernel cannot start from 0."""
+
+
+def packed_requests(
+    arrival_s: Floats, prompt: Ints, answer: Ints, row: Ints | None = None, prefix: Ints | None = None
+) -> Records:
+    """Requests by arrival [s], with their lengths [tokens], the row they are routed by, and their prefix."""
+    requests = np.zeros(len(arrival_s), REQUEST).view(np.recarray)
+    requests.arrival_s, requests.prompt, requests.answer = arrival_s, prompt, answer
+    requests.to_prefill, requests.left = prompt, answer
+    requests.finish_s, requests.next, requests.replica = -1.0, NONE, NONE
+    requests.row = 0 if row is None else row
+    requests.prefix = NONE if prefix is None else prefix
+    return requests
+
+
+def packed_engines(laws: Sequence[StepLaw], law_of: Ints, group_of: Ints) -> Engines:
+    """Idle replicas: `law_of` and `group_of` each, the groups in ascending order."""
+    depth = max(law.num_stages for law in laws)
+    most_tokens = max(law.max_num_tokens for law in laws)
+    most_sequences = max(law.max_num_seqs for law in laws)
+    host = np.zeros(len(laws), LAW).view(np.recarray)
+    stages = np.zeros((len(laws), depth), STAGE).view(np.recarray)
+    token_s = np.zeros((len(laws), depth, most_tokens + 1))
+    for index, law in enumerate(laws):
+        here = slice(0, law.num_stages)
+        token_s[index, here, : law.max_num_tokens + 1] = law.token_s
+        for name in ("sequence_s", "cache_s", "pair_s", "head_s", "head_read_s"):
+            stages[name][index, here] = getattr(law, name)
+        host.step_s[index], host.sequence_s[index] = law.step_overhead_s, law.sequence_overhead_s
+        host.running_s[index], host.bubble[index] = law.scheduling_s, law.bubble
+        host.held_up[index], host.front_s[index] = law.held_up_share, 1 / law.max_req_per_s
+        host.stages[index], host.max_sequences[index] = law.num_stages, law.max_num_seqs
+        host.max_tokens[index], host.blocks[index] = law.max_num_tokens, law.cache_tokens // BLOCK_TOKENS
+        host.reserves[index] = law.reserves_answers
+    number = len(law_of)
+    replicas = np.zeros(number, REPLICA).view(np.recarray)
+    replicas.law, replicas.group, replicas.next_s = law_of, group_of, np.inf
+    replicas.head, replicas.tail, replicas.done = NONE, NONE, NONE
+    return Engines(
+        replicas,
+        host,
+        stages,
+        token_s,
+        np.zeros((number, most_sequences + 1, 2), np.int64),
+        np.zeros((number, BLOCK_TOKENS), np.int64),
+        np.full((number, depth, 4), NONE),
+        np.zeros((number, NUM_GAPS), np.int64),
+    )
+
+
+def packed_split(
+    shares: Floats, occupies: Floats, group_of: Ints, model_of_row: Ints, serves: Bools, *, seed: int = SEED_AT_LEAST
+) -> Split:
+    """Where requests may go, nobody having had a turn yet.
+
+    Parameters
+        shares       Of each row and group [-].
+        occupies     Share of a replica that a request takes, of each row and group [-].
+        group_of     Of each replica, ascending.
+        serves       Whether a group can serve a row.
+    """
+    num_rows, num_groups = shares.shape
+    first = np.searchsorted(group_of, np.arange(num_groups + 1))
+    return Split(
+        np.ascontiguousarray(shares, dtype=float),
+        np.ascontiguousarray(occupies, dtype=float),
+        first,
+        np.ascontiguousarray(model_of_row, dtype=np.int64),
+        np.ascontiguousarray(serves),
+        np.ascontiguousarray(serves[:, group_of]),
+        np.array(serves, order="C"),
+        np.zeros((num_rows, num_groups)),
+        np.full(num_groups, NONE),
+        np.full(int(model_of_row.max(initial=0)) + 1, NONE),
+        np.zeros(num_groups),
+        np.zeros(len(group_of)),
+        np.zeros(len(group_of)),
+        np.array([max(seed, SEED_AT_LEAST)]),
+    )

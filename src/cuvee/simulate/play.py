@@ -1,0 +1,248 @@
+"""The event loop: requests arrive in order, a policy picks a replica, and replicas are played up to that time."""
+
+import math
+from typing import NamedTuple
+
+from cuvee.simulate.arrays import IDLE, NONE, WAKE, Bools, Floats, Ints, Records
+from cuvee.simulate.cache import blocks_of
+from cuvee.simulate.compiling import compiled, compiled_entry, inlined, unowned
+from cuvee.simulate.policy import Policy, route
+from cuvee.simulate.replica import advance_decoding, begin, give, start_decoding
+
+PLAN, WEIGHTED, ROUND_ROBIN = int(Policy.PLAN), int(Policy.WEIGHTED), int(Policy.ROUND_ROBIN)
+
+# Kinds of events.
+OPEN, CLOSE, FAIL = range(3)
+
+
+class Split(NamedTuple):
+    """Where requests may go. A row is a workload type of a model; replicas of a group stand side by side.
+
+    shares         Of each group, by the policy's weights, shape (num_rows, num_groups) [-].
+    occupies       Share of a replica that one request takes, same shape [-]: 1 / its steady batch.
+    first          First replica of each group and, at the end, the number of replicas, shape (num_groups + 1,).
+    model          Of each row, shape (num_rows,).
+    serves         Whether a group can serve a row, shape (num_rows, num_groups).
+    is_open        Whether a replica takes requests of a row, shape (num_rows, num_replicas).
+    group_open     Whether some replica of a group does, shape (num_rows, num_groups).
+    owed           Turns owed, shape (num_rows, num_groups) [-].
+    group_turn     The replica of each group that had the last turn, shape (num_groups,).
+    model_turn     The same of each model, shape (num_models,).
+    group_load     Occupancy of each group's emptiest replica, filled when it is asked for, shape (num_groups,).
+    occupancy      Of each replica, queued requests included, shape (num_replicas,) [-].
+    waiting        Requests that each holds, same shape [-].
+    draw           State of the random numbers, shape (1,).
+    """
+
+    shares: Floats
+    occupies: Floats
+    first: Ints
+    model: Ints
+    serves: Bools
+    is_open: Bools
+    group_open: Bools
+    owed: Floats
+    group_turn: Ints
+    model_turn: Ints
+    group_load: Floats
+    occupancy: Floats
+    waiting: Floats
+    draw: Ints
+
+
+class Engines(NamedTuple):
+    """The replicas, and the laws they obey.
+
+    replicas       Shape (num_replicas,) of `REPLICA`.
+    laws           Shape (num_laws,) of `LAW`.
+    stages         Shape (num_laws, max_stages) of `STAGE`.
+    token_s        Time of a step by its tokens, shape (num_laws, max_stages, max_tokens + 1) [s].
+    heap           Decoding sequences: step they finish at, and request; shape (num_replicas, most + 1, 2).
+    phase          Sequences that take a new block at steps of this remainder, shape (num_replicas, BLOCK_TOKENS).
+    lanes          Of each micro-batch: prompt in parts, its tokens left, prompt tokens of the round, and twice what
+                   these attend to; shape (num_replicas, max_stages, 4).
+    gaps           Histogram of times between tokens, shape (num_replicas, NUM_GAPS).
+    """
+
+    replicas: Records
+    laws: Records
+    stages: Records
+    token_s: Floats
+    heap: Ints
+    phase: Ints
+    lanes: Ints
+    gaps: Ints
+
+
+@compiled
+def switch(
+    replica: int, opens: bool, group: int, first: Ints, serves: Bools, is_open: Bools, group_open: Bools
+) -> None:
+    """Let a replica take requests, or no more."""
+    for row in range(len(is_open)):
+        is_open[row, replica] = opens and serves[row, group]
+        group_open[row, group] = False
+        for each in range(first[group], first[group + 1]):
+            if is_open[row, each]:
+                group_open[row, group] = True
+
+
+@compiled
+def lose(requests: Records, request: int, orphans: int) -> int:
+    """A request whose replica is gone: lost where its client has had a token, else first of the `orphans`."""
+    requests[request].replica = NONE
+    if requests[request].first_s > 0:
+        requests[request].finish_s = math.nan
+        return orphans
+    requests[request].to_prefill, requests[request].left = requests[request].prompt, requests[request].answer
+    requests[request].next = orphans
+    return request
+
+
+@compiled
+def fail(
+    replicas: Records,
+    requests: Records,
+    heap: Ints,
+    phase: Ints,
+    lanes: Ints,
+    occupancy: Floats,
+    waiting: Floats,
+    r: int,
+) -> int:
+    """A replica is gone with all it holds; what no client has had a token of is to be routed anew.
+
+    Returns     the first of these requests, linked by `next`, in the order of their arrival.
+    """
+    orphans = NONE
+    for index in range(replicas[r].decoding):
+        orphans = lose(requests, heap[r, index, 1], orphans)
+    for list_head in (replicas[r].done, replicas[r].head):
+        request = list_head
+        while request != NONE:
+            following = requests[request].next
+            orphans = lose(requests, request, orphans)
+            request = following
+    for lane in range(lanes.shape[1]):
+        if lanes[r, lane, 0] != NONE:
+            orphans = lose(requests, lanes[r, lane, 0], orphans)
+            lanes[r, lane, 0] = NONE
+    phase[r] = 0
+    occupancy[r] = 0.0
+    waiting[r] = 0.0
+    replicas[r].decoding, replicas[r].held, replicas[r].reserved, replicas[r].cached = 0, 0, 0, 0
+    replicas[r].prefilling, replicas[r].head, replicas[r].tail, replicas[r].done = 0, NONE, NONE, NONE
+    replicas[r].mode, replicas[r].rounds, replicas[r].next_s = IDLE, 0, math.inf
+    return by_arrival(requests, orphans)
+
+
+@compiled
+def by_arrival(requests: Records, head: int) -> int:
+    """The first of the requests linked from `head`, once they are in the order of their arrival."""
+    ordered = NONE
+    while head != NONE:
+        following = requests[head].next
+        if ordered == NONE or head < ordered:
+            requests[head].next, ordered = ordered, head
+        else:
+            before = ordered
+            while requests[before].next != NONE and requests[before].next < head:
+                before = requests[before].next
+            requests[head].next, requests[before].next = requests[before].next, head
+        head = following
+    return ordered
+
+
+@inlined
+def upcoming(
+    requests: Records, events: Records, arrived: int, happened: int, orphans: int, orphaned_s: float
+) -> tuple[int, int, float]:
+    """What comes next: a request or an event, and when [s]; neither at the end."""
+    arrival_s = requests[arrived].arrival_s if arrived < len(requests) else math.inf
+    if orphans != NONE:
+        return orphans, NONE, orphaned_s
+    if happened < len(events) and events[happened].time_s <= arrival_s:
+        return NONE, happened, events[happened].time_s
+    return (arrived if arrived < len(requests) else NONE), NONE, arrival_s
+
+
+@inlined
+def exceeds(requests: Records, laws: Records, request: int, law: int) -> bool:
+    """Whether the cache of a replica never holds all of a request."""
+    return blocks_of(requests[request].prompt + requests[request].answer) > laws[law].blocks
+
+
+@inlined
+def advance(
+    replicas: Records, requests: Records, laws: Records, stages: Records, token_s: Floats, heap: Ints, phase: Ints,
+    lanes: Ints, gaps: Ints, occupancy: Floats, waiting: Floats, occupies: Floats, r: int, until_s: float, jumps: bool,
+) -> None:  # fmt: skip
+    """Play a replica until nothing of it is due before `until_s` [s]: what arrives as a step begins is part of it."""
+    while replicas[r].next_s < until_s and replicas[r].mode != IDLE:
+        now_s = replicas[r].next_s
+        if replicas[r].mode != WAKE:
+            replicas[r].busy_s += now_s - replicas[r].start_s
+            advance_decoding(replicas, requests, laws, heap, phase, gaps, occupancy, waiting, occupies, r, now_s)
+            start_decoding(replicas, requests, laws, heap, phase, occupancy, waiting, occupies, r, now_s)
+        begin(replicas, requests, laws, stages, token_s, heap, phase, lanes, r, now_s, jumps)
+
+
+@compiled_entry
+def play(  # noqa: PLR0912  (one loop, so that each helper is copied into it once)
+    requests: Records, engines: Engines, split: Split, events: Records, policy: int, jumps: bool
+) -> None:
+    """Play all requests to their last token.
+
+    Parameters
+        requests    Shape (num_requests,) of `REQUEST`, by arrival.
+        events      Shape (num_events,) of `EVENT`, by time: replicas that open, close or fail.
+        policy      A value of `Policy`.
+        jumps       Whether equal rounds are one event; else each is one, which takes longer and gives the same.
+    """
+    requests, events = unowned(requests), unowned(events)
+    replicas, laws, stages, token_s = (
+        unowned(engines.replicas), unowned(engines.laws), unowned(engines.stages), unowned(engines.token_s),
+    )  # fmt: skip
+    heap, phase, lanes, gaps = (
+        unowned(engines.heap), unowned(engines.phase), unowned(engines.lanes), unowned(engines.gaps),
+    )  # fmt: skip
+    occupies, first, serves = unowned(split.occupies), unowned(split.first), unowned(split.serves)
+    is_open, group_open = unowned(split.is_open), unowned(split.group_open)
+    occupancy, waiting = unowned(split.occupancy), unowned(split.waiting)
+    blind = policy in (PLAN, WEIGHTED, ROUND_ROBIN)
+    arrived, happened, orphans, orphaned_s = 0, 0, NONE, 0.0
+    while True:
+        request, event, now_s = upcoming(requests, events, arrived, happened, orphans, orphaned_s)
+        arrived, happened = arrived + (request == arrived), happened + (event == happened)
+        if request != NONE and request == orphans:
+            orphans = requests[request].next
+        start, stop, chosen = 0, len(replicas), NONE
+        for seeing in (False, True):
+            if seeing:
+                for r in range(start, stop):
+                    advance(
+                        replicas, requests, laws, stages, token_s, heap, phase, lanes, gaps, occupancy, waiting,
+                        occupies, r, now_s, jumps,
+                    )  # fmt: skip
+            if request != NONE and seeing != blind:
+                chosen = route(
+                    policy, requests[request].row, requests[request].prefix, replicas, split.shares, occupies, first,
+                    split.model, is_open, group_open, split.owed, split.group_turn, split.model_turn, split.group_load,
+                    occupancy, waiting, split.draw,
+                )  # fmt: skip
+                if chosen != NONE and exceeds(requests, laws, request, replicas[chosen].law):
+                    chosen = NONE
+                start, stop = (chosen, chosen + 1) if chosen != NONE else (0, 0)
+        if request != NONE and chosen == NONE:
+            requests[request].finish_s = math.nan
+        elif request != NONE:
+            give(replicas, requests, laws, occupancy, waiting, occupies, chosen, request, now_s)
+        elif event != NONE:
+            r = events[event].replica
+            switch(r, events[event].kind == OPEN, replicas[r].group, first, serves, is_open, group_open)
+            if events[event].kind == OPEN:
+                replicas[r].front_s = max(replicas[r].front_s, now_s)
+            elif events[event].kind == FAIL:
+                orphans, orphaned_s = fail(replicas, requests, heap, phase, lanes, occupancy, waiting, r), now_s
+        else:
+            break

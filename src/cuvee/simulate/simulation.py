@@ -1,0 +1,180 @@
+"""`simulate`: requests played on the fleet of a plan."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cuvee.errors import InputError
+from cuvee.plan.outcome.result import Plan
+from cuvee.routing.recognition import Foresight, recognised
+from cuvee.simulate.arrays import EVENT, Ints, Records
+from cuvee.simulate.fleet import Fleet, fleet_of
+from cuvee.simulate.packing import packed_engines, packed_requests, packed_split
+from cuvee.simulate.play import CLOSE, FAIL, OPEN, play
+from cuvee.simulate.policy import Policy
+from cuvee.simulate.requests import Arrivals, arrivals_of
+from cuvee.workload.records import Trace
+
+POLICIES = {
+    "plan": Policy.PLAN,
+    "plan-live": Policy.PLAN_LIVE,
+    "least-work": Policy.LEAST_WORK,
+    "shortest-queue": Policy.SHORTEST_QUEUE,
+    "power-of-two": Policy.POWER_OF_TWO,
+    "round-robin": Policy.ROUND_ROBIN,
+    "weighted": Policy.WEIGHTED,
+    "prefix": Policy.PREFIX,
+}
+"""Routing policies by the names of the command line."""
+
+KINDS = {"fail": FAIL, "drain": CLOSE, "start": OPEN}
+"""Events by their names."""
+
+
+@dataclass(frozen=True)
+class ReplicaEvent:
+    """A replica that fails, drains or starts.
+
+    Attributes
+        kind       "fail": gone with all it holds; "drain": takes no more; "start": takes requests from then on, and
+                   none before.
+        group      Id of its group.
+        replica    Which of the group, from 0; None: all.
+        time_s     From the start of the simulation [s].
+    """
+
+    kind: str
+    group: str
+    time_s: float
+    replica: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """What happened.
+
+    Attributes
+        requests        Every request, an array of `cuvee.simulate.arrays.REQUEST`.
+        row             Row of the fleet that each really belongs to, shape (num_requests,).
+        replicas        Every replica at the end, an array of `REPLICA`.
+        gaps            Times between tokens by replica, shape (num_replicas, NUM_GAPS).
+        cpu_s           Processor time of the simulation itself, compilation and results not included [s].
+    """
+
+    fleet: Fleet
+    arrivals: Arrivals
+    policy: str
+    foresight: Foresight
+    seed: int
+    requests: Records
+    row: Ints
+    replicas: Records
+    gaps: Ints
+    cpu_s: float
+    events: tuple[ReplicaEvent, ...] = ()
+
+
+def simulate(
+    plan: Plan,
+    trace: Trace | None = None,
+    *,
+    num_requests: int | None = None,
+    load: float | None = None,
+    rate_scale: float | None = None,
+    policy: str = "plan",
+    foresight: Foresight | str = Foresight.KNOWN,
+    events: Sequence[ReplicaEvent] = (),
+    seed: int = 0,
+) -> Simulation:
+    """Play requests on the fleet of `plan`, engine step by engine step.
+
+    Parameters
+        trace                           Requests; None: the plan's own types at their mean lengths.
+        num_requests, load, rate_scale  See `cuvee.simulate.requests.arrivals_of`.
+        policy                          A name of `POLICIES`.
+        foresight                       What the router knows of answers when requests arrive.
+        seed                            Same seed, same result to the last bit.
+    Raises                              InputError: a plan that cannot be played, or requests that cannot be had.
+    """
+    if policy not in POLICIES:
+        raise InputError(f"policy {policy!r}", expected=f"one of {', '.join(POLICIES)}")
+    if foresight not in set(Foresight):
+        raise InputError(f"answers {foresight!r}", expected=f"one of {', '.join(Foresight)}")
+    foresight = Foresight(foresight)
+    fleet = fleet_of(plan)
+    longest = {entry.model.name: entry.model.max_context for entry in plan.inputs.problem.models}
+    arrivals = arrivals_of(
+        fleet, trace, num_requests=num_requests, load=load, rate_scale=rate_scale, seed=seed, longest=longest
+    )
+    return _played(fleet, arrivals, policy, foresight, tuple(events), seed)
+
+
+def _played(
+    fleet: Fleet, arrivals: Arrivals, policy: str, foresight: Foresight, events: tuple[ReplicaEvent, ...], seed: int
+) -> Simulation:
+    group_of = fleet.group_of
+    told = _told_rows(fleet, arrivals, foresight)
+    requests = packed_requests(arrivals.arrival_s, arrivals.prompt, arrivals.answer, told)
+    engines = packed_engines([each.law for each in fleet.groups], group_of, group_of)
+    shares = fleet.weights if POLICIES[policy] is Policy.WEIGHTED else fleet.shares
+    model_of_row = np.array([fleet.models.index(row.model) for row in fleet.rows])
+    split = packed_split(shares, fleet.occupies, group_of, model_of_row, fleet.serves, seed=seed + 1)
+    happening = _packed_events(fleet, events)
+    for event in happening[happening["kind"] == OPEN]:
+        split.is_open[:, event["replica"]] = False
+    for group in range(len(fleet.groups)):
+        split.group_open[:, group] = split.is_open[:, group_of == group].any(axis=1)
+    began_s = time.process_time()
+    play(requests, engines, split, happening, int(POLICIES[policy]), True)
+    cpu_s = time.process_time() - began_s
+    return Simulation(
+        fleet, arrivals, policy, foresight, seed, requests, arrivals.row, engines.replicas, engines.gaps, cpu_s, events
+    )
+
+
+def warm_up() -> None:
+    """Compile the kernel, or load it from disk, so that the next simulation is timed without."""
+    from cuvee.simulate.warming import smallest
+
+    play(*smallest())
+
+
+def _told_rows(fleet: Fleet, arrivals: Arrivals, foresight: Foresight) -> Ints:
+    """Row that the router takes each request for."""
+    if foresight is Foresight.KNOWN:
+        return arrivals.row
+    told = np.array(arrivals.row)
+    model_of = np.array([fleet.models.index(row.model) for row in fleet.rows])[arrivals.row]
+    places = {(each.model, each.kind.name): place for place, each in enumerate(fleet.rows)}
+    for index, name in enumerate(fleet.models):
+        mine = np.flatnonzero(model_of == index)
+        demand = fleet.demands[name]
+        of_type = [places[name, kind.name] for kind in demand.types]
+        if len(mine):
+            told[mine] = recognised(demand, arrivals.prompt[mine], arrivals.answer[mine], foresight, of_type)
+    return told
+
+
+def _packed_events(fleet: Fleet, events: Sequence[ReplicaEvent]) -> Records:
+    """Events as the kernel takes them, by time."""
+    ids = [each.group.id for each in fleet.groups]
+    group_of = fleet.group_of
+    found: list[tuple[float, int, int]] = []
+    for event in events:
+        if event.kind not in KINDS or not 0 <= event.time_s < np.inf:
+            raise InputError(
+                f"event {event.kind!r} at {event.time_s!r} s", expected=f"{', '.join(KINDS)}, at 0 s or later"
+            )
+        if event.group not in ids:
+            raise InputError(f"event of group {event.group!r}", expected=f"a group of the plan: {', '.join(ids)}")
+        replicas = np.flatnonzero(group_of == ids.index(event.group))
+        if event.replica is not None and not 0 <= event.replica < len(replicas):
+            raise InputError(
+                f"event of {event.group} replica {event.replica}",
+                expected=f"one of its {len(replicas)} replicas, from 0 to {len(replicas) - 1}",
+            )
+        chosen = replicas if event.replica is None else replicas[[event.replica]]
+        found += [(event.time_s, KINDS[event.kind], int(replica)) for replica in chosen]
+    return np.array(sorted(found), dtype=EVENT).view(np.recarray)

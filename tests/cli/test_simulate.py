@@ -1,0 +1,63 @@
+"""`cuvee simulate` on the command line."""
+
+import csv
+import json
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def plan_file(tmp_path_factory):
+    """A small plan in a file."""
+    from cuvee.plan.outcome.files import plan_to_json
+    from tests.simulate.test_simulation import planned
+
+    path = tmp_path_factory.mktemp("plan") / "plan.json"
+    path.write_text(plan_to_json(planned()))
+    return str(path)
+
+
+def test_the_screen_names_rate_latencies_groups_and_shares(cuvee, plan_file):
+    """What somebody who has a plan wants to know first."""
+    out = cuvee("simulate", plan_file, "--requests", "500", "--load", "0.5", "--ttft", "5").out
+    for text in ("500 requests from the plan's mix", "(5", "$ per million output tokens", "within the latency limits",
+                 "TTFT p50", "brief", "g1", "every share is within 1%", "simulated per CPU second"):  # fmt: skip
+        assert text in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_json_has_every_percentile_and_no_nan(cuvee, plan_file):
+    """The record is plain JSON, also where nothing was served."""
+    out = cuvee("simulate", plan_file, "--requests", "50", "--fail", "g1@0", "--drain", "g2@0", "--json").out
+    record = json.loads(out, parse_constant=pytest.fail)
+    assert record["percentiles"][-2:] == [99, 100]
+    assert len(record["scopes"][0]["ttft"]["percentiles_s"]) == len(record["percentiles"])
+    assert record["requests_per_cpu_s"] > 0
+    assert [event["kind"] for event in record["events"]] == ["fail", "drain"]
+
+
+def test_every_request_as_csv(cuvee, plan_file, tmp_path):
+    """One line a request, with model, type, group and replica."""
+    out = tmp_path / "requests.csv"
+    cuvee("simulate", plan_file, "--requests", "40", "--out", str(out))
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert len(rows) == 40
+    assert {row["workload"] for row in rows} == {"brief", "wordy"}
+    assert all(float(row["finish_s"]) >= float(row["first_token_s"]) > float(row["arrival_s"]) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--fail", "g1"], "GROUP[.REPLICA]@SECONDS"),
+        (["--answers", "oracle"], "oracle"),
+        (["--trace", "no-such-file.csv"], "no-such-file.csv"),
+        (["--policy", "best"], "plan-live"),
+        (["--ttft", "-1"], "ttft_s"),
+    ],
+)
+def test_bad_input_is_told(cuvee, plan_file, arguments, message):
+    """Exit code 2 and what was expected."""
+    done = cuvee("simulate", plan_file, "--requests", "10", *arguments)
+    assert done.code == 2
+    assert message in done.err

@@ -1,0 +1,205 @@
+"""The event kernel: by hand, against the plain twin, against queueing theory, and what must hold whatever happens."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cuvee.simulate.arrays import NONE
+from cuvee.simulate.play import CLOSE, FAIL, OPEN
+from cuvee.simulate.policy import Policy
+from tests.simulate.worlds import linear_law, played, played_plainly, random_law
+
+
+def test_one_request_by_hand():
+    """100 prompt tokens and 3 answers: 1 ms + 100 x 0.01 ms, then two steps of 1 ms + 0.01 ms + 101 and 102 x 1 us.
+
+    Tempting: 103 and 104 attended tokens, or three decode steps: the first token comes with the prompt.
+    """
+    law = linear_law(step_s=1e-3, token_s=1e-5, cache_s=1e-6)
+    request = played([law], [0.5], [100], [3]).requests[0]
+    assert request.first_s == pytest.approx(0.5 + 2e-3, abs=1e-12)
+    assert request.finish_s == pytest.approx(0.502 + (1.01e-3 + 101e-6) + (1.01e-3 + 102e-6), abs=1e-12)
+
+
+def test_a_long_prompt_takes_several_steps():
+    """250 tokens at 100 a step: three steps of 100, 100 and 50 tokens; prompt tokens attend to those before them."""
+    law = linear_law(step_s=1e-3, token_s=1e-5, pair_s=1e-7, max_num_tokens=100)
+    request = played([law], [0.0], [250], [1]).requests[0]
+    pairs = 100 * 50 + 100 * 150 + 50 * 225
+    assert request.first_s == request.finish_s == pytest.approx(3e-3 + 250e-5 + pairs * 1e-7, abs=1e-12)
+
+
+def test_decoding_sequences_are_held_up_by_prompts():
+    """The second request arrives in the third step of the first, and its prompt is computed in the fourth.
+
+    Steps of 1 ms; the prompt of 500 tokens adds 5 ms to the step it is in, for both.
+    """
+    law = linear_law(step_s=1e-3, token_s=1e-5)
+    both = played([law], [0.0, 0.0145], [1000, 500], [10, 2]).requests
+    steps = 11e-3 + 3 * 1.01e-3  # the prompt of the first, then whole steps until 14.03 ms; one more begins
+    start = steps + 1.01e-3
+    assert both[1].first_s == pytest.approx(start + 1e-3 + 501e-5, abs=1e-12)
+    assert both[1].finish_s == pytest.approx(both[1].first_s + 1.02e-3, abs=1e-12)
+    assert both[0].finish_s == pytest.approx(both[1].finish_s + 3 * 1.01e-3, abs=1e-12)
+
+
+def test_the_sequence_that_came_last_is_put_back():
+    """Two sequences of 32 tokens and a cache of 6 blocks: at 16 answers each they need 3 blocks, at 33 a fourth.
+
+    Both hold 48 tokens after 16 steps and fill the cache; the step after, the first takes a block of the second,
+    which starts again with its 32 + 17 tokens once the first has left.
+    """
+    law = linear_law(step_s=1e-3, cache_tokens=96)
+    first, second = played([law], [0.0, 0.0], [32, 32], [20, 20]).requests
+    assert first.finish_s == pytest.approx(20e-3)
+    assert second.finish_s == pytest.approx(20e-3 + 3e-3)  # 17 tokens were made: one prefill makes the 18th, 2 steps
+    assert played([law], [0.0, 0.0], [32, 32], [20, 20]).engines.replicas.preemptions[0] == 1
+
+
+def test_answers_that_are_reserved_are_never_put_back():
+    """The same cache holds one of them at a time where the answer's room is set aside: 52 tokens are 4 of 6 blocks."""
+    law = linear_law(step_s=1e-3, cache_tokens=96, reserves_answers=True)
+    result = played([law], [0.0, 0.0], [32, 32], [20, 20])
+    assert result.requests.finish_s == pytest.approx([20e-3, 40e-3])
+    assert result.engines.replicas.preemptions[0] == 0
+
+
+def test_the_front_end_takes_requests_one_after_the_other():
+    """Ten at once through a front end of 100 req/s: the last is ready after 90 ms, and takes a step of 1 ms."""
+    law = linear_law(step_s=1e-3, max_req_per_s=100.0)
+    finish_s = played([law], [0.0] * 10, [10] * 10, [1] * 10).requests.finish_s
+    assert finish_s == pytest.approx(np.arange(10) * 0.01 + 1e-3)
+
+
+def test_an_arrival_as_a_step_begins_is_part_of_it():
+    """One that comes as a step ends is admitted to the next, which begins then; several at once share a step."""
+    law = linear_law(step_s=0.25)
+    first, second = played([law], [0.0, 0.5], [1, 1], [4, 1]).requests
+    assert (first.finish_s, second.first_s) == (1.0, 0.75)
+    assert played([law], [0.0] * 3, [1] * 3, [1] * 3).requests.finish_s.tolist() == [0.25] * 3
+
+
+@pytest.mark.parametrize("batch", range(10))
+def test_the_plain_twin_agrees(batch):
+    """Times of every request to 1e-6 s, and how many were put back: fast kernel against one step after the other."""
+    for seed in range(batch * 30, batch * 30 + 30):
+        rng = np.random.default_rng(seed)
+        laws = [random_law(rng), random_law(rng)]
+        law_of = rng.integers(0, 2, int(rng.integers(1, 5)))
+        number = int(rng.integers(1, 100))
+        arrival_s = np.cumsum(rng.exponential(rng.choice([0.003, 0.02, 0.1]), number))
+        if rng.random() < 0.3:
+            arrival_s = np.floor(arrival_s * 20) / 20  # many at once
+        prompt, answer = rng.integers(1, 400, number), rng.integers(1, 150, number)
+        fast = played(laws, arrival_s, prompt, answer, law_of=law_of)
+        plain, replicas = played_plainly(
+            laws, arrival_s, prompt, answer, law_of, lambda index, _request, number=law_of.size: index % number
+        )
+        for name in ("first_s", "finish_s"):
+            expected = [getattr(each, name) for each in plain]
+            assert fast.requests[name] == pytest.approx(expected, abs=1e-6), (seed, name)
+        assert fast.engines.replicas.preemptions.sum() == sum(each.preemptions for each in replicas), seed
+
+
+def test_single_steps_give_the_same_to_the_routing():
+    """Jumps over equal rounds change nothing: the same replicas, the same times, under a policy that sees loads."""
+    rng = np.random.default_rng(3)
+    laws = [random_law(rng), random_law(rng)]
+    arrival_s = np.cumsum(rng.exponential(0.01, 400))
+    prompt, answer = rng.integers(1, 300, 400), rng.integers(1, 200, 400)
+    asked = {"law_of": [0, 1, 1, 0], "policy": Policy.SHORTEST_QUEUE}
+    jumping = played(laws, arrival_s, prompt, answer, **asked)
+    stepping = played(laws, arrival_s, prompt, answer, **asked, jumps=False)
+    assert (jumping.requests.replica == stepping.requests.replica).all()
+    assert jumping.requests.finish_s == pytest.approx(stepping.requests.finish_s, abs=1e-6)
+
+
+@pytest.mark.parametrize("load", [0.3, 0.6, 0.8])
+@pytest.mark.parametrize("exponential", [False, True], ids=["M/D/1", "M/M/1"])
+def test_queueing_theory(load, exponential):
+    """Requests one at a time, served for as long as their answers: mean waits of Pollaczek and Khinchine within 5 %."""
+    rng = np.random.default_rng(1)
+    number, mean_tokens = 200_000, 1000
+    answer = np.maximum(rng.exponential(mean_tokens, number).round(), 1) if exponential else np.full(number, 1000)
+    law = linear_law(step_s=1e-3, max_num_seqs=1)
+    service_s = answer.mean() * 1e-3
+    arrival_s = np.cumsum(rng.exponential(service_s / load, number))
+    requests = played([law], arrival_s, np.ones(number, np.int64), answer.astype(np.int64)).requests
+    waited_s = requests.finish_s - requests.arrival_s - answer * 1e-3
+    squared = (answer**2).mean() / answer.mean() ** 2
+    expected_s = load * service_s * squared / (2 * (1 - load))
+    assert waited_s.mean() == pytest.approx(expected_s, rel=0.05)
+
+
+@given(seed=st.integers(0, 10**6))
+def test_what_must_hold(seed):
+    """Nothing is lost or left behind, no first token before its prompt, none after the last, no cache kept."""
+    rng = np.random.default_rng(seed)
+    number = int(rng.integers(1, 60))
+    laws = [random_law(rng) for _ in range(int(rng.integers(1, 4)))]
+    replicas = int(rng.integers(1, 6))
+    policy = Policy(int(rng.integers(0, len(Policy))))
+    arrival_s = np.cumsum(rng.exponential(0.02, number))
+    prompt, answer = rng.integers(1, 350, number), rng.integers(1, 200, number)
+    result = played(laws, arrival_s, prompt, answer, law_of=rng.integers(0, len(laws), replicas), policy=policy)
+    requests, engines = result.requests, result.engines
+    assert (requests.first_s > requests.arrival_s).all()
+    assert (requests.finish_s >= requests.first_s).all()
+    assert ((requests.replica >= 0) & (requests.replica < replicas)).all()
+    for name in ("held", "reserved", "cached", "decoding", "prefilling"):
+        assert (engines.replicas[name] == 0).all(), name
+    assert (engines.phase == 0).all()
+    assert engines.gaps.sum() >= (answer - 1).sum() - engines.replicas.preemptions.sum()
+    assert abs(result.split.occupancy).max() < 1e-9
+    assert (result.split.waiting == 0).all()
+
+
+def test_what_never_fits_is_not_served():
+    """A request larger than the cache is refused, and the others are served."""
+    result = played([linear_law(step_s=1e-3, cache_tokens=64)], [0.0, 0.1], [60, 10], [20, 5])
+    assert np.isnan(result.requests.finish_s[0])
+    assert result.requests.finish_s[1] == pytest.approx(0.105)
+
+
+def test_a_replica_that_fails_loses_what_has_begun_and_gives_back_the_rest():
+    """Of three on the first replica one has its first token: it is lost; two that waited start anew on the second."""
+    law = linear_law(step_s=1e-3, max_num_seqs=1)
+    result = played(
+        [law], [0.0, 0.0, 0.0], [10, 10, 10], [100, 5, 5], law_of=[0, 0], events=[(0.0, CLOSE, 1), (0.05, FAIL, 0),
+                                                                               (0.05, OPEN, 1)],
+    )  # fmt: skip
+    requests = result.requests
+    assert np.isnan(requests.finish_s[0])
+    assert requests.replica.tolist() == [NONE, NONE, NONE] or requests.replica[0] == NONE
+    assert np.isnan(requests.finish_s[1:]).all(), "nobody was open at the moment of the failure"
+    result = played(
+        [law], [0.0, 0.0, 0.0], [10, 10, 10], [100, 5, 5], law_of=[0, 0], events=[(0.0, CLOSE, 1), (0.05, OPEN, 1),
+                                                                               (0.05, FAIL, 0)],
+    )  # fmt: skip
+    assert np.isnan(result.requests.finish_s[0])
+    assert result.requests.finish_s[1:] == pytest.approx([0.055, 0.060])
+    assert result.requests.replica.tolist() == [NONE, 1, 1]
+
+
+def test_a_replica_that_drains_finishes_what_it_has():
+    """From 0.5 s on all go to the other one, and nothing is lost."""
+    law = linear_law(step_s=1e-3)
+    arrival_s = np.arange(100) * 0.01
+    result = played([law], arrival_s, np.full(100, 10), np.full(100, 50), law_of=[0, 0], events=[(0.5, CLOSE, 0)])
+    assert (result.requests.replica[arrival_s >= 0.5] == 1).all()
+    assert set(result.requests.replica[arrival_s < 0.5]) == {0, 1}
+    assert np.isfinite(result.requests.finish_s).all()
+
+
+def test_the_same_seed_gives_the_same_bytes():
+    """Two runs of a policy that draws at random."""
+    rng = np.random.default_rng(0)
+    law = random_law(rng)
+    arrival_s = np.cumsum(rng.exponential(0.01, 300))
+    prompt, answer = rng.integers(1, 200, 300), rng.integers(1, 100, 300)
+    one, two = (
+        played([law], arrival_s, prompt, answer, law_of=[0] * 5, policy=Policy.POWER_OF_TWO).requests.tobytes()
+        for _ in range(2)
+    )
+    assert one == two
