@@ -11,13 +11,17 @@ import pytest
 import cuvee
 from cuvee.errors import InputError
 from cuvee.profile import (
+    ENGINES,
     NOT_STATED,
     AnalyticProvider,
     ChainProvider,
     Provenance,
     RateSource,
+    ReplicaConfig,
+    Stage,
     ThroughputProvider,
     ThroughputTable,
+    find_engine,
 )
 from cuvee.profile.calibrated import CalibratedProvider, CalibratedReplica
 from cuvee.profile.limited import LimitedProvider
@@ -126,3 +130,33 @@ def test_what_does_not_fit_needs_no_source():
     assert not table.fits.any()
     assert table.source_of(0, 0) is None
     assert set(table.provenance.flat) == {None}
+
+
+UNKNOWN = ("A40", "A6000", "L40")
+
+
+@pytest.mark.parametrize("engine", [*ENGINES.values(), find_engine("vllm-0.99")], ids=lambda engine: engine.name)
+def test_no_accuracy_is_claimed_where_no_sound_figures_exist(engine):
+    """No row of a table of errors in the docs is of one of them. Tempting: doubtful points of an A40."""
+    provider = AnalyticProvider(MODELS, GPUS, engine)
+    configs = [
+        even_config("llama-3-8b", gpu, size, precision=precision)
+        for gpu in UNKNOWN
+        for size in (1, 4)
+        for precision in ("bf16", "fp8", "int4")
+    ]
+    mixed = ReplicaConfig("llama-3-8b", (Stage("H100-SXM", 1, 20), Stage("A40", 1, 12)))
+    table = provider.table([*configs, mixed], KINDS)
+    assert table.fits.all()
+    assert np.isinf(table.relative_error).all()
+
+
+def test_no_page_states_an_error_of_theirs():
+    """No row of a table of errors in the docs is of one of them. Tempting: doubtful points of an A40 as figures."""
+    for path in (Path(cuvee.__file__).parents[2] / "docs").glob("*.md"):
+        heading: list[str] = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            cells = [cell.strip() for cell in line.split("|")[1:-1]] if line.startswith("|") else []
+            heading = (heading or cells) if cells else []
+            is_of_errors = any("median" in cell.lower() for cell in heading)
+            assert not (is_of_errors and {*UNKNOWN} & set(cells)), f"{path.name}: {line}"

@@ -8,7 +8,7 @@ from cuvee.plan.outcome.cell import Cell
 from cuvee.plan.outcome.result import Plan
 from cuvee.profile.table import NOT_STATED, Provenance, RateSource
 from cuvee.report.plan_console import print_plan
-from cuvee.report.sources_console import price_line, rate_lines
+from cuvee.report.sources_console import price_line, rate_lines, rate_lines_of_several
 from tests.report.plans import console_of, make_plan, text_of
 
 RUN = RateSource(Provenance.MEASURED, "our run", "2026-09-30")
@@ -72,6 +72,18 @@ def test_many_sources_stay_few_lines():
     assert lines[1:3] == ["g1: measured +-5% [a b c d]", "g2, g3: measured +-5% [+4]"]
     assert len(lines) == 1 + 2 + 4 + 1
     assert lines[-1] == "and 8 more sources of rates, which --json lists"
+
+
+def test_plans_side_by_side_tell_their_replicas():
+    """A day or a frontier has plans whose groups share no names: GPUs stand for them, each kind once."""
+    plans = [plan_with((MODEL, 0.35)), plan_with((RUN, 0.05))]
+    names = "4x H100-SXM TP4, 3x A40 TP1 PP3 [2x27,26], 2x A100-80GB-SXM + 2x RTXPRO6000-Server TP2|TP2"
+    assert list(rate_lines_of_several(plans)) == [
+        f"rates of {names}: estimated +-35% [a]",
+        f"rates of {names}: measured +-5% [b]",
+        "[a] estimated, constants of 2026-11-22: roofline with the constants of vllm-0.11",
+        "[b] measured, 2026-09-30: our run",
+    ]
 
 
 def test_a_plan_of_an_older_file_says_what_it_knows():

@@ -9,6 +9,7 @@ from rich.text import Text
 from cuvee.plan.frontier.frontier import Frontier, FrontierPoint, Swept, step_of
 from cuvee.report.frontier_chart import chart_lines, marks
 from cuvee.report.frontier_text import fleet_label, heading, sentences
+from cuvee.report.sources_console import rate_lines_of_several
 from cuvee.report.style import dated, fitted, indented, literal, new_table, rule
 
 MOST_ROWS = 24
@@ -106,5 +107,6 @@ def _legend(frontier: Frontier, left_out: int, console: Console) -> Iterator[str
     solved = f"{frontier.num_solved} problems solved in {frontier.seconds:.0f} s"
     kept = f", {reused} points answered by their neighbours" if reused else ""
     yield f"{solved}{kept}; each plan proven to a gap of {problem.search.relative_gap:.0e}"
+    yield from rate_lines_of_several([point.plan for point in frontier.points])
     yield f"{problem.offers.name}, {dated(problem.offers.as_of)}"
     yield from problem.offers.notes

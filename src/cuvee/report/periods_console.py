@@ -8,6 +8,7 @@ from rich.text import Text
 from cuvee.plan.periods.result import Change, DayReplica, PeriodPlan
 from cuvee.plan.solver.program import Termination
 from cuvee.report.day_chart import day_lines
+from cuvee.report.sources_console import rate_lines_of_several
 from cuvee.report.style import dated, fitted, indented, literal, new_table, plain, rate, rule, tick
 from cuvee.workload.day import clock
 
@@ -161,6 +162,7 @@ def _legend(day: PeriodPlan, console: Console) -> Iterator[RenderableType]:
     problem = day.constant.inputs.problem
     if problem.aim.headroom:
         lines.append(f"fleets are planned {problem.aim.headroom:.0%} above the demand of their period")
+    lines.extend(rate_lines_of_several([day.constant, *(each.plan for each in day.periods)]))
     lines.extend(day.demand.notes)
     lines.extend(problem.offers.notes)
     lines.extend(note for entry in problem.models for note in entry.demand.notes)

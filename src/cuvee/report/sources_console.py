@@ -1,5 +1,6 @@
 """What the printed plan says of where its rates and prices come from."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from string import ascii_lowercase
 
@@ -15,6 +16,9 @@ MOST_SOURCES = 4
 
 MOST_LINES = 6
 """Kinds of groups listed [-], by where their rates come from."""
+
+MOST_NAMES = 6
+"""Replicas named that stand on the same [-]."""
 
 MOST_SELLERS = 6
 
@@ -36,7 +40,7 @@ def rate_lines(plan: Plan) -> Iterator[str]:
     counts = {kind: sum(cell.provenance is kind for cell in cells) for kind in Provenance}
     kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
     yield f"rates: {kinds}; with error band and source by group:"
-    sources = _sources(plan)
+    sources = _sources([plan])
     alike: dict[str, list[str]] = {}
     for group in plan.groups:
         alike.setdefault(_told(group, plan, sources), []).append(group.id)
@@ -44,6 +48,26 @@ def rate_lines(plan: Plan) -> Iterator[str]:
         yield f"{', '.join(names)}: {said}"
     if len(alike) > MOST_LINES:
         yield f"and {len(alike) - MOST_LINES} more kinds of groups, which --json lists"
+    yield from _source_lines(sources)
+
+
+def rate_lines_of_several(plans: Sequence[Plan]) -> Iterator[str]:
+    """The same of plans side by side, whose groups are told by what they are."""
+    sources = _sources(plans)
+    alike: dict[str, dict[str, None]] = {}
+    for plan in plans:
+        for group in plan.groups:
+            alike.setdefault(_told(group, plan, sources), {})[f"{group.config.gpu_label} {plan.deployed(group)}"] = None
+    for said, names in list(alike.items())[:MOST_LINES]:
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        yield f"rates of {', '.join(list(names)[:MOST_NAMES])}{more}: {said}"
+    if len(alike) > MOST_LINES:
+        yield f"and {len(alike) - MOST_LINES} more kinds of replicas, which --json lists"
+    yield from _source_lines(sources)
+
+
+def _source_lines(sources: Sequence[RateSource]) -> Iterator[str]:
+    """The first few sources with their marks and dates."""
     for mark, source in zip(ascii_lowercase, sources[:MOST_SOURCES], strict=False):
         yield f"[{mark}] {_when(source)}: {_shortened(source.source)}"
     if len(sources) > MOST_SOURCES:
@@ -62,14 +86,15 @@ def price_line(plan: Plan) -> str:
     return f"prices: {', '.join(told[:MOST_SELLERS])}{more}"
 
 
-def _sources(plan: Plan) -> list[RateSource]:
+def _sources(plans: Sequence[Plan]) -> list[RateSource]:
     """Sources of the groups' rates, those of most rates first; of older plan files what they say of each provider."""
-    cells = [cell for group in plan.groups for cell in group.cells]
-    found = [source for cell in cells if (source := plan.inputs.source_of(cell)) is not None]
-    known = sorted(dict.fromkeys(found), key=lambda source: -found.count(source))
-    if known:
-        return known
-    lines = (line.partition(": ") for line in plan.inputs.throughput_sources)
+    counts: Counter[RateSource] = Counter()
+    for plan in plans:
+        found = (plan.inputs.source_of(cell) for group in plan.groups for cell in group.cells)
+        counts.update(source for source in found if source is not None)
+    if counts:
+        return [source for source, _ in counts.most_common()]
+    lines = (line.partition(": ") for plan in plans for line in dict.fromkeys(plan.inputs.throughput_sources))
     return [RateSource(Provenance(kind), text, NOT_STATED) for kind, _, text in lines if kind in list(Provenance)]
 
 
