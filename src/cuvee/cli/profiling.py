@@ -90,10 +90,11 @@ def profile(
 
 
 def _measure(asked: "Measuring", save: Path, *, as_json: bool) -> None:
+    from cuvee.profile.measure.estimate import expected_of
     from cuvee.profile.measure.load_points import measured_points
     from cuvee.report.profile_console import intent_line, point_line, print_profile, profile_record
 
-    typer.echo(intent_line(asked), err=True)
+    typer.echo(intent_line(asked, expected_of(asked.deployment, asked.types, asked.options)), err=True)
     with working(f"measuring {asked.url}") as progress:
 
         def heard(record: "MeasureRecord", point: "Point") -> None:
@@ -101,6 +102,8 @@ def _measure(asked: "Measuring", save: Path, *, as_json: bool) -> None:
             progress.keep(point_line(point))
 
         measured = _run(_measuring(asked, progress, heard))
+        if measured is None:
+            raise KeyboardInterrupt
     if measured.record.points:
         _save(measured.record, save)
     table = measured_points(measured.record)
@@ -114,12 +117,18 @@ def _measure(asked: "Measuring", save: Path, *, as_json: bool) -> None:
         raise typer.Exit(NOTHING_MEASURED)
 
 
-def _run(work: "Coroutine[Any, Any, Measured]") -> "Measured":
+def _run(work: "Coroutine[Any, Any, Measured | None]") -> "Measured | None":
     return asyncio.run(work)
 
 
-async def _measuring(asked: "Measuring", progress: Progress, heard: Any) -> "Measured":  # noqa: ANN401 a callback
+async def _measuring(
+    asked: "Measuring",
+    progress: Progress,
+    heard: Any,  # noqa: ANN401 a callback
+) -> "Measured | None":
+    """How the measurement ended; None where that was before it began."""
     from cuvee.profile.measure.sweep import Listeners, measure
+    from cuvee.profile.measure.watch import StoppedError
 
     stop = asyncio.Event()
 
@@ -136,7 +145,10 @@ async def _measuring(asked: "Measuring", progress: Progress, heard: Any) -> "Mea
     # Only the main thread can hear Ctrl-C; where the command runs elsewhere nobody presses it.
     with suppress(RuntimeError, ValueError, NotImplementedError):
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt)
-    return await measure(asked, stop, Listeners(say, heard))
+    try:
+        return await measure(asked, stop, Listeners(say, heard))
+    except StoppedError:
+        return None
 
 
 def _save(record: "MeasureRecord", save: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -24,10 +24,13 @@ SECONDS_PER_MINUTE = 60.0
 TTFT, TPOT = "TTFT ms (p50/p99)", "TPOT ms (p50/p99)"
 
 
-def intent_line(asked: Measuring) -> str:
+def intent_line(asked: Measuring, expected: Sequence[Expected | None]) -> str:
     """What is going to happen, on one line."""
     plural = "" if len(asked.types) == 1 else "s"
-    return f"measuring {len(asked.types)} workload type{plural} at {literal(asked.url)}; {_caps_line(asked.caps)}"
+    about = f", about {_total(expected)} by the model" if all(expected) else ""
+    return (
+        f"measuring {len(asked.types)} workload type{plural} at {literal(asked.url)}{about}; {_caps_line(asked.caps)}"
+    )
 
 
 def point_line(point: Point) -> str:
@@ -58,8 +61,7 @@ def print_profile(measured: Measured, imported: Imported, console: Console, *, s
         console.print(indented(literal(text), style="yellow"))
     elif measured.interrupted:
         console.print(indented("interrupted: the same command goes on", style="yellow"))
-    remarks = [f"{each.id}: {remark}" for each in imported.points for remark in each.remarks]
-    for note in (*measured.notes, *dict.fromkeys(remarks)):
+    for note in (*measured.notes, *_remarks(imported)):
         console.print(indented(literal(f"note: {note}"), style="dim"))
     console.print(indented(f"sent over all runs: {_sent_line(record.sent)}", style="dim"))
     if record.points:
@@ -119,11 +121,8 @@ def print_intent(
                 f"{each.tokens:,.0f}", f"{each.seconds / SECONDS_PER_MINUTE:.0f}",
             )  # fmt: skip
     console.print(fitted(table, console, fold=("type", "loads, about")))
-    known = [each for each in expected if each is not None]
-    if known:
-        minutes = sum(each.seconds for each in known) / SECONDS_PER_MINUTE
-        total = f"{sum(each.requests for each in known):,.0f} requests in {minutes:.0f} min"
-        console.print(indented(f"together about {total}, by the rates of the throughput model", style="dim"))
+    if any(expected):
+        console.print(indented(f"together about {_total(expected)}, by the rates of the throughput model", style="dim"))
     console.print(indented(f"whatever the rates are: {_caps_line(asked.caps)}"))
     if earlier is not None:
         console.print(indented(f"earlier runs sent {_sent_line(earlier.sent)}, which count"))
@@ -146,6 +145,12 @@ def intent_record(
     }
 
 
+def _total(expected: Sequence[Expected | None]) -> str:
+    known = [each for each in expected if each is not None]
+    minutes = sum(each.seconds for each in known) / SECONDS_PER_MINUTE
+    return f"{sum(each.requests for each in known):,.0f} requests in {minutes:.0f} min"
+
+
 def _example(asked: Measuring) -> str:
     output = max(1, round(asked.types[0].output_tokens))
     body = {"max_tokens": output, "min_tokens": output, "ignore_eos": True, "temperature": 1.0, "stream": True}
@@ -165,6 +170,16 @@ def _caps_line(caps: Caps) -> str:
 def _sent_line(sent: Sent) -> str:
     minutes = sent.seconds / SECONDS_PER_MINUTE
     return f"{sent.requests:,} requests, {sent.tokens:,} tokens, {minutes:.1f} min"
+
+
+def _remarks(imported: Imported) -> Iterator[str]:
+    """Each remark once, with the points that it is of."""
+    of: dict[str, list[str]] = {}
+    for each in imported.points:
+        for remark in each.remarks:
+            of.setdefault(remark, []).append(each.id)
+    for remark, names in of.items():
+        yield f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {remark}"
 
 
 def _saturated(record: MeasureRecord) -> dict[str, bool]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from array import array
 from collections.abc import Callable
 
 import numpy as np
@@ -35,7 +36,7 @@ class Streams:
         self._random = np.random.default_rng(options.seed)
         self._tasks: list[asyncio.Task[None]] = []
         self._answers: list[Answer] = []
-        self._heard_s: list[float] = []
+        self._heard_s = array("d")
         self._failures = Failures(options.most_failed)
         self._warming = self._live = self._limit = 0
         self._spent_s = math.inf
@@ -65,14 +66,15 @@ class Streams:
         opened_s, effort = watch.now_s, Effort()
         warm_up_answers = sum(answer.is_answered for answer in self._answers)
         self._answers = [answer for answer in self._answers if answer.ended_s is None]
-        self._heard_s.clear()
+        del self._heard_s[:]
         while not self._warming and self._live == concurrency:
             await watch.tick(opened_s)
             self._require_healthy()
             answers = tuple(each for each in self._answers if each.is_answered and each.is_full)
             closed_s = min(watch.now_s, self._spent_s)
             rate = self._rate(opened_s, closed_s)
-            watch.say(f"{rate.mean:.3g} req/s +- {rate.relative:.1%}")
+            if math.isfinite(rate.relative):
+                watch.say(f"{rate.mean:.3g} req/s +-{rate.relative:.1%}")
             long_enough = closed_s - opened_s >= self._options.least_window_s
             fewest = max(FEWEST_ANSWERS - warm_up_answers, self._options.rounds * concurrency)
             enough = long_enough and len(answers) >= fewest
@@ -111,7 +113,7 @@ class Streams:
             return Interval(0.0, math.inf)
         of_failed = sum(len(each.token_s) for each in ended if each.failure)
         tokens_a_piece = sum(each.output_tokens for each in good) / (pieces + of_failed)
-        counts, _ = np.histogram(self._heard_s, bins=BATCHES, range=(opened_s, now_s))
+        counts, _ = np.histogram(np.array(self._heard_s), bins=BATCHES, range=(opened_s, now_s))
         batch_s = (now_s - opened_s) / BATCHES
         found = interval_of(counts * tokens_a_piece / (sum(full) / len(full)) / batch_s)
         steps_s = [each.tpot_s for each in good if each.tpot_s is not None]

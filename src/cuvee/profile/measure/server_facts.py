@@ -37,6 +37,7 @@ class ServerFacts:
     Attributes
         served_name    Model that requests name.
         max_context    Longest prompt and answer together [tokens].
+        vocabulary     Entries of the model's vocabulary [-].
         engine         Name as the catalogue has it, e.g. "vllm".
         version        Of the engine, e.g. "0.11.0".
         settings       By their own names.
@@ -44,6 +45,7 @@ class ServerFacts:
 
     served_name: str
     max_context: int | None = None
+    vocabulary: int | None = None
     engine: str | None = None
     version: str | None = None
     settings: dict[str, str] = field(default_factory=dict)
@@ -92,8 +94,11 @@ async def ask_server(client: Client, served_name: str | None) -> ServerFacts:
         if engine is None and (found := re.search(r"^(vllm|sglang):", metrics, re.MULTILINE)):
             engine = found[1]
         settings |= _vllm_settings(metrics)
-    context = chosen.get("max_model_len") or _mapping(chosen.get("meta")).get("n_ctx_train")
-    return ServerFacts(str(chosen["id"]), _count(context), engine, version, dict(sorted(settings.items())))
+    meta = _mapping(chosen.get("meta"))
+    context = chosen.get("max_model_len") or meta.get("n_ctx") or meta.get("n_ctx_train")
+    return ServerFacts(
+        str(chosen["id"]), _count(context), _count(meta.get("n_vocab")), engine, version, dict(sorted(settings.items()))
+    )
 
 
 def _chosen(models: list[dict[str, Any]], served_name: str | None, url: str, status: int) -> dict[str, Any]:

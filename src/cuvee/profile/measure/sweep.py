@@ -46,6 +46,7 @@ LEVEL_SHARE = 0.5
 LONGEST_STEP_S = 600.0
 """Most time for one load [s], where no cap on the whole says less."""
 
+SECONDS_PER_MINUTE = 60.0
 USUAL_LEVELS = 4
 """Loads that a search for saturation takes as a rule [-]: for the time that is told to be left."""
 
@@ -108,12 +109,12 @@ async def measure(asked: Measuring, stop: asyncio.Event, listeners: Listeners) -
     """Measure, or go on measuring, until all is known, spent or stopped.
 
     Raises      InputError: no such endpoint, an earlier record of something else, too many failures. What was measured
-                before that stands in the record file.
+                before that stands in the record file. StoppedError: somebody asked for the end before it began.
     """
     root = endpoint_root(asked.url)
     listeners.say(f"asking {root}")
     async with open_client(root, key=asked.key, timeout_s=asked.options.timeout_s) as client:
-        facts = await ask_server(client, asked.served_name)
+        facts = await unless_stopped(ask_server(client, asked.served_name), stop)
         record = MeasureRecord(
             root, asked.deployment, asked.types, asked.options, facts, secrets.randbits(63), started=_today()
         )
@@ -138,7 +139,7 @@ class _Sweep:
         self._listeners = listeners
         self._now = asyncio.get_running_loop().time
         self._allowance = Allowance(asked.caps, record.sent, now=self._now, keep=self._keep)
-        vocabulary = _vocabulary(asked.deployment.model)
+        vocabulary = record.facts.vocabulary or _vocabulary(asked.deployment.model)
         prompts = Prompts.of(record.prompts or {"kind": "tokens"}, record.content_seed, vocabulary)
         self._vocabulary = vocabulary
         self._sender = Sender(
@@ -290,9 +291,13 @@ class _Sweep:
     def _time_left(self) -> str:
         at_most_s = self._allowance.remaining_s
         if not self._durations_s:
-            return "" if math.isinf(at_most_s) else f"{at_most_s / 60:.0f} min left at most"
+            return "" if math.isinf(at_most_s) else f"{_duration(at_most_s)} left at most"
         expected_s = sum(self._durations_s) / len(self._durations_s) * self._steps_left
-        return f"about {min(expected_s, at_most_s) / 60:.0f} min left"
+        return f"about {_duration(min(expected_s, at_most_s))} left"
+
+
+def _duration(seconds: float) -> str:
+    return f"{max(seconds, 0):.0f} s" if seconds < 2 * SECONDS_PER_MINUTE else f"{seconds / SECONDS_PER_MINUTE:.0f} min"
 
 
 def _named(load: Load) -> str:
