@@ -5,7 +5,7 @@ from enum import IntEnum
 
 from cuvee.routing import policies
 from cuvee.simulate.arrays import NONE, Bools, Floats, Ints, Records
-from cuvee.simulate.compiling import compiled, compiled_with
+from cuvee.simulate.compiling import compiled, compiled_with, inlined
 
 most_overdue = compiled(policies.most_overdue)
 least_overfull = compiled(policies.least_overfull)
@@ -44,7 +44,7 @@ def least_work(row: int, replicas: Records, occupies: Floats, is_open: Bools, oc
     return chosen
 
 
-@compiled
+@inlined
 def route_by_plan(
     policy: int, row: int, prefix: int, shares: Floats, first: Ints, is_open: Bools, group_open: Bools, owed: Floats,
     group_turn: Ints, group_load: Floats, occupancy: Floats,
@@ -68,7 +68,7 @@ def route_by_plan(
     return group_turn[group]
 
 
-@compiled
+@inlined
 def route(
     policy: int, row: int, prefix: int, replicas: Records, shares: Floats, occupies: Floats, first: Ints, model: Ints,
     is_open: Bools, group_open: Bools, owed: Floats, group_turn: Ints, model_turn: Ints, group_load: Floats,
