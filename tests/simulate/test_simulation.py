@@ -25,9 +25,8 @@ def planned(**changes) -> Plan:
     kinds = (cuvee.WorkloadType("brief", 1000, 50), cuvee.WorkloadType("wordy", 300, 400))
     demand = cuvee.Demand(kinds, (60.0, 40.0))
     offers = cuvee.load_offers("paper-avail-1")
-    problem = cuvee.PlanProblem(
-        (cuvee.ModelDemand(cuvee.load_model("llama-3-8b"), demand),), offers, cuvee.Limits(1.7, max_gpus={"RTX4090": 1}), **changes
-    )
+    limits = cuvee.Limits(1.7, max_gpus={"RTX4090": 1})
+    problem = cuvee.PlanProblem((cuvee.ModelDemand(cuvee.load_model("llama-3-8b"), demand),), offers, limits, **changes)
     return cuvee.plan(problem)
 
 
