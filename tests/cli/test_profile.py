@@ -11,7 +11,7 @@ import time
 import pytest
 
 from cuvee.cli import profiling
-from tests.profile.measure.server import Law, Manners, Server
+from tests.profile.measure.server import Law, Manners, Server, free_port
 from tests.profile.measure.virtual_time import run_virtually
 
 LAW = Law(slots=4, step_s=0.2, sequence_s=0.05, prompt_token_s=0.001)
@@ -21,9 +21,10 @@ BRIEF = (*DEPLOYED, "--lengths", "30x6", "--lengths", "60x3", "--loads", "none",
 
 @pytest.fixture
 def measured(cuvee, monkeypatch):
-    """Run `cuvee profile` against a server, both in virtual time."""
+    """Run `cuvee profile` against a server, both in virtual time; the address stays the same within a test."""
+    port = free_port()
 
-    def run(*arguments, manners=None, port=18231, **environment):
+    def run(*arguments, manners=None, **environment):
         servers = []
 
         async def beside(work):

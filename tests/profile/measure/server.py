@@ -9,6 +9,7 @@ At most `slots` requests run, the others wait in order of arrival.
 
 import asyncio
 import json
+import socket
 import sys
 from collections import deque
 from collections.abc import AsyncIterator
@@ -218,6 +219,13 @@ class Server:
     async def _metrics(self, _: web.Request) -> web.Response:
         labels = 'block_size="16",cache_dtype="auto",enable_prefix_caching="True",num_gpu_blocks="4242"'
         return web.Response(text=f"# HELP x\nvllm:cache_config_info{{{labels}}} 1.0\n")
+
+
+def free_port() -> int:
+    """A port that is free now, for servers that come one after the other."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
 
 
 def _tokens_of(body: dict[str, Any], manners: Manners) -> int:

@@ -1,7 +1,6 @@
 """The sweep against servers whose law is known: what it finds, what it sends, how it goes on."""
 
 import math
-import socket
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +14,7 @@ from cuvee.profile.measure.steps import saturation
 from cuvee.profile.measure.watch import TICK_S
 from cuvee.workload.records import WorkloadType
 from tests.profile.measure.measuring import SHORT, SLOW, run
-from tests.profile.measure.server import Law, Manners
+from tests.profile.measure.server import Law, Manners, free_port
 
 
 def saturated(done, workload=SHORT):
@@ -26,10 +25,8 @@ def saturated(done, workload=SHORT):
 
 @pytest.fixture
 def port():
-    """A port that is free, for servers that come one after the other."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+    """A port for servers that come one after the other."""
+    return free_port()
 
 
 def test_the_saturated_rate_is_the_law():
