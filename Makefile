@@ -22,7 +22,7 @@ INSTALL := uv pip install --quiet --python $(BIN)/python
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install format check test test-aiconfigurator docs bench study clean
+.PHONY: help demo install format check test test-aiconfigurator docs bench dynamo study clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' Makefile
@@ -60,6 +60,11 @@ bench: $(BENCH)  ## Run every benchmark; figures go to benchmarks/results
 
 study: $(DEV)  ## Rebuild the page and the picture of docs/benchmark-study.md
 	$(BIN)/cuvee benchmark --html build/study.html --svg docs/benchmark-study.svg $(ARGS)
+
+dynamo: $(DEV)  ## Set up Dynamo's replay, which bench_simulator.py then runs beside
+	@[ -x .venv-dynamo/bin/python ] || $(PYTHON) -m venv .venv-dynamo
+	@.venv-dynamo/bin/python -m pip install --quiet --disable-pip-version-check --no-deps ai-dynamo==1.1.1 ai-dynamo-runtime==1.1.1
+	@.venv-dynamo/bin/python -m pip install --quiet --disable-pip-version-check 'pydantic<2.13' numpy orjson pyyaml
 
 clean:  ## Remove the environment, caches and builds
 	@rm -rf $(VENV) $(AIC_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
