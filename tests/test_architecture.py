@@ -25,6 +25,7 @@ LEVELS = (
     ("simulate", "serve"),
     ("deploy",),
     ("control",),
+    ("evaluate",),
     ("report",),
     ("cli", "web"),
 )

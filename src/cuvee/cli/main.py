@@ -15,6 +15,7 @@ from cuvee.cli import (
     benchmark,
     calibrating,
     catalog,
+    evaluating,
     explaining,
     frontier,
     importing,
@@ -58,6 +59,7 @@ app.command("periods")(periods.periods)
 app.command("check")(planning.check)
 app.command("simulate")(simulating.simulate)
 app.command("benchmark")(benchmark.benchmark)
+app.command("evaluate")(evaluating.evaluate)
 app.command("workload")(traces.workload)
 app.command("profile")(profiling.profile)
 app.command("import")(importing.import_)

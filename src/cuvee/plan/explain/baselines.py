@@ -49,7 +49,7 @@ def single_type(prepared: PreparedProblem, gpu: str) -> Baseline:
     """Best plan on one GPU type within the stock."""
     others = np.array([offer.gpu != gpu for offer in prepared.problem.offers.offers])
     alone = ~prepared.candidates.stands_on(others)
-    return Baseline(f"only {gpu}", same_stock=True, plan=plan_prepared(_select(prepared, alone), explain=False))
+    return Baseline(f"only {gpu}", same_stock=True, plan=plan_prepared(selected(prepared, alone), explain=False))
 
 
 def single_type_unlimited(prepared: PreparedProblem, gpu: str) -> Baseline:
@@ -79,7 +79,7 @@ def even_budget(prepared: PreparedProblem) -> Baseline | None:
     return Baseline(
         "even budget over types",
         same_stock=True,
-        plan=_restricted(replace(prepared, problem=capped), prepared.candidates.offers[:, 1] < 0),
+        plan=restricted(replace(prepared, problem=capped), prepared.candidates.offers[:, 1] < 0),
     )
 
 
@@ -104,7 +104,7 @@ def one_tensor_parallel_size(prepared: PreparedProblem) -> list[Baseline]:
         Baseline(
             f"TP{size} everywhere",
             same_stock=True,
-            plan=_restricted(prepared, (smallest == size) & (largest == size)),
+            plan=restricted(prepared, (smallest == size) & (largest == size)),
         )
         for size in np.unique(largest).tolist()
     ]
@@ -113,10 +113,20 @@ def one_tensor_parallel_size(prepared: PreparedProblem) -> list[Baseline]:
 def round_robin(prepared: PreparedProblem, plan: Plan) -> Baseline:
     """The plan's own fleet with every request type spread evenly over the replicas that can serve it."""
     copies = copies_of(plan, prepared.candidates)
-    prepared, copies = _select(prepared, copies > 0), copies[copies > 0]
+    spread_evenly = spread(prepared, copies, np.ones(len(copies)))
+    return Baseline("round-robin assignment", same_stock=True, plan=spread_evenly)
+
+
+def spread(prepared: PreparedProblem, copies: NDArray[np.int64], weight: Array) -> Plan:
+    """A given fleet with every request type spread over the replicas that can serve it, in proportion to `weight`.
+
+    Parameters
+        copies, weight    Of each candidate, shape (num_candidates,).
+    """
+    prepared, weight, copies = selected(prepared, copies > 0), weight[copies > 0], copies[copies > 0]
     program, layout = build_program(prepared.problem, prepared.candidates)
-    able = (layout.rate > 0) * copies[:, None]
-    shares = able / np.maximum(able.sum(axis=0), 1)
+    able = (layout.rate > 0) * (copies * weight)[:, None]
+    shares = able / np.maximum(able.sum(axis=0), 1e-300)
     load = np.where(layout.rate > 0, shares * layout.demand_req_per_s / np.maximum(layout.rate, 1e-300), 0.0)
     used = copies > 0
     load_factor = float((copies[used] / np.maximum(load.sum(axis=1)[used], 1e-300)).min())
@@ -124,14 +134,14 @@ def round_robin(prepared: PreparedProblem, plan: Plan) -> Baseline:
     x[: layout.num_candidates] = copies
     x[layout.busy] = load_factor * shares[layout.pair_candidate, layout.pair_workload]
     x[layout.load_factor] = load_factor
-    return Baseline("round-robin assignment", same_stock=True, plan=_from_columns(prepared, layout, copies, x))
+    return _from_columns(prepared, layout, copies, x)
 
 
 def greedy(prepared: PreparedProblem) -> Baseline:
     """The fleet of `greedy_copies`, with the best assignment for it."""
     copies = greedy_copies(prepared.problem, prepared.candidates)
     rented = np.flatnonzero(copies)
-    name, chosen = "greedy by rate per dollar", _select(prepared, copies > 0)
+    name, chosen = "greedy by rate per dollar", selected(prepared, copies > 0)
     if not len(rented):
         return Baseline(name, same_stock=True, plan=plan_prepared(chosen, explain=False))
     program, layout = build_program(prepared.problem, chosen.candidates)
@@ -189,14 +199,15 @@ def _may_stand(plan: Plan, candidates: CandidateSet) -> NDArray[np.bool_]:
     return may
 
 
-def _select(prepared: PreparedProblem, chosen: NDArray[np.bool_]) -> PreparedProblem:
+def selected(prepared: PreparedProblem, chosen: NDArray[np.bool_]) -> PreparedProblem:
+    """`prepared` with the chosen candidates, as whole replicas."""
     problem = replace(prepared.problem, disaggregate=False)
     return replace(prepared, problem=problem, candidates=prepared.candidates.select(chosen))
 
 
-def _restricted(prepared: PreparedProblem, allowed: NDArray[np.bool_]) -> Plan:
+def restricted(prepared: PreparedProblem, allowed: NDArray[np.bool_]) -> Plan:
     """Best plan over the allowed candidates."""
-    return plan_prepared(_select(prepared, allowed), explain=False)
+    return plan_prepared(selected(prepared, allowed), explain=False)
 
 
 def _from_columns(prepared: PreparedProblem, layout: Layout, copies: NDArray[np.int64], x: Array) -> Plan:
@@ -206,5 +217,5 @@ def _from_columns(prepared: PreparedProblem, layout: Layout, copies: NDArray[np.
     if x[layout.load_factor] <= 0 or (
         prepared.problem.objective is Objective.COST and x[layout.load_factor] < 1 - 1e-9
     ):
-        return plan_prepared(_select(prepared, np.zeros(layout.num_candidates, dtype=bool)), explain=False)
+        return plan_prepared(selected(prepared, np.zeros(layout.num_candidates, dtype=bool)), explain=False)
     return read_plan(prepared, layout, copies, unproven, unproven)

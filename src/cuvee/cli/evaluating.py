@@ -1,0 +1,70 @@
+"""The command `evaluate`: our plans beside other ways of choosing a fleet, in many settings, planned and played."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cuvee.cli.options import JsonOption
+from cuvee.cli.terminal import EXIT_INTERRUPTED, print_json, stdout, working
+from cuvee.errors import InputError
+
+if TYPE_CHECKING:
+    from cuvee.evaluate.grid import EvaluationOptions, Setting
+
+KINDS = ("paper",)
+
+
+def evaluate(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="paper: its mixes, stocks, budgets and models.")],
+    cells: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Only settings such as '70b/trace-1/*'; repeatable.")
+    ] = None,
+    traces: Annotated[
+        list[str] | None, typer.Option("--trace", metavar="FILE", help="The same with the requests of a trace, too.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="One stock, one budget, short simulations.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Keep each result here, and go on from there.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put our plans beside other ways of choosing a fleet: all planned, and played in the simulator.
+
+    With --out an interrupted run goes on where it stopped.
+    """
+    from cuvee.evaluate.evaluation import evaluate as run
+    from cuvee.evaluate.evaluation import requests_by_name
+    from cuvee.report.evaluation_console import evaluation_record, print_evaluation
+    from cuvee.simulate.simulation import warm_up
+
+    if what not in KINDS:
+        raise InputError(f"evaluate {what!r}", expected=f"one of {', '.join(KINDS)}")
+    with working("reading") as progress:
+        requests = requests_by_name(traces or ())
+        names = [name for name, each in requests.items() if each.trace is not None]
+        settings, options = _asked(names, cells or (), quick=quick)
+        progress("getting the event kernel ready")
+        warm_up()
+        results = run(
+            settings, requests, options, out=out, progress=progress, keep=progress.keep,
+            interrupted=lambda: progress.interrupted,
+        )  # fmt: skip
+    if as_json:
+        print_json(evaluation_record(results))
+    else:
+        print_evaluation(results, len(settings), stdout())
+    if progress.interrupted:
+        if out is not None:
+            typer.echo(f"{len(results)} of {len(settings)} settings are kept in {out}; repeat the command", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _asked(
+    traces: Sequence[str], cells: Sequence[str], *, quick: bool
+) -> "tuple[tuple[Setting, ...], EvaluationOptions]":
+    from cuvee.evaluate.grid import QUICK, EvaluationOptions, chosen, paper_grid, quick_grid
+
+    grid = quick_grid(traces) if quick else paper_grid(traces)
+    return chosen(grid, cells), QUICK if quick else EvaluationOptions()

@@ -1,0 +1,129 @@
+"""One setting: every way planned, and played on the same requests."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from time import perf_counter
+
+import numpy as np
+
+from cuvee.catalog.offers import load_offers
+from cuvee.evaluate.grid import MODELS, EvaluationOptions, Setting
+from cuvee.evaluate.records import PERCENTILES, GroupOutcome, Outcome, SettingResult
+from cuvee.evaluate.requests import Requests
+from cuvee.evaluate.ways import OURS, Way, ways
+from cuvee.plan.outcome.result import Plan
+from cuvee.plan.program.preparation import PreparedProblem, prepare
+from cuvee.plan.question.problem import Limits, PlanProblem, SearchOptions
+from cuvee.plan.solver.program import Termination
+from cuvee.simulate.metrics import Latencies, report
+from cuvee.simulate.simulation import Simulation, simulate
+
+FEWEST_REQUESTS = 500
+"""Of one simulation [-], however slow the fleet."""
+
+
+def prepared_setting(setting: Setting, requests: Requests, options: EvaluationOptions) -> PreparedProblem:
+    """The question of `setting`."""
+    return prepare(
+        PlanProblem(
+            requests.models(MODELS[setting.models]),
+            load_offers(f"paper-avail-{setting.stock}"),
+            Limits(budget_usd_per_hour=setting.budget_usd_per_hour),
+            search=SearchOptions(
+                relative_gap=options.relative_gap, time_limit_s=options.time_limit_s, seed=options.seed
+            ),
+        )
+    )
+
+
+def run_setting(
+    setting: Setting,
+    requests: Requests,
+    options: EvaluationOptions,
+    *,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> SettingResult:
+    """Plan and play every way of `setting`."""
+    began_s = perf_counter()
+    shares = MODELS[setting.models]
+    found: list[Outcome] = []
+    offered_req_per_s = 0.0
+    for way in ways(prepared_setting(setting, requests, options)):
+        progress(f"{setting.name}: {way.name}")
+        outcome = _burst(way, requests, shares, options)
+        if way.name == OURS:
+            offered_req_per_s = options.load * outcome.played_req_per_s
+        if outcome.serves:
+            outcome = _arriving(outcome, way.plan, requests, shares, offered_req_per_s, options)
+        found.append(outcome)
+    return SettingResult(setting, tuple(found), perf_counter() - began_s)
+
+
+def _burst(way: Way, requests: Requests, shares: Mapping[str, float], options: EvaluationOptions) -> Outcome:
+    """The way with what it makes of many requests at once."""
+    plan = way.plan
+    outcome = Outcome(
+        way.name, way.family, plan.cost_usd_per_hour, plan.gpu_counts,
+        planned_req_per_s=plan.rate_req_per_s if plan.has_plan else 0.0,
+        proven=plan.termination is Termination.OPTIMAL,
+    )  # fmt: skip
+    if not plan.has_plan:
+        return outcome
+    trace = requests.burst(shares, _number(plan.rate_req_per_s, options), options.seed)
+    played = simulate(plan, trace, seed=options.seed)
+    makespan_s = float(np.max(played.requests.finish_s))
+    planned_s = trace.num_requests / plan.rate_req_per_s
+    return replace(
+        outcome,
+        played_req_per_s=trace.num_requests / makespan_s,
+        planned_makespan_s=planned_s,
+        played_makespan_s=makespan_s,
+        groups=_groups(plan, played, planned_s),
+    )
+
+
+def _groups(plan: Plan, played: Simulation, planned_s: float) -> tuple[GroupOutcome, ...]:
+    group_of = played.fleet.group_of
+    replica = played.requests.replica
+    found = []
+    for index, group in enumerate(plan.groups):
+        mine = group_of[replica] == index
+        put_back = int(played.replicas.preemptions[group_of == index].sum())
+        shares = [row.share_of(group) for row in plan.assignment if row.model == group.model]
+        found.append(
+            GroupOutcome(
+                f"{group.copies}x {group.config.gpu_label} {group.config.parallel_label}",
+                float(np.max(played.requests.finish_s[mine], initial=0.0)) / planned_s,
+                sum(share > 0 for share in shares),
+                put_back / max(int(mine.sum()), 1),
+            )
+        )
+    return tuple(found)
+
+
+def _arriving(
+    outcome: Outcome,
+    plan: Plan,
+    requests: Requests,
+    shares: Mapping[str, float],
+    offered_req_per_s: float,
+    options: EvaluationOptions,
+) -> Outcome:
+    """`outcome` with latencies at a given rate of arrival."""
+    trace = requests.arriving(shares, _number(offered_req_per_s, options), offered_req_per_s, options.seed + 1)
+    everything = report(simulate(plan, trace, seed=options.seed)).all
+    return replace(
+        outcome,
+        offered_req_per_s=offered_req_per_s,
+        e2e_s=_percentiles(everything.e2e),
+        ttft_s=_percentiles(everything.ttft),
+    )
+
+
+def _percentiles(latencies: Latencies) -> tuple[float, ...]:
+    return tuple(latencies.at(percentile) for percentile in PERCENTILES)
+
+
+def _number(rate_req_per_s: float, options: EvaluationOptions) -> int:
+    """Requests that take `horizon_s` at that rate, within what a simulation may have."""
+    return int(np.clip(rate_req_per_s * options.horizon_s, FEWEST_REQUESTS, options.most_requests))

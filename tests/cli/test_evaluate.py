@@ -1,0 +1,56 @@
+"""`cuvee evaluate` on the command line."""
+
+import json
+
+import pytest
+
+from cuvee.evaluate import evaluation
+from cuvee.simulate import simulation
+from tests.evaluate.made_up import outcome, result
+
+
+@pytest.fixture
+def stubbed(monkeypatch):
+    """Every setting has the same made-up result."""
+
+    def stub(setting, _requests, _options, *, progress):
+        return result(outcome("plan", 4.0), outcome("even composition", 3.0), setting=setting)
+
+    monkeypatch.setattr(evaluation, "run_setting", stub)
+    monkeypatch.setattr(simulation, "warm_up", lambda: None)
+
+
+def test_the_screen_has_gains_the_paper_and_makespans(cuvee, stubbed):
+    """Progress goes to stderr; 100 columns are enough."""
+    ended = cuvee("evaluate", "paper", "--cells", "70b/trace-1/*")
+    assert ended.code == 0
+    for text in ("12 of 12 settings", "+33.3%", "25.0%", "15 to 27 %", "+5 points", "our plans", "not won"):
+        assert text in ended.out
+    assert "[12/12] 70b/trace-1/stock-4/60" in ended.err
+    assert max(map(len, ended.out.splitlines())) <= 100
+
+
+def test_json_has_every_setting(cuvee, stubbed, tmp_path):
+    """And is plain JSON, also where nothing kept up; a second run reads the file of the first."""
+    arguments = ("evaluate", "paper", "--quick", "--out", tmp_path / "out.jsonl", "--json")
+    record = json.loads(cuvee(*arguments).out, parse_constant=pytest.fail)
+    assert len(record["settings"]) == 9
+    again = cuvee(*arguments)
+    assert json.loads(again.out) == record
+    assert "[" not in again.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("everything",), "one of paper"),
+        (("paper", "--cells", "x"), "70b/trace-1/stock-1/15"),
+        (("paper", "--trace", "missing.csv"), "missing.csv"),
+    ],
+)
+def test_bad_input_is_told(cuvee, stubbed, arguments, message):
+    """Exit code 2, and what was expected."""
+    ended = cuvee("evaluate", *arguments)
+    assert ended.code == 2
+    assert message in ended.err
+    assert "Traceback" not in ended.err
