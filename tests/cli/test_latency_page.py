@@ -52,7 +52,7 @@ def test_the_table_of_fleets_is_what_the_commands_plan(cuvee):
             }
         )
     assert fleets == [
-        {("A40", 1): 4, ("RTX4090", 1): 3},
+        {("A40", 1): 7},
         {("H100-SXM", 1): 1, ("L40", 1): 1},
     ]
 

@@ -40,9 +40,12 @@ def test_the_example_is_the_one_on_the_page():
 
 def test_the_rates_of_the_table_are_those_of_the_plan(cuvee):
     """Requests a second per $/h of each kind of replica on 824 prompt and 253 answer tokens."""
-    plan = json.loads(cuvee("plan", EXAMPLE, "--json").out)
+    whole, apart = (
+        json.loads(cuvee("plan", EXAMPLE, "--set", f"disaggregate={yes}", "--json").out) for yes in ("false", "true")
+    )
     rates = {
-        (group["stages"][0]["gpu"], group["phase"]): cell["rate_req_per_s"] / group["price_usd_per_hour"]
+        (group["stages"][0]["gpu"], group.get("phase", "both")): cell["rate_req_per_s"] / group["price_usd_per_hour"]
+        for plan in (whole, apart)
         for group in plan["groups"]
         for cell in group["cells"]
         if cell["workload"] == "in824-out253"

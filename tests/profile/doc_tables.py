@@ -41,6 +41,7 @@ CONSTANTS = {
     "`max_num_seqs`, `max_num_tokens`": lambda engine: f"{engine.max_num_seqs}, {engine.max_num_tokens}",
     "`large_gpu_limits`": lambda engine: ", ".join(map(str, engine.large_gpu_limits or ("as above",))),
     "`output_reserved`": lambda engine: f"{engine.output_reserved:.2f}",
+    "`recomputed_share`": lambda engine: f"{engine.recomputed_share:g}",
     "`max_req_per_s` [req/s]": lambda engine: f"{engine.max_req_per_s:g}",
     "`relative_error`": lambda engine: f"{engine.relative_error:.2f}",
 }
@@ -99,6 +100,7 @@ ABLATIONS: dict[str, dict[str, object]] = {
         "large_gpu_limits": None,
     },
     "PCIe as efficient as NVLink": {"pcie_efficiency": 0.60, "no_peer_efficiency": 0.60},
+    "no cache lost": {"recomputed_share": 0.0},
     "all of them off: the naive roofline": {},
 }
 

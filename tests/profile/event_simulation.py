@@ -1,6 +1,8 @@
 """A crude event simulation of one replica without pipeline: continuous batching with chunked prefill, step by step.
 
-Nothing here comes from `cuvee.profile.load` or `cuvee.profile.latency`; the time of a step is that of `StepTerms`.
+Scheduled as vLLM schedules: a prompt is admitted where it fits now; where the next step's tokens do not, the sequence
+that was admitted last loses its cache, goes to the head of the queue, and is computed anew. Nothing here comes from
+`cuvee.profile.load` or `cuvee.profile.latency`, nor what is recomputed; the time of a step is that of `StepTerms`.
 """
 
 import heapq
@@ -10,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.profile import AnalyticProvider, ReplicaConfig
+from cuvee.profile import AnalyticProvider, ReplicaConfig, kv_capacity_tokens
+from cuvee.profile.analytic import step_limits
 from cuvee.profile.load import loadable
 from cuvee.profile.replica_arrays import ReplicaArrays
 from cuvee.workload.records import WorkloadType
@@ -18,11 +21,18 @@ from cuvee.workload.records import WorkloadType
 
 @dataclass(frozen=True)
 class Simulated:
-    """Latency of each request [s], in order of arrival."""
+    """Latency of each request [s], in order of arrival, and what was served.
+
+    Attributes
+        rate_req_per_s       At which requests end, from the first quarter to two thirds of them [req/s].
+        recomputed_share     Tokens lost and computed anew per token of the answers [-].
+    """
 
     ttft_s: NDArray[np.float64]
     tpot_s: NDArray[np.float64]
     e2e_s: NDArray[np.float64]
+    rate_req_per_s: float
+    recomputed_share: float
 
 
 class _Steps:
@@ -31,8 +41,12 @@ class _Steps:
     def __init__(self, provider: AnalyticProvider, config: ReplicaConfig, workload: WorkloadType) -> None:
         replica = loadable(provider, ReplicaArrays.of([config]), [workload])
         assert len(config.stages) == 1
-        self.places, self.budget = int(replica.most_admitted[0, 0]), int(replica.step_tokens[0, 0])
-        terms, engine = replica.terms, provider.engine
+        engine = provider.engine
+        arrays = ReplicaArrays.of([config])
+        most, budget = step_limits(arrays, provider.gpus, provider.engine)[0]
+        self.places, self.budget = int(most), int(budget)
+        self.cache_tokens = int(kv_capacity_tokens(provider.models[config.model], config, provider.gpus, engine))
+        terms = replica.terms
         self.fixed_s = float(terms.start_s[0, 0, 0]) + engine.step_overhead_s
         self.matrix_s, self.read_s = float(terms.matrix_s[0, 0, 0]), float(terms.read_s[0, 0, 0])
         self.decode_s = float(terms.decode_s[0, 0, 0]) + engine.sequence_overhead_s + engine.scheduling_s
@@ -47,6 +61,81 @@ class _Steps:
         layers_s -= max(self.saved_s - self.saved_token_s * tokens, 0.0)
         head_s = max(self.head_s * sequences, self.head_read_s)
         return layers_s + self.decode_s * sequences + head_s + self.fixed_s
+
+
+class _Replica:
+    """Queue, cache and batch of one replica; requests are numbers."""
+
+    def __init__(self, steps: _Steps, prompts: list[int], answers: list[int]) -> None:
+        self.steps = steps
+        self.waiting: deque[int] = deque()
+        self.prefilling: deque[list[int]] = deque()  # request and prompt tokens left
+        self.decoding: list[tuple[int, int]] = []  # step in which a request ends, and the request
+        self.to_compute, self.left = list(prompts), list(answers)  # when admitted: tokens to compute, tokens to make
+        self.began, self.admission = [0] * len(prompts), [0] * len(prompts)
+        self.step, self.admitted, self.held, self.recomputed = 0, 0, 0, 0
+
+    def schedule(self) -> int:
+        """Make room for the step's tokens, admit what fits, and share out the budget: prompt tokens of the step."""
+        while self.decoding and self.held + len(self.decoding) > self.steps.cache_tokens:
+            self._put_back_last()
+        budget, taken = self.steps.budget - len(self.decoding), 0
+        for entry in self.prefilling:
+            taken += self._take(entry, budget - taken)
+        while self.waiting and taken < budget and len(self.decoding) + len(self.prefilling) < self.steps.places:
+            tokens = self.to_compute[self.waiting[0]]
+            if self.held + len(self.decoding) + tokens > self.steps.cache_tokens:
+                break
+            request = self.waiting.popleft()
+            self.held += tokens
+            self.admitted += 1
+            self.admission[request] = self.admitted
+            self.prefilling.append([request, tokens])
+            taken += self._take(self.prefilling[-1], budget - taken)
+        return taken
+
+    def end_step(self) -> tuple[list[int], list[int]]:
+        """Every decoding sequence has one more token: requests that have their last, and those that have a prompt."""
+        self.step += 1
+        self.held += len(self.decoding)
+        done, computed = [], []
+        while self.decoding and self.decoding[0][0] <= self.step:
+            request = heapq.heappop(self.decoding)[1]
+            self.held -= self.to_compute[request] + self.left[request] - 1
+            done.append(request)
+        while self.prefilling and self.prefilling[0][1] == 0:
+            request = self.prefilling.popleft()[0]
+            computed.append(request)
+            if self.left[request] == 1:
+                self.held -= self.to_compute[request]
+                done.append(request)
+            else:
+                self.began[request] = self.step
+                heapq.heappush(self.decoding, (self.step + self.left[request] - 1, request))
+        return done, computed
+
+    def _take(self, entry: list[int], room: int) -> int:
+        taken = min(entry[1], room)
+        entry[1] -= taken
+        return taken
+
+    def _put_back_last(self) -> None:
+        """The sequence admitted last loses its cache and goes to the head of the queue."""
+        if self.prefilling:
+            request, missing = self.prefilling.pop()
+            self.held -= self.to_compute[request]
+            self.recomputed += self.to_compute[request] - missing
+        else:
+            last = max(self.decoding, key=lambda entry: self.admission[entry[1]])
+            self.decoding.remove(last)
+            heapq.heapify(self.decoding)
+            request, made = last[1], self.step - self.began[last[1]] + 1
+            cached = self.to_compute[request] + made - 1
+            self.held -= cached
+            self.recomputed += cached
+            self.to_compute[request] = cached + 1  # the token made last is not in the cache yet
+            self.left[request] -= made
+        self.waiting.appendleft(request)
 
 
 def simulate(
@@ -68,38 +157,30 @@ def simulate(
     draws = random.exponential(means, shape) if exponential_lengths else np.broadcast_to(means, shape)
     prompts, answers = (np.maximum(np.round(each), 1).astype(int).tolist() for each in draws.T)
     first, last = np.zeros(num_requests), np.zeros(num_requests)
-    waiting: deque[int] = deque()
-    prefilling: deque[list[int]] = deque()  # request and prompt tokens left
-    decoding: list[tuple[int, int]] = []  # step in which a request ends, and the request
-    now, step, arrived, done = 0.0, 0, 0, 0
+    replica = _Replica(steps, prompts, answers)
+    now, arrived, done = 0.0, 0, 0
     while done < num_requests:
         while arrived < num_requests and arrival[arrived] <= now:
-            waiting.append(arrived)
+            replica.waiting.append(arrived)
             arrived += 1
-        while waiting and len(decoding) + len(prefilling) < steps.places:
-            prefilling.append([waiting[0], prompts[waiting.popleft()]])
-        if not decoding and not prefilling:
+        prefill = replica.schedule()
+        if not replica.decoding and not prefill:
             now = float(arrival[arrived])
             continue
-        room = steps.budget - len(decoding)
-        prefill = 0
-        for entry in prefilling:
-            taken = min(entry[1], room - prefill)
-            entry[1] -= taken
-            prefill += taken
-        now += steps.time_s(len(decoding), prefill)
-        step += 1
-        while decoding and decoding[0][0] <= step:
-            last[heapq.heappop(decoding)[1]] = now
-            done += 1
-        while prefilling and prefilling[0][1] == 0:
-            request = prefilling.popleft()[0]
-            first[request] = now
-            if answers[request] == 1:
-                last[request] = now
-                done += 1
-            else:
-                heapq.heappush(decoding, (step + answers[request] - 1, request))
+        now += steps.time_s(len(replica.decoding), prefill)
+        ended, computed = replica.end_step()
+        for request in computed:
+            first[request] = first[request] or now
+        last[ended] = now
+        done += len(ended)
     kept = slice(num_requests // 5, None)
     tokens = np.maximum(np.array(answers) - 1, 1)
-    return Simulated((first - arrival)[kept], ((last - first) / tokens)[kept], (last - arrival)[kept])
+    ends = np.sort(last)
+    start, stop = num_requests // 4, num_requests * 2 // 3
+    return Simulated(
+        (first - arrival)[kept],
+        ((last - first) / tokens)[kept],
+        (last - arrival)[kept],
+        float((stop - start) / (ends[stop] - ends[start])),
+        replica.recomputed / sum(answers),
+    )

@@ -123,11 +123,16 @@ def curve_of(config: ReplicaConfig, lengths: tuple[float, float], limits: Latenc
 @pytest.mark.parametrize("lengths", [(2455, 18), (496, 510), (50, 200)])
 @pytest.mark.parametrize("gpu", ["A40", "H100-SXM", "RTX4090"])
 def test_latency_rises_with_load_without_bound(gpu, lengths, statistic):
-    """On one stage, from one load to the next, no latency falls, and the queue of a saturated replica is endless."""
+    """On one stage, from one load to the next, no latency falls, and the queue of a saturated replica is endless. The
+    rate rises up to that of a full replica, which one that loses cache may reach before it is full.
+    """
     curve = curve_of(even_config("llama-3-8b", gpu), lengths, LatencyLimits(statistic=statistic))
     loads = [curve.at(np.array([each])) for each in np.linspace(0, 1, 201) ** 2]
-    rates = [load.rate_req_per_s[0, 0] for load in loads]
-    assert (np.diff(rates) > 0).all()
+    rates = np.array([load.rate_req_per_s[0, 0] for load in loads])
+    rises = np.diff(rates) > 0
+    assert (rises | (rates[1:] >= rates[-1] * (1 - 1e-9))).all()
+    assert rises[:50].all()
+    assert rates.max() == pytest.approx(rates[-1], rel=1e-9)
     found = [curve.latency(load) for load in loads]
     for name in ("ttft_s", "tpot_s", "e2e_s"):
         values = np.array([getattr(each, name)[0] for each in found])
@@ -247,8 +252,8 @@ def test_the_event_simulation_agrees(exponential):
     found = [each for each in compared() if each.exponential_lengths == exponential]
     assert len(found) == 8
     bounds = {
-        "mean": ((0.85, 1.55), (0.8, 1.25), (0.9, 1.3)),
-        "percentile_95": ((0.65, 1.05), (0.4, 1.05), (0.35, 0.9))
+        "mean": ((0.7, 1.55), (0.8, 1.35), (0.9, 1.3)),
+        "percentile_95": ((0.6, 1.05), (0.4, 1.05), (0.35, 0.95))
         if exponential
         else ((1.0, 1.85), (0.75, 1.15), (1.0, 1.35)),
     }

@@ -102,8 +102,19 @@ def test_a_small_cache_holds_what_arrives_for_decoding():
     # Held per request: 100 + 0.55 * 50 = 127.5 tokens; two fit.  Step [us]: weights 57, cache 0.8, elements 0.1,
     # head 25, half of the arithmetic's 1.824 and 0.8, host 1024; 50 steps for each answer, then 100 for the transfer of
     # the next.
-    table = toy_table(DECODE, gpu=toy_gpu_with_cache(255))
+    table = toy_table(DECODE, gpu=toy_gpu_with_cache(255), engine=replace(TOY, recomputed_share=0.0))
     assert table.rate_req_per_s[0, 0] == pytest.approx(2 / (50 * 1108.212e-6 + 100e-6), rel=1e-9)
+
+
+def test_a_decode_replica_computes_anew_what_it_loses():
+    """Answers that outgrow its cache cost it prefill, though prompts come with their cache."""
+    # 1 / (1 + 2 / 50) tokens for each of the answers, 1.923 a step, in chunks of 100: one step in 52 is mixed.  Its 102
+    # tokens [us]: arithmetic 93.024 and half of 57; scores 0.8; cache 0.8; elements 5.1; head 25.4: 69.412 above the
+    # 84.212 of a decode step.  Tempting: no prefill at all, 1108.212 a step.
+    table = toy_table(DECODE, gpu=toy_gpu_with_cache(255))
+    step_s = (1108.212 + 69.412 / 52) * 1e-6
+    assert table.rate_req_per_s[0, 0] == pytest.approx(2 / (50 * step_s + 100e-6), rel=1e-9)
+    assert table.tpot_s[0, 0] == pytest.approx(step_s, rel=1e-9)
 
 
 @pytest.mark.parametrize("phase", [PREFILL, DECODE])
@@ -157,9 +168,11 @@ def test_both_phases_together_take_about_the_time_of_one_replica(gpu, lengths):
 
 
 def test_compute_prefills_and_bandwidth_decodes():
-    """Twice the bandwidth helps decoding alone, twice the compute prefilling alone, on long prompts and answers."""
+    """Twice the bandwidth helps decoding alone, twice the compute prefilling alone, on long prompts and answers; where
+    decoding loses cache and computes it anew, compute helps it a little.
+    """
     config, lengths = even_config("llama-3-8b", "A100-80GB-SXM"), (4000, 400)
-    engine = replace(VLLM, sequence_overhead_s=0.0)
+    engine = replace(VLLM, sequence_overhead_s=0.0, recomputed_share=0.0)
     bandwidth = changed("A100-80GB-SXM", bandwidth_gb_per_s=2 * GPUS["A100-80GB-SXM"].bandwidth_gb_per_s)
     compute = changed("A100-80GB-SXM", tflops=scaled_tflops("A100-80GB-SXM", 2.0), tdp_w=800)
     gains = {
@@ -169,6 +182,9 @@ def test_compute_prefills_and_bandwidth_decodes():
     }
     assert min(gains[PREFILL, "compute"], gains[DECODE, "bandwidth"]) > 1.6
     assert max(gains[PREFILL, "bandwidth"], gains[DECODE, "compute"]) < 1.1
+    losing = replace(engine, recomputed_share=1.0)
+    losing_gain = rates_of(DECODE, config, lengths, losing, compute) / rates_of(DECODE, config, lengths, losing)
+    assert gains[DECODE, "compute"] < losing_gain < 1.2
 
 
 thorough = settings(deadline=None, max_examples=60)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cuvee.catalog import load_gpu_types, load_model
-from cuvee.profile.engine import find_engine
+from cuvee.profile.engine import EngineSettings, find_engine
 from cuvee.profile.memory import activation_bytes
 from cuvee.profile.replica import ReplicaConfig, Stage
 from cuvee.profile.sensitivity import Resource, owned_amount, rate_elasticities
@@ -19,8 +19,10 @@ def replica(gpu: str, size: int = 1) -> ReplicaConfig:
     return ReplicaConfig(MODEL.name, (Stage(gpu, size, MODEL.num_layers),))
 
 
-def elasticities(gpu: str, workload: WorkloadType, size: int = 1) -> dict[Resource, float]:
-    return rate_elasticities(MODEL, replica(gpu, size), workload, GPUS, ENGINE, 0.625)
+def elasticities(
+    gpu: str, workload: WorkloadType, size: int = 1, engine: EngineSettings = ENGINE
+) -> dict[Resource, float]:
+    return rate_elasticities(MODEL, replica(gpu, size), workload, GPUS, engine, 0.625)
 
 
 def test_long_prompts_hang_on_compute():
@@ -33,10 +35,16 @@ def test_long_prompts_hang_on_compute():
 
 def test_long_answers_hang_on_bandwidth_and_cache():
     """Decode reads the cache; a larger one shares the weights among more sequences."""
-    found = elasticities("A40", LONG_ANSWER)
+    found = elasticities("A40", LONG_ANSWER, engine=replace(ENGINE, recomputed_share=0.0))
     assert found[Resource.BANDWIDTH] > 0.5
     assert found[Resource.CACHE] > 0.05
     assert found[Resource.COMPUTE] < 0.1
+
+
+def test_answers_that_outgrow_the_cache_hang_on_compute_as_well():
+    """What is lost is computed anew, a token for each of the answer: arithmetic counts, below bandwidth."""
+    found = elasticities("A40", LONG_ANSWER)
+    assert 0.2 < found[Resource.COMPUTE] < found[Resource.BANDWIDTH]
 
 
 def test_links_count_where_there_are_some():

@@ -12,6 +12,9 @@ from cuvee.workload.records import WorkloadType
 
 Array = NDArray[np.float64]
 
+ALMOST_FULL = 0.9
+"""Share of the cache that sequences hold on average where they begin to be too many now and then [-]."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -25,6 +28,7 @@ class Batch:
         sequences        b: decoding sequences of a micro-batch [-].
         chunk            c: prefill tokens of a mixed step [tokens].
         mixed_share      p: share of the steps that carry prefill [-].
+        recomputed       a: tokens lost and computed anew per token of the answers [-].
     """
 
     input_tokens: Array
@@ -34,6 +38,7 @@ class Batch:
     sequences: Array
     chunk: Array
     mixed_share: Array
+    recomputed: Array
 
 
 def steady_batch(
@@ -43,19 +48,25 @@ def steady_batch(
     workloads: Sequence[WorkloadType],
     limits: Array,
     engine: EngineSettings,
+    *,
+    computes_prompts: bool = True,
 ) -> Batch:
     """Largest steady batch that cache, sequence limit and token budget allow.
 
     Parameters
-        capacity      Cache of each replica [tokens], shape (num_configs,).
-        num_stages    Shape (num_configs, 1) [-].
-        limits        Most sequences [-] and tokens per step [tokens], shape (num_configs, 2).
+        capacity            Cache of each replica [tokens], shape (num_configs,).
+        num_stages          Shape (num_configs, 1) [-].
+        limits              Most sequences [-] and tokens per step [tokens], shape (num_configs, 2).
+        computes_prompts    Whether prompts are computed here; they arrive with their cache else.
     """
     inputs, outputs = mean_lengths(workloads)
     fits, total = room_for_sequences(model, capacity, workloads, limits, engine)
     in_flight = np.minimum(num_stages, total)
-    sequences, chunk, mixed_share = _spread_prefill(inputs, inputs / outputs, total / in_flight, limits[:, 1:])
-    shaped = (array[:, None, :] for array in (in_flight, sequences, chunk, mixed_share))
+    owed = inputs / outputs if computes_prompts else np.zeros_like(inputs)
+    without_cache_limit = np.minimum(limits[:, :1], in_flight * limits[:, 1:] / (1 + owed))
+    recomputed = recomputed_share(model, capacity, workloads, without_cache_limit, total, engine)
+    spread = _spread_prefill(inputs, owed + recomputed, total / in_flight, limits[:, 1:])
+    shaped = (array[:, None, :] for array in (in_flight, *spread, recomputed))
     return Batch(inputs, outputs, fits[:, None, :], *shaped)
 
 
@@ -74,6 +85,37 @@ def room_for_sequences(
     fits = (tokens >= longest * kept_share) & (longest <= model.max_context)
     held = (inputs + engine.output_reserved * outputs) * kept_share
     return fits, np.clip(tokens / held, 1.0, limits[:, :1])
+
+
+def recomputed_share(
+    model: ModelSpec,
+    capacity: Array,
+    workloads: Sequence[WorkloadType],
+    without_cache_limit: Array,
+    sequences: Array,
+    engine: EngineSettings,
+) -> Array:
+    """Tokens computed anew per token of the answers [-], shape (num_configs, num_workloads).
+
+    Parameters
+        capacity               As of `steady_batch`.
+        without_cache_limit    Sequences that would run at once if the cache were endless [-], shape as returned.
+        sequences              That run at once [-], the same shape.
+    Notes                      An engine that fills its cache with prompts leaves no room for answers to grow: each
+                               token takes the place of one of the sequence that came last, which is put back and
+                               computed anew. Those that end in the same round leave each other room:
+                               1 / (1 + N / osl) is lost. Where other limits keep the cache from being full, nothing is.
+                               In a sliding window's layers the cache does not grow.
+    """
+    inputs, outputs = mean_lengths(workloads)
+    longest = inputs + outputs
+    kept = np.array([length * model.attended_share(length) for length in (*inputs, *longest)]).reshape(2, -1)
+    growth = (kept[1] - kept[0]) / outputs * (longest / kept[1])
+    held = kept.mean(axis=0)
+    filled = without_cache_limit * held / np.maximum(capacity[:, None], 1.0)
+    full = np.clip((filled - ALMOST_FULL) / (2 * (1 - ALMOST_FULL)), 0.0, 1.0)
+    lost: Array = engine.recomputed_share * full * growth / (1 + sequences / outputs)
+    return lost
 
 
 def mean_lengths(workloads: Sequence[WorkloadType]) -> tuple[Array, Array]:

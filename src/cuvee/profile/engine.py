@@ -51,6 +51,8 @@ class EngineSettings:
                                 and more that are newer than the A100; None where it does not.
         output_reserved         Share of the answer's cache held, averaged over a sequence's life: 0.55 where the
                                 engine admits more than could finish, 1.0 where it reserves all [-].
+        recomputed_share        Share of what answers grow that is lost elsewhere and computed anew, where the cache is
+                                full [-]: 1 where the engine admits what fits now, 0 where it leaves room.
         max_req_per_s           Most requests the server process accepts, per replica [req/s].
         measured_gpus           GPU types whose rates under this engine were compared with sound public figures: a
                                 band is stated for these alone.
@@ -86,6 +88,7 @@ class EngineSettings:
     max_num_tokens: int = 2048
     large_gpu_limits: tuple[int, int] | None = None
     output_reserved: float = 0.55
+    recomputed_share: float = 1.0
     max_req_per_s: float = 45.0
     measured_gpus: tuple[str, ...] = ()
     relative_error: float = 0.35
@@ -174,6 +177,7 @@ ENGINES: dict[str, EngineSettings] = {
         ),
         EngineSettings(
             "sglang-0.5",
+            recomputed_share=0.0,
             compute_efficiency=0.65,
             compute_derate={"Hopper": 0.80},
             sequence_overhead_s=5.5e-5,
@@ -184,6 +188,7 @@ ENGINES: dict[str, EngineSettings] = {
         ),
         EngineSettings(
             "sglang-0.5.6",
+            recomputed_share=0.0,
             compute_efficiency=0.65,
             compute_derate={"Hopper": 0.80},
             sequence_overhead_s=1.5e-5,
@@ -201,6 +206,7 @@ ENGINES: dict[str, EngineSettings] = {
             max_num_seqs=2048,
             max_num_tokens=8192,
             output_reserved=1.0,
+            recomputed_share=0.0,
             max_req_per_s=240.0,
             relative_error=0.20,
             measured_gpus=("A100-80GB-SXM", "A100-80GB-PCIe", "H100-SXM", "H200-SXM", "L40S"),
@@ -216,6 +222,7 @@ ENGINES: dict[str, EngineSettings] = {
             max_num_seqs=2048,
             max_num_tokens=8192,
             output_reserved=1.0,
+            recomputed_share=0.0,
             max_req_per_s=80.0,
             measured_gpus=("A100-80GB-SXM",),
             source=f"host time of trtllm-serve per sequence read off {GPUSTACK}, on A100; else as tensorrt-llm-0.14",

@@ -10,6 +10,9 @@ rate follows from Little's law. Requests of a type have its mean lengths, as eve
     cycle, round = m cycle          from stage_s as in `cuvee.profile.analytic`
     rate      lambda = N / (osl round)                        Little's law
 
+Where answers outgrow the cache, o = N (r + a) / m at u = 1, with a tokens lost and computed anew per answer token; up
+to `FREE_OF_LOSS` none are, from there they grow with u. No rate is then above that at u = 1.
+
 A prefill token costs k, as in a step filled to the token budget M, or as in a step with the prompt alone where that is
 more: prompts come in bunches, and no way to spread them takes longer. docs/latency.md derives every formula.
 """
@@ -31,6 +34,9 @@ from cuvee.profile.step_time import StepTerms, step_terms, token_transfer_s
 from cuvee.workload.records import WorkloadType
 
 Array = NDArray[np.float64]
+
+FREE_OF_LOSS = 0.5
+"""Occupancy up to which no cache is lost; from there what is computed anew grows to that of a full cache [-]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +78,8 @@ class LoadableReplicas:
         input_tokens, output_tokens    Mean lengths [tokens], shape (num_workloads,).
         fits                           Whether a request fits, shape (num_configs, num_workloads).
         most_running                   B: sequences of the steady batch [-], the same shape.
+        recomputed                     a: tokens computed anew per answer token when saturated [-], the same shape.
+        most_req_per_s                 Rate when saturated, where a > 0; inf elsewhere [req/s], the same shape.
         most_admitted                  Sequences that cache and sequence limit admit [-], the same shape: B or more.
         num_stages                     S [-], shape (num_configs, 1).
         step_tokens                    M: token budget of a step [tokens], shape (num_configs, 1).
@@ -82,6 +90,8 @@ class LoadableReplicas:
     output_tokens: Array
     fits: NDArray[np.bool_]
     most_running: Array
+    recomputed: Array
+    most_req_per_s: Array
     most_admitted: Array
     num_stages: Array
     step_tokens: Array
@@ -99,7 +109,8 @@ class LoadableReplicas:
         in_flight = np.minimum(self.num_stages, spread)
         sequences = seen / in_flight
         room = self.step_tokens - sequences
-        owed = running / in_flight * (self.input_tokens / self.output_tokens)
+        lost = self.recomputed * np.clip((occupancy - FREE_OF_LOSS) / (1 - FREE_OF_LOSS), 0.0, 1.0)
+        owed = running / in_flight * (self.input_tokens / self.output_tokens + lost)
         chunk = np.maximum(np.minimum(self.input_tokens, room), owed)
         chunks = np.ceil(self.input_tokens / room - 1e-9)
         own = self.input_tokens / chunks
@@ -120,6 +131,8 @@ class LoadableReplicas:
             return in_flight * (own_s + host_s), dense_s + host_s
 
         round_s, start_s = rounds_s(mean_s)
+        # A burst that overfills the cache keeps it full: no rate above the saturated one lasts.
+        round_s = np.maximum(round_s, running / (self.output_tokens * self.most_req_per_s))
         full_round_s, full_start_s = rounds_s(full_s)
         trip = alone + sent + self.transfer_s * own[:, None]
         return Load(
@@ -173,11 +186,14 @@ def loadable(provider: AnalyticProvider, configs: ReplicaArrays, workloads: Sequ
     batch = steady_batch(model, capacity, stages.num_stages, workloads, limits, engine)
     _, admitted = room_for_sequences(model, capacity, workloads, limits, engine)
     inputs, outputs = mean_lengths(workloads)
-    return LoadableReplicas(
+    recomputed = batch.recomputed[:, 0]
+    replicas = LoadableReplicas(
         inputs,
         outputs,
         batch.fits[:, 0],
         (batch.in_flight * batch.sequences)[:, 0],
+        recomputed,
+        np.full_like(recomputed, np.inf),
         admitted,
         stages.num_stages,
         limits[:, 1:],
@@ -185,3 +201,5 @@ def loadable(provider: AnalyticProvider, configs: ReplicaArrays, workloads: Sequ
         token_transfer_s(model, stages),
         engine,
     )
+    saturated = replicas.at(np.ones_like(recomputed)).rate_req_per_s
+    return replace(replicas, most_req_per_s=np.where(recomputed > 0, saturated, np.inf))

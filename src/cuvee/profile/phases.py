@@ -1,7 +1,8 @@
 """Rates of replicas that only prefill or only decode, with the cache sent from one to the other.
 
 The step is that of `cuvee.profile.step_time`. A prefill replica runs steps full of prompt tokens and holds each
-prompt's cache until it is sent; a decode replica holds prompt and answer and runs steps without prefill.
+prompt's cache until it is sent; a decode replica holds prompt and answer and runs steps without prefill, but for what
+it loses where answers outgrow its cache, which it computes anew by itself.
 
 Assumptions
     Requests of a type have its mean lengths; every request of a batch is of one type; prefix caching is off.
@@ -23,14 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.catalog.model import ModelSpec
-from cuvee.profile.analytic import AnalyticProvider, alike, pipeline_cycle_s, step_limits
-from cuvee.profile.batch import Batch, mean_lengths
+from cuvee.profile.analytic import AnalyticProvider, alike, held_share, pipeline_cycle_s, step_limits
+from cuvee.profile.batch import Batch, mean_lengths, room_for_sequences, steady_batch
 from cuvee.profile.engine import EngineSettings
 from cuvee.profile.memory import kv_capacities
 from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.replica_arrays import ReplicaArrays
 from cuvee.profile.stages import StageArrays, stage_arrays
-from cuvee.profile.step_time import step_time_s, transfer_time_s
+from cuvee.profile.step_time import step_terms, step_time_s, transfer_time_s
 from cuvee.profile.table import ThroughputTable
 from cuvee.units import BYTES_PER_GB
 from cuvee.workload.records import WorkloadType
@@ -166,7 +167,9 @@ def _prefill(
     in_flight = np.minimum(stages.num_stages, prompts)
     tokens = np.minimum(prompts / in_flight * inputs, limits[:, 1:])
     ends = tokens / inputs  # prompts that end in a step
-    shaped = (array[:, None, :] for array in (fits, in_flight, ends, tokens - ends, np.ones_like(ends)))
+    shaped = (
+        array[:, None, :] for array in (fits, in_flight, ends, tokens - ends, np.ones_like(ends), np.zeros_like(ends))
+    )
     batch = Batch(inputs, np.zeros_like(inputs), *shaped)
     stage_s = step_time_s(model, stages, batch, batch.chunk, engine) + transfer_time_s(model, stages, batch)
     under_way = np.maximum(ends, 1.0)
@@ -188,22 +191,21 @@ def _decode(
     engine: EngineSettings,
 ) -> tuple[dict[str, Array], NDArray[np.bool_]]:
     """Rate, latencies and sequences of replicas that only decode, and whether they fit; see `_block`."""
-    inputs, outputs = mean_lengths(workloads)
-    longest = inputs + outputs
-    kept_share = np.array([model.attended_share(length) for length in longest])
-    fits = (capacity[:, None] >= longest * kept_share) & (longest <= model.max_context)
-    room = np.maximum(capacity[:, None] / ((inputs + engine.output_reserved * outputs) * kept_share), 1.0)
-    in_flight = np.minimum(stages.num_stages, np.minimum(room, limits[:, :1]))
-    sequences = np.minimum(np.minimum(room, limits[:, :1]) / in_flight, limits[:, 1:])
-    none = np.zeros_like(sequences)
-    shaped = (array[:, None, :] for array in (fits, in_flight, sequences, none, none))
-    batch = Batch(inputs, outputs, *shaped)
-    stage_s = step_time_s(model, stages, batch, batch.chunk, engine) + transfer_time_s(model, stages, batch)
+    batch = steady_batch(model, capacity, stages.num_stages, workloads, limits, engine, computes_prompts=False)
+    inputs, outputs = batch.input_tokens, batch.output_tokens
+    endless = np.full_like(limits, np.inf)
+    _, room = room_for_sequences(model, capacity, workloads, endless, engine)
+    terms = step_terms(model, stages, inputs, outputs, engine)
+    mixed = terms.time_s(batch.sequences, batch.chunk)
+    decode = terms.time_s(batch.sequences, np.zeros_like(batch.chunk))
+    held_up = held_share(batch.mixed_share, batch.in_flight, engine)
+    stage_s = decode + held_up * (mixed - decode) + transfer_time_s(model, stages, batch)
+    in_flight, sequences = batch.in_flight[:, 0], batch.sequences[:, 0]
     host_s = engine.host_s(sequences, in_flight * sequences)
     step_s = in_flight * (pipeline_cycle_s(stages.num_stages, stage_s, batch.in_flight, engine) + host_s)
     answer_s = outputs * step_s
     rate = _within_room(in_flight * sequences / answer_s, room, answer_s + transfer_s, engine)
-    return {"rate": rate, "ttft": step_s, "tpot": step_s, "sequences": in_flight * sequences}, fits
+    return {"rate": rate, "ttft": step_s, "tpot": step_s, "sequences": in_flight * sequences}, batch.fits[:, 0]
 
 
 def _within_room(rate: Array, room: Array, held_s: Array, engine: EngineSettings) -> Array:
