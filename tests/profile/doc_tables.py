@@ -16,9 +16,8 @@ from tests.profile.setups import GPUS, PAPER_LENGTHS, PAPER_PRICES_USD_PER_HOUR,
 
 CONSTANTS = {
     "`compute_efficiency`": lambda engine: f"{engine.compute_efficiency:.2f}",
-    "`compute_derate`": lambda engine: (
-        ", ".join(f"{key} {value}" for key, value in engine.compute_derate.items()) or "none"
-    ),
+    "`compute_ceiling`": lambda engine: _by_family(engine.compute_ceiling),
+    "`compute_derate`": lambda engine: _by_family(engine.compute_derate),
     "`dequantized_efficiency`": lambda engine: f"{engine.dequantized_efficiency:.2f}",
     "`memory_efficiency`": lambda engine: f"{engine.memory_efficiency:.2f}",
     "`cache_efficiency`": lambda engine: f"{engine.cache_efficiency:.2f}",
@@ -32,6 +31,7 @@ CONSTANTS = {
     "`hop_latency_s` [us]": lambda engine: f"{engine.hop_latency_s * 1e6:g}",
     "`link_efficiency`": lambda engine: f"{engine.link_efficiency:.2f}",
     "`pcie_efficiency`": lambda engine: f"{engine.pcie_efficiency:.2f}",
+    "`pcie_gb_per_s` [GB/s]": lambda engine: f"{engine.pcie_gb_per_s:g}" if engine.pcie_gb_per_s else "-",
     "`no_peer_efficiency`": lambda engine: f"{engine.no_peer_efficiency:.2f}",
     "`bubble_per_stage`, `held_up_share`": lambda engine: f"{engine.bubble_per_stage:.2f}, {engine.held_up_share:g}",
     "`memory_utilization`": lambda engine: f"{engine.memory_utilization:.2f}",
@@ -45,6 +45,10 @@ CONSTANTS = {
     "`max_req_per_s` [req/s]": lambda engine: f"{engine.max_req_per_s:g}",
     "`relative_error`": lambda engine: f"{engine.relative_error:.2f}",
 }
+
+
+def _by_family(values: dict[str, float]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items()) or "none"
 
 
 def constants_table() -> str:

@@ -80,6 +80,36 @@ def test_an_arrival_as_a_step_begins_is_part_of_it():
     assert played([law], [0.0] * 3, [1] * 3, [1] * 3).requests.finish_s.tolist() == [0.25] * 3
 
 
+@pytest.mark.parametrize(("ahead", "first_s"), [(False, 4e-3), (True, 5e-3)])
+@pytest.mark.parametrize("jumps", [False, True])
+def test_a_step_scheduled_ahead_leaves_out_who_comes_later(ahead, first_s, jumps):
+    """Steps of 1 ms; the second request comes 2.5 ms after the first: in step 4, or in step 5 where 4 is scheduled."""
+    law = linear_law(step_s=1e-3, schedules_ahead=ahead)
+    first, second = played([law], [0.0, 2.5e-3], [10, 10], [10, 5], jumps=jumps).requests
+    assert first.first_s == pytest.approx(1e-3), "an idle engine waits for nothing"
+    assert second.first_s == pytest.approx(first_s)
+    assert first.finish_s == pytest.approx(10e-3)
+
+
+def test_an_idle_engine_that_schedules_ahead_takes_who_came_in_its_last_step():
+    """The only sequence ends at 3 ms; who came at 2.5 ms is taken then: no other step was scheduled."""
+    law = linear_law(step_s=1e-3, schedules_ahead=True)
+    assert played([law], [0.0, 2.5e-3], [10, 10], [3, 1]).requests[1].finish_s == pytest.approx(4e-3)
+
+
+@pytest.mark.parametrize(("reuses", "anew"), [(False, 49), (True, 17)])
+def test_what_is_left_of_the_cache_is_found_again(reuses, anew):
+    """As above, with 0.01 ms a token: of the second's 48 tokens in 3 blocks the first took the last block, 32 are left.
+
+    Tempting: all 48, as the second comes back before anyone else needs its blocks; or none.
+    """
+    law = linear_law(step_s=1e-3, token_s=1e-5, cache_tokens=96, reuses_cache=reuses)
+    result = played([law], [0.0, 0.0], [32, 32], [20, 20])
+    first, second = result.requests
+    assert second.finish_s - first.finish_s == pytest.approx(3e-3 + (anew + 2) * 1e-5)
+    assert result.engines.replicas.recomputed[0] == anew - 1, "the token made last was never in the cache"
+
+
 @pytest.mark.parametrize("batch", range(10))
 def test_the_plain_twin_agrees(batch):
     """Times of every request to 1e-6 s, and how many were put back: fast kernel against one step after the other."""

@@ -15,6 +15,7 @@ from cuvee.simulate.reference import PlainReplica, PlainRequest, play_plainly
 def linear_law(
     *, step_s=0.0, token_s=0.0, sequence_s=0.0, cache_s=0.0, pair_s=0.0, max_num_seqs=256, max_num_tokens=2048,
     cache_tokens=1_000_000, reserves_answers=False, max_req_per_s=1e12, num_stages=1, held_up_share=1.0,
+    schedules_ahead=False, reuses_cache=False,
 ):  # fmt: skip
     """A law whose steps take step_s + token_s a token + sequence_s a decoding sequence + cache_s an attended token."""
     stages = np.ones(num_stages)
@@ -35,6 +36,8 @@ def linear_law(
         cache_tokens=cache_tokens,
         reserves_answers=reserves_answers,
         max_req_per_s=max_req_per_s,
+        schedules_ahead=schedules_ahead,
+        reuses_cache=reuses_cache,
     )
 
 
@@ -58,6 +61,8 @@ def random_law(rng: np.random.Generator) -> StepLaw:
         cache_tokens=int(rng.integers(600, 3000)),
         reserves_answers=bool(rng.random() < 0.3),
         max_req_per_s=float(rng.choice([1e9, 50, 200])),
+        schedules_ahead=bool(rng.random() < 0.5),
+        reuses_cache=bool(rng.random() < 0.5),
     )
 
 

@@ -18,6 +18,7 @@ class EngineSettings:
 
     Attributes
         compute_efficiency      Most of the dense matrix rate that layers reach [-].
+        compute_ceiling         The same per GPU family, where runs on it showed more; its power limit still holds [-].
         compute_derate          Factor on it per GPU architecture, where the engine lags [-].
         dequantized_efficiency  Factor on it for weights that the GPU cannot multiply at their precision [-].
         memory_efficiency       Share of memory bandwidth reached by weight reads [-].
@@ -35,6 +36,8 @@ class EngineSettings:
         link_efficiency         Share of the link rate that collectives reach over a dedicated fabric [-].
         pcie_efficiency         The same over PCIe [-]: the median of what the A100 PCIe and L40S rows of TensorRT-LLM
                                 0.14 at TP2 to TP8 imply, 15 to 24 of 32 GB/s.
+        pcie_gb_per_s           Most that collectives reach over PCIe, whatever its generation [GB/s]; None where the
+                                share alone says it.
         no_peer_efficiency      The same over PCIe where GPUs cannot reach each other's memory: half, every byte goes
                                 through the host [-].
         bubble_per_stage        Loss of a pipeline per stage beyond the first [-]; assumed where no public figures of
@@ -54,6 +57,10 @@ class EngineSettings:
         recomputed_share        Share of what answers grow that is lost elsewhere and computed anew, where the cache is
                                 full [-]: 1 where the engine admits what fits now, 0 where it leaves room.
         max_req_per_s           Most requests the server process accepts, per replica [req/s].
+        schedules_ahead         Whether a step is scheduled while the one before it is computed; only played steps show
+                                it.
+        reuses_cache            Whether a sequence that was put back finds what nobody has taken of its cache; only
+                                played steps show it.
         measured_gpus           GPU types whose rates under this engine were compared with sound public figures: a
                                 band is stated for these alone.
         relative_error          Half-width of that band [-]: it holds four of five errors seen, and more where the
@@ -63,6 +70,7 @@ class EngineSettings:
 
     name: str
     compute_efficiency: float = 0.75
+    compute_ceiling: dict[str, float] = field(default_factory=dict, hash=False)
     compute_derate: dict[str, float] = field(default_factory=dict, hash=False)
     dequantized_efficiency: float = 0.80
     memory_efficiency: float = 0.85
@@ -77,6 +85,7 @@ class EngineSettings:
     hop_latency_s: float = 15e-6
     link_efficiency: float = 0.65
     pcie_efficiency: float = 0.50
+    pcie_gb_per_s: float | None = None
     no_peer_efficiency: float = 0.25
     bubble_per_stage: float = 0.07
     held_up_share: float = 1.0
@@ -90,6 +99,8 @@ class EngineSettings:
     output_reserved: float = 0.55
     recomputed_share: float = 1.0
     max_req_per_s: float = 45.0
+    schedules_ahead: bool = False
+    reuses_cache: bool = False
     measured_gpus: tuple[str, ...] = ()
     relative_error: float = 0.35
     source: str = ""
@@ -166,13 +177,19 @@ ENGINES: dict[str, EngineSettings] = {
         EngineSettings(
             "vllm-0.19",
             compute_efficiency=0.60,
+            compute_ceiling={"Ada": 0.90, "Blackwell": 0.90},
             compute_derate={"Hopper": 0.65},
-            sequence_overhead_s=1.5e-5,
-            memory_efficiency=0.90,
+            memory_efficiency=0.93,
+            cache_efficiency=0.85,
+            step_overhead_s=0.3e-3,
+            sequence_overhead_s=1e-5,
+            pcie_gb_per_s=16.0,
             large_gpu_limits=(1024, 8192),
+            schedules_ahead=True,
+            reuses_cache=True,
             source=(
-                "two vLLM 0.19 runs (RTX 4090, 2 x RTX PRO 6000; LLMServingSim): "
-                "asynchronous scheduling hides the host's work"
+                "two vLLM 0.19 runs, RTX 4090 and 2 x RTX PRO 6000 over PCIe (LLMServingSim): scheduling ahead hides "
+                "the host's work; other families than these two keep the matrix rate of vllm-0.11"
             ),
         ),
         EngineSettings(

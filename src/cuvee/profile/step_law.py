@@ -45,6 +45,9 @@ class StepLaw:
         cache_tokens         Room of the cache [tokens].
         reserves_answers     Whether the cache of an answer is set aside when its request is admitted.
         max_req_per_s        Requests that the engine's front end takes in [req/s].
+        schedules_ahead      Whether a step is scheduled while the one before it is computed: who arrives then waits for
+                             one step more.
+        reuses_cache         Whether a sequence that was put back finds what nobody has taken of its cache.
     """
 
     token_s: Array
@@ -63,6 +66,8 @@ class StepLaw:
     cache_tokens: int
     reserves_answers: bool
     max_req_per_s: float
+    schedules_ahead: bool = False
+    reuses_cache: bool = False
 
     @property
     def num_stages(self) -> int:
@@ -130,4 +135,6 @@ def step_law(
         cache_tokens=int(capacity),
         reserves_answers=engine.output_reserved >= 1.0,
         max_req_per_s=engine.max_req_per_s,
+        schedules_ahead=engine.schedules_ahead,
+        reuses_cache=engine.reuses_cache,
     )

@@ -38,6 +38,8 @@ LAW = np.dtype(
         ("max_tokens", "i8"),
         ("blocks", "i8"),  # of the cache
         ("reserves", "i8"),  # whether the answer's cache is set aside at admission
+        ("ahead", "i8"),  # whether a round is scheduled while the one before is computed
+        ("reuses", "i8"),  # whether who was put back finds what is left of its cache
     ]
 )
 
@@ -58,6 +60,7 @@ REPLICA = np.dtype(
         ("front_s", "f8"),  # when its front end is free again [s]
         ("base_s", "f8"),  # first round of a run of decode rounds [s]
         ("growth_s", "f8"),  # how much longer each next one takes [s]
+        ("seen_s", "f8"),  # requests that were ready by then are known to who schedules [s]
         ("busy_s", "f8"),  # time it computed [s]
         ("law", "i8"),
         ("group", "i8"),
@@ -74,6 +77,7 @@ REPLICA = np.dtype(
         ("done", "i8"),  # list of prompts that are computed to the end in this round
         ("admissions", "i8"),
         ("preemptions", "i8"),
+        ("freed", "i8"),  # blocks that were given back and not found again
         ("recomputed", "i8"),  # tokens whose cache was lost to those
     ]
 )
@@ -92,6 +96,9 @@ REQUEST = np.dtype(
         ("admission", "i8"),  # when it was admitted, in order
         ("replica", "i8"),
         ("row", "i8"),  # type and model as the router takes them
+        ("computed", "i8"),  # tokens whose cache it found when it was admitted
+        ("kept", "i8"),  # blocks it filled before it was put back
+        ("kept_until", "i8"),  # how far down the free blocks of its replica the first of these stands
         ("prefix", "i8"),  # number of the first tokens of its prompt; -1 where they are not known
     ]
 )

@@ -1,4 +1,4 @@
-"""The cache of one replica: blocks that sequences hold, take and give back."""
+"""The cache of one replica: blocks that sequences hold, take and give back, and what is found again."""
 
 from cuvee.simulate.arrays import BLOCK_TOKENS, Ints, Records
 from cuvee.simulate.compiling import inlined
@@ -24,11 +24,13 @@ def release(
     replicas: Records, requests: Records, laws: Records, phase: Ints, r: int, request: int, tokens: int
 ) -> None:
     """Give back the cache of a decoding sequence that holds `tokens`."""
+    blocks = blocks_of(tokens)
     if laws[replicas[r].law].reserves:
-        replicas[r].held -= blocks_of(requests[request].prompt + requests[request].answer)
+        blocks = blocks_of(requests[request].prompt + requests[request].answer)
     else:
-        replicas[r].held -= blocks_of(tokens)
         phase[r, (1 + replicas[r].step - tokens) % BLOCK_TOKENS] -= 1
+    replicas[r].held -= blocks
+    replicas[r].freed += blocks
     replicas[r].cached -= tokens
 
 
@@ -39,6 +41,19 @@ def blocks_taken(replicas: Records, phase: Ints, r: int, rounds: int) -> int:
     for later in range(1, rounds % BLOCK_TOKENS + 1):
         taken += phase[r, (replicas[r].step + later) % BLOCK_TOKENS]
     return taken
+
+
+@inlined
+def found_again(replicas: Records, requests: Records, laws: Records, phase: Ints, r: int, request: int) -> int:
+    """Tokens of a sequence that was put back whose cache nobody has taken: the oldest free blocks are taken first."""
+    if requests[request].kept == 0:
+        return 0
+    free = laws[replicas[r].law].blocks - replicas[r].held - replicas[r].reserved - blocks_taken(replicas, phase, r, 1)
+    blocks = min(requests[request].kept, max(requests[request].kept_until - (replicas[r].freed - free), 0))
+    requests[request].kept = 0
+    replicas[r].freed -= blocks
+    replicas[r].recomputed -= blocks * BLOCK_TOKENS
+    return blocks * BLOCK_TOKENS
 
 
 @inlined

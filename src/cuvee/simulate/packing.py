@@ -55,7 +55,8 @@ def packed_engines(laws: Sequence[StepLaw], law_of: Ints, group_of: Ints) -> Eng
         host.held_up[index], host.front_s[index] = law.held_up_share, 1 / law.max_req_per_s
         host.stages[index], host.max_sequences[index] = law.num_stages, law.max_num_seqs
         host.max_tokens[index], host.blocks[index] = law.max_num_tokens, law.cache_tokens // BLOCK_TOKENS
-        host.reserves[index] = law.reserves_answers
+        host.reserves[index], host.ahead[index] = law.reserves_answers, law.schedules_ahead
+        host.reuses[index] = law.reuses_cache
     number = len(law_of)
     replicas = np.zeros(number, REPLICA).view(np.recarray)
     replicas.law, replicas.group, replicas.next_s = law_of, group_of, np.inf

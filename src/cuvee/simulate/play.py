@@ -95,6 +95,7 @@ def lose(requests: Records, request: int, orphans: int) -> int:
         requests[request].finish_s = math.nan
         return orphans
     requests[request].to_prefill, requests[request].left = requests[request].prompt, requests[request].answer
+    requests[request].kept = 0
     requests[request].next = orphans
     return request
 

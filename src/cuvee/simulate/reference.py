@@ -4,7 +4,7 @@ It says what `cuvee.simulate.play` computes, a thousand times slower; a test hol
 """
 
 import math
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +16,12 @@ SAME_TIME_S = 1e-9
 
 @dataclass(eq=False)
 class PlainRequest:
-    """One request, its lengths [tokens] and what becomes of it; times in [s]."""
+    """One request, its lengths [tokens] and what becomes of it; times in [s].
+
+    Attributes
+        blocks    Blocks of the cache that it holds.
+        filled    Those that it had filled when it was put back.
+    """
 
     arrival_s: float
     prompt: int
@@ -27,6 +32,8 @@ class PlainRequest:
     made: int = 0
     computed: int = 0
     admission: int = 0
+    blocks: list[int] = field(default_factory=list)
+    filled: list[int] = field(default_factory=list)
 
     @property
     def known(self) -> int:
@@ -50,12 +57,17 @@ class PlainReplica:
     decoding: list[PlainRequest] = field(default_factory=list)
     lanes: list[PlainRequest | None] = field(default_factory=list)
     prefilled: list[PlainRequest] = field(default_factory=list)
+    free: OrderedDict[int, None] = field(default_factory=OrderedDict)
+    owner: dict[int, PlainRequest] = field(default_factory=dict)
+    seen_s: float = 0.0
+    start_s: float = 0.0
     in_round: bool = False
     admissions: int = 0
     preemptions: int = 0
 
     def __post_init__(self) -> None:
         self.lanes = [None] * self.law.num_stages
+        self.free = OrderedDict.fromkeys(range(self.law.cache_tokens // BLOCK_TOKENS))
 
     def give(self, request: PlainRequest, now_s: float) -> None:
         """Put `request` at the end of the queue, through the front end."""
@@ -72,20 +84,31 @@ class PlainReplica:
                 self._end_round()
             self._begin_round()
 
-    def _held(self, request: PlainRequest) -> int:
-        """Blocks of a sequence that decodes, with the token it makes next, or that is in prefill."""
-        if self.law.reserves_answers:
-            return blocks(request.prompt + request.answer)
-        return blocks(request.known)
+    def _needed(self, request: PlainRequest) -> int:
+        """Blocks that a sequence needs beyond those it holds, before it makes its next token."""
+        tokens = request.prompt + request.answer if self.law.reserves_answers else request.known
+        return blocks(tokens) - len(request.blocks)
 
-    def _free(self) -> int:
-        in_prefill = [each for each in self.lanes if each is not None]
-        taken = sum(map(self._held, [*self.decoding, *in_prefill, *self.prefilled]))
-        return self.law.cache_tokens // BLOCK_TOKENS - taken
+    def _take(self, request: PlainRequest) -> None:
+        """Take the blocks that are free for the longest; what they held is lost."""
+        for _ in range(self._needed(request)):
+            block = self.free.popitem(last=False)[0]
+            self.owner[block] = request
+            request.blocks.append(block)
+
+    def _give_back(self, request: PlainRequest) -> None:
+        """Free the blocks of a sequence, the last one first."""
+        self.free.update(OrderedDict.fromkeys(reversed(request.blocks)))
+        request.blocks = []
 
     def _begin_round(self) -> None:
-        while self.decoding and self._free() < 0:
+        # Who schedules ahead does so when the round before begins, and waits for nothing where there was none.
+        self.seen_s = self.start_s if self.law.schedules_ahead and self.in_round else self.next_s
+        self.start_s = self.next_s
+        while self.decoding and sum(map(self._needed, self.decoding)) > len(self.free):
             self._put_back_last()
+        for request in self.decoding:
+            self._take(request)
         decoding = len(self.decoding)
         per_batch = -(-decoding // self.law.num_stages)
         parts = self._prefill(self.law.max_num_tokens - per_batch)
@@ -95,7 +118,7 @@ class PlainReplica:
             lasting_s = self._round_s(decoding, [])
         else:
             self.in_round = False
-            self.next_s = self.waiting[0].ready_s if self.waiting else math.inf
+            self.next_s = max(self.next_s, self.waiting[0].ready_s) if self.waiting else math.inf
             return
         self.in_round = True
         self.next_s += lasting_s
@@ -124,14 +147,26 @@ class PlainReplica:
 
     def _admitted(self) -> PlainRequest | None:
         running = len(self.decoding) + len(self.prefilled) + sum(each is not None for each in self.lanes)
-        if not self.waiting or self.waiting[0].ready_s > self.next_s + SAME_TIME_S:
+        if not self.waiting or self.waiting[0].ready_s > self.seen_s + SAME_TIME_S:
             return None
-        if running >= self.law.max_num_seqs or self._held(self.waiting[0]) > self._free():
+        if running >= self.law.max_num_seqs or self._needed(self.waiting[0]) > len(self.free):
             return None
         self.admissions += 1
         request = self.waiting.popleft()
         request.admission = self.admissions
+        if self.law.reuses_cache:
+            self._find_again(request)
+        self._take(request)
         return request
+
+    def _find_again(self, request: PlainRequest) -> None:
+        """Go on from the blocks it had filled, as far as nobody has taken them since."""
+        for block in request.filled:
+            if block not in self.free or self.owner[block] is not request:
+                break
+            del self.free[block]
+            request.blocks.append(block)
+        request.computed = len(request.blocks) * BLOCK_TOKENS
 
     def _put_back_last(self) -> None:
         in_prefill = [each for each in self.lanes if each is not None]
@@ -140,6 +175,9 @@ class PlainReplica:
             self.lanes[self.lanes.index(last)] = None
         else:
             self.decoding.remove(last)
+            last.computed = last.known - 1  # the token made last is not in the cache yet
+        last.filled = last.blocks[: last.computed // BLOCK_TOKENS]
+        self._give_back(last)
         last.computed = 0
         self.waiting.appendleft(last)
         self.preemptions += 1
@@ -151,6 +189,9 @@ class PlainReplica:
             if request.made == request.answer:
                 request.finish_s = self.next_s
         together = [*self.decoding, *self.prefilled]
+        for request in together:
+            if request.finish_s >= 0:
+                self._give_back(request)
         self.decoding = [request for request in together if request.finish_s < 0]
         self.prefilled = []
 

@@ -21,7 +21,7 @@ from cuvee.simulate.arrays import (
     Ints,
     Records,
 )
-from cuvee.simulate.cache import blocks_taken, release, reservation, rounds_of_cache
+from cuvee.simulate.cache import blocks_taken, found_again, release, reservation, rounds_of_cache
 from cuvee.simulate.compiling import compiled, inlined
 from cuvee.simulate.heap import drop, drop_first, push
 from cuvee.simulate.step_time import decode_line, mixed_s, rounds_until
@@ -112,6 +112,7 @@ def start_decoding(
         requests[request].left -= 1
         left = requests[request].left
         if left == 0:
+            replicas[r].freed += blocks
             leave(replicas, requests, occupancy, waiting, occupies, r, request, now_s)
         else:
             replicas[r].held += blocks
@@ -136,10 +137,11 @@ def put_back_last(
             last, newest = lane, requests[request].admission
     if last != NONE:
         request = lanes[r, last, 0]
-        replicas[r].recomputed += requests[request].to_prefill - lanes[r, last, 1]
+        tokens = requests[request].to_prefill - lanes[r, last, 1]
         lanes[r, last, 0] = NONE
         replicas[r].prefilling -= 1
         replicas[r].reserved -= reservation(requests, request, 0)
+        replicas[r].freed += reservation(requests, request, 0)
     else:
         index = 0
         for each in range(1, replicas[r].decoding):
@@ -151,9 +153,11 @@ def put_back_last(
         drop(heap, r, replicas[r].decoding, index)
         replicas[r].decoding -= 1
         release(replicas, requests, laws, phase, r, request, tokens)
-        replicas[r].recomputed += tokens
         requests[request].to_prefill = tokens + 1  # with the token made last, which was not in the cache yet
         requests[request].left = left
+    replicas[r].recomputed += tokens
+    if laws[replicas[r].law].reuses:
+        requests[request].kept, requests[request].kept_until = tokens // BLOCK_TOKENS, replicas[r].freed
     requests[request].next = replicas[r].head
     replicas[r].head = request
     if replicas[r].tail == NONE:
@@ -162,19 +166,18 @@ def put_back_last(
 
 
 @inlined
-def admit_next(
-    replicas: Records, requests: Records, laws: Records, phase: Ints, r: int, now_s: float, newly: int
-) -> int:
-    """The request at the head of the queue, where it is ready and has room; NONE else. It then has its cache."""
+def admit_next(replicas: Records, requests: Records, laws: Records, phase: Ints, r: int, newly: int) -> int:
+    """The request at the head of the queue, where it is known and has room; NONE else. It then has its cache."""
     request = replicas[r].head
     law = laws[replicas[r].law]
-    if request == NONE or requests[request].ready_s > now_s + SAME_TIME_S:
+    if request == NONE or requests[request].ready_s > replicas[r].seen_s + SAME_TIME_S:
         return NONE
     if replicas[r].decoding + replicas[r].prefilling + newly >= law.max_sequences:
         return NONE
     blocks = reservation(requests, request, law.reserves)
     if replicas[r].held + replicas[r].reserved + blocks_taken(replicas, phase, r, 1) + blocks > law.blocks:
         return NONE
+    requests[request].computed = found_again(replicas, requests, laws, phase, r, request)
     replicas[r].reserved += blocks
     replicas[r].head = requests[request].next
     if replicas[r].head == NONE:
@@ -186,7 +189,7 @@ def admit_next(
 
 @inlined
 def schedule_prefill(
-    replicas: Records, requests: Records, laws: Records, phase: Ints, lanes: Ints, r: int, now_s: float
+    replicas: Records, requests: Records, laws: Records, phase: Ints, lanes: Ints, r: int
 ) -> tuple[int, int, int, float, float]:
     """Share the token budget among prompts: micro-batches take them in turn, each going on with its own first.
 
@@ -204,11 +207,11 @@ def schedule_prefill(
             if left <= 0:
                 continue
             if request == NONE:
-                request = admit_next(replicas, requests, laws, phase, r, now_s, newly)
+                request = admit_next(replicas, requests, laws, phase, r, newly)
                 if request == NONE:
                     continue
                 lanes[r, lane, 0] = request
-                lanes[r, lane, 1] = requests[request].to_prefill
+                lanes[r, lane, 1] = requests[request].to_prefill - requests[request].computed
                 replicas[r].prefilling += 1
             missing = lanes[r, lane, 1]
             part = min(missing, left)
@@ -242,10 +245,22 @@ def end_run(replicas: Records, r: int, rounds: int) -> None:
 
 
 @inlined
+def last_round_start_s(replicas: Records, r: int) -> float:
+    """When the last round began of the run, or the round with prefill, that ends now [s]."""
+    before = replicas[r].rounds - 1
+    if before == 0:
+        return replicas[r].start_s
+    grown_s = replicas[r].growth_s * (before * (before - 1) * 0.5)
+    return replicas[r].start_s + before * replicas[r].base_s + grown_s
+
+
+@inlined
 def cut_short(replicas: Records, laws: Records, r: int, ready_s: float) -> None:
-    """End a run at the first round after `ready_s`, where the request that is ready then may be admitted [s]."""
+    """End a run before the first round that the request that is ready at `ready_s` may be admitted to [s]."""
     if replicas[r].rounds > 1 and replicas[r].decoding < laws[replicas[r].law].max_sequences:
         rounds = rounds_until(replicas[r].base_s, replicas[r].growth_s, ready_s - replicas[r].start_s)
+        if laws[replicas[r].law].ahead and ready_s > replicas[r].start_s + SAME_TIME_S:
+            rounds += 1
         if rounds < replicas[r].rounds:
             end_run(replicas, r, rounds)
 
@@ -277,7 +292,7 @@ def run_decoding(
     replicas[r].mode = DECODE
     end_run(replicas, r, rounds)
     head = replicas[r].head
-    if head != NONE and requests[head].ready_s > now_s + SAME_TIME_S:
+    if head != NONE and requests[head].ready_s > replicas[r].seen_s + SAME_TIME_S:
         cut_short(replicas, laws, r, requests[head].ready_s)
 
 
@@ -304,8 +319,11 @@ def begin(
         ):
             put_back_last(replicas, requests, laws, heap, phase, lanes, r)
     decoding = replicas[r].decoding
+    replicas[r].seen_s = now_s
+    if laws[law].ahead and replicas[r].mode != WAKE:
+        replicas[r].seen_s = last_round_start_s(replicas, r)
     replicas[r].start_s = now_s
-    prompts, chunk, chunks, most, pairs = schedule_prefill(replicas, requests, laws, phase, lanes, r, now_s)
+    prompts, chunk, chunks, most, pairs = schedule_prefill(replicas, requests, laws, phase, lanes, r)
     if prompts > 0:
         cached = replicas[r].cached + decoding
         lasting_s = mixed_s(laws, stages, token_s, law, decoding, cached, prompts, chunk, chunks, most, pairs)
@@ -315,7 +333,7 @@ def begin(
         run_decoding(replicas, requests, laws, stages, token_s, heap, phase, r, now_s, jumps)
     elif replicas[r].head != NONE:
         replicas[r].mode, replicas[r].rounds = WAKE, 0
-        replicas[r].next_s = requests[replicas[r].head].ready_s
+        replicas[r].next_s = max(requests[replicas[r].head].ready_s, now_s)
     else:
         replicas[r].mode, replicas[r].rounds = IDLE, 0
         replicas[r].next_s = math.inf
