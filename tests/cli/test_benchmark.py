@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cuvee.report import study_page
+from cuvee.report import chart_page
 
 SMALL = ("benchmark", "--model", "llama-3-8b", "--offers", "paper", "--workload", "2455x18", "--workload", "496x510")
 
@@ -108,7 +108,7 @@ def test_names_that_would_be_markup(cuvee, tmp_path):
 
 def test_the_page(cuvee, tmp_path, monkeypatch):
     """--html writes one file beside the tables, and nothing else."""
-    monkeypatch.setattr(study_page, "_plotly_js", lambda: "window.Plotly = {};")
+    monkeypatch.setattr(chart_page, "plotly_js", lambda _what: "window.Plotly = {};")
     result = cuvee(*SMALL, "--html", tmp_path / "out" / "page.html")
     assert (result.code, result.err) == (0, "")
     assert "llama-3-8b: req/s per $/h" in result.out
@@ -118,7 +118,7 @@ def test_the_page(cuvee, tmp_path, monkeypatch):
 
 def test_pages_that_cannot_be_written(cuvee, tmp_path, monkeypatch):
     """A folder in the place of the file, and an empty name."""
-    monkeypatch.setattr(study_page, "_plotly_js", lambda: "window.Plotly = {};")
+    monkeypatch.setattr(chart_page, "plotly_js", lambda _what: "window.Plotly = {};")
     for target in (tmp_path, ""):
         result = cuvee(*SMALL, "--html", target)
         assert (result.code, result.out) == (2, "")

@@ -1,10 +1,12 @@
 """`cuvee evaluate` on the command line."""
 
 import json
+import re
 
 import pytest
 
 from cuvee.evaluate import evaluation
+from cuvee.report import chart_page
 from cuvee.simulate import simulation
 from tests.evaluate.made_up import outcome, result
 
@@ -38,6 +40,21 @@ def test_json_has_every_setting(cuvee, stubbed, tmp_path):
     again = cuvee(*arguments)
     assert json.loads(again.out) == record
     assert "[" not in again.err
+
+
+def test_the_page_is_complete_and_self_contained(cuvee, stubbed, tmp_path, monkeypatch):
+    """Every chart has its figure for each part of the results, and nothing is loaded from elsewhere."""
+    monkeypatch.setattr(chart_page, "plotly_js", lambda _what: "window.Plotly = {};")
+    page = tmp_path / "page.html"
+    assert cuvee("evaluate", "paper", "--quick", "--html", page).code == 0
+    text = page.read_text()
+    figures = json.loads(text.split('id="figures">')[1].split("</script>")[0])
+    charts = re.findall(r'data-figures="(\w+)" data-key="(\w+)"', text)
+    assert {kind for kind, _ in charts} == set(figures)
+    assert all(set(each) == {"0", "1", "2"} for each in figures.values())
+    assert figures["gains"]["0"]["data"][0]["x"] == [1.333] * 3
+    assert not re.search(r"(src|href)=.http", text)
+    assert "default-src 'none'" in text
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 from cuvee.catalog import Offer, OfferSet
 from cuvee.errors import InputError, MissingExtraError
-from cuvee.report import html, study_page
+from cuvee.report import chart_page, html, study_page
 from cuvee.report.study_figures import CURVE_HOVER, bars, gpus_of, heat_map, shown
 from cuvee.report.study_svg import colour_of, study_to_svg
 from cuvee.study.curves import CURVE_PERCENTILES
@@ -66,7 +66,7 @@ def read(page: str) -> Reader:
 @pytest.fixture(autouse=True)
 def without_the_library(monkeypatch):
     """Five megabytes of charts are left out where the page alone is looked at."""
-    monkeypatch.setattr(study_page, "_plotly_js", lambda: LIBRARY)
+    monkeypatch.setattr(chart_page, "plotly_js", lambda _what: LIBRARY)
 
 
 @pytest.fixture(scope="module")
@@ -148,8 +148,8 @@ def test_nothing_is_loaded_from_elsewhere(answer):
             assert (attributes.get(name) or "data:").startswith("data:"), (tag, attributes)
     assert not re.findall(r"(?:https?:)?//[\w.-]+\.\w|@import|url\(", page)
     policies = [meta["content"] for tag, meta in read(page).tags if meta.get("http-equiv") == "Content-Security-Policy"]
-    assert policies == [study_page.POLICY]
-    assert "default-src 'none'" in study_page.POLICY
+    assert policies == [chart_page.POLICY]
+    assert "default-src 'none'" in chart_page.POLICY
 
 
 def test_the_answer_comes_first(answer):
@@ -190,7 +190,7 @@ def test_the_library_is_kept_from_ending_its_element(monkeypatch):
     monkeypatch.undo()
     offline = pytest.importorskip("plotly.offline", reason=NO_PLOTLY)
     monkeypatch.setattr(offline, "get_plotlyjs", lambda: "var a = '</script><b>';")
-    assert "</script" not in study_page._plotly_js()
+    assert "</script" not in chart_page.plotly_js("a page")
 
 
 def test_without_plotly(monkeypatch):
@@ -198,7 +198,7 @@ def test_without_plotly(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
     with pytest.raises(MissingExtraError, match=r"cuvee\[report\]"):
-        study_page._plotly_js()
+        chart_page.plotly_js("a page")
 
 
 def test_the_writer_escapes():

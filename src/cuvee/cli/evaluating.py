@@ -28,6 +28,9 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Keep each result here, and go on from there.")
     ] = None,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Write all of it as one page with charts, too.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put our plans beside other ways of choosing a fleet: all planned, and played in the simulator.
@@ -51,6 +54,11 @@ def evaluate(
             settings, requests, options, out=out, progress=progress, keep=progress.keep,
             interrupted=lambda: progress.interrupted,
         )  # fmt: skip
+    if html is not None and results:
+        from cuvee.files import write_atomic
+        from cuvee.report.evaluation_page import evaluation_page
+
+        write_atomic(html, evaluation_page(results, len(settings)))
     if as_json:
         print_json(evaluation_record(results))
     else:

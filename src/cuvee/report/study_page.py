@@ -5,11 +5,11 @@ keeps browsers from fetching anything.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
 
 from cuvee._version import __version__
-from cuvee.errors import InputError, MissingExtraError
-from cuvee.report.html import Markup, embedded_json, joined, select, table, tag
+from cuvee.errors import InputError
+from cuvee.report.chart_page import chart, chart_page, section
+from cuvee.report.html import Markup, joined, select, table, tag
 from cuvee.report.study_figures import figures, gpus_of
 from cuvee.report.study_sections import method, observation_cards, prices
 from cuvee.report.study_tables import TABLE_PERCENTILE, curve_table, figure_table, heat_table, latency_table
@@ -34,9 +34,6 @@ TITLE = "The cheapest GPU for each kind of LLM request"
 MOST_KINDS = 30
 """Kinds of request on a page [-]: each has charts of its own, and further ones make it too large to open."""
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
-"""What a browser may load for the page: nothing."""
-
 ABOUT_BARS = (
     "Bars are requests a second for a dollar an hour of the best configuration. The thin line is the error band: known "
     "for plain bars; for hatched ones no sound public figure is known, and the line is what comparisons assume."
@@ -58,7 +55,6 @@ def study_page(studies: Sequence[Study], performances: Sequence[Performance]) ->
 
     Raises          MissingExtraError: plotly is not installed. InputError: more kinds of request than a page can show.
     """
-    library = _plotly_js()
     newest = studies[-1]
     num_kinds = len(newest.asked.workloads)
     if num_kinds > MOST_KINDS:
@@ -78,37 +74,8 @@ def study_page(studies: Sequence[Study], performances: Sequence[Performance]) ->
             tag("footer", tag("p", f"cuvée {__version__}, {newest.engine.name}. Rebuild: cuvee benchmark --html FILE")),
         ]
     )
-    head = joined(
-        [
-            Markup('<meta charset="utf-8">'),
-            Markup(f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'),
-            Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-            Markup('<link rel="icon" href="data:,">'),
-            tag("title", f"{TITLE}, {prices_title(newest)}"),
-            Markup(f"<style>{_resource('style.css')}</style>"),
-        ]
-    )
-    scripts = joined(
-        [
-            embedded_json("figures", figures(studies, curves)),
-            Markup(f"<script>{library}</script>"),
-            Markup(f"<script>{_resource('script.js')}</script>"),
-        ]
-    )
-    return f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n{scripts}\n</body>\n</html>\n'
-
-
-def _plotly_js() -> str:
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError:
-        raise MissingExtraError("the page of a study", "report") from None
-    # A script element ends at this text, wherever in it that stands.
-    return str(get_plotlyjs()).replace("</script", "<\\/script")
-
-
-def _resource(name: str) -> str:
-    return resources.files("cuvee.report").joinpath("page", name).read_text(encoding="utf-8")
+    title = f"{TITLE}, {prices_title(newest)}"
+    return chart_page(title, body, figures(studies, curves), what="the page of a study")
 
 
 def _lede(studies: Sequence[Study]) -> Iterator[Markup]:
@@ -230,44 +197,33 @@ def _charts(studies: Sequence[Study], curves: Mapping[float, Curves]) -> Iterato
     newest = studies[-1]
     kinds = [f"{lengths_text(kind)} {kind_text(kind)}" for kind in newest.asked.workloads]
     workload = select("workload", "request: prompt / answer [tokens]", kinds)
-    yield _section(
+    yield section(
         "GPU types beside each other",
         "Requests a second for a dollar an hour, and how near that is to the best of the column. ★ is the cheapest, = "
         "is "
         "tied with it: the lead is inside the errors. Each cell is the best of all ways to cut eight GPUs into "
         "replicas.",
         [],
-        _chart("heat", "study model", wide=True),
+        chart("heat", "study model", wide=True),
         heat_table(studies),
     )
-    bars = _chart("bars", "study model workload")
-    yield _section("One kind of request, with error bands", ABOUT_BARS, [workload], bars, figure_table(studies))
-    yield _section(
+    bars = chart("bars", "study model workload")
+    yield section("One kind of request, with error bands", ABOUT_BARS, [workload], bars, figure_table(studies))
+    yield section(
         "Configurations beside each other",
         "Eight GPUs of one type cut into equal replicas: requests per GPU, as a share of the best way (★). TP splits "
         "layers "
         "over GPUs, PP puts layers one after the other, and what is left of the eight are copies.",
         [select("gpu", "GPU type", gpus_of(studies))],
-        _chart("configurations", "model gpu", wide=True),
+        chart("configurations", "model gpu", wide=True),
     )
     percentile = select("percentile", "percentile", [f"p{each:g}" for each in CURVE_PERCENTILES], 2)
-    lines = _chart("curves", "study model workload percentile")
+    lines = chart("curves", "study model workload percentile")
     ends = curve_table(newest, curves[TABLE_PERCENTILE])
-    yield _section("What a promised latency costs", ABOUT_CURVES, [workload, percentile], lines, ends)
+    yield section("What a promised latency costs", ABOUT_CURVES, [workload, percentile], lines, ends)
     about = f"{ABOUT_PERCENTILES} Here at {newest.asked.load:.0%} load, best configuration of each type."
-    lines = _chart("percentiles", "study model workload")
-    yield _section("Cost of each latency percentile", about, [workload], lines, latency_table(newest))
+    lines = chart("percentiles", "study model workload")
+    yield section("Cost of each latency percentile", about, [workload], lines, latency_table(newest))
     yield observation_cards(studies)
     yield method(newest)
     yield prices(studies)
-
-
-def _section(title: str, about: str, choices: Sequence[Markup], chart: Markup, details: Markup | None = None) -> Markup:
-    controls = [tag("div", *choices, class_="controls")] if choices else []
-    tables = [tag("details", tag("summary", "As a table"), details)] if details is not None else []
-    return tag("section", tag("h2", title), tag("p", about), *controls, chart, *tables)
-
-
-def _chart(kind: str, choices: str, *, wide: bool = False) -> Markup:
-    chart = tag("div", class_="chart", data_figures=kind, data_key=choices, role="img", aria_label=f"chart: {kind}")
-    return tag("div", chart, class_="wide", tabindex="0") if wide else chart
