@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cuvee.simulate.arrays import NONE
+from cuvee.simulate.packing import Sending
 from cuvee.simulate.play import CLOSE, FAIL, OPEN
 from cuvee.simulate.policy import Policy
 from tests.simulate.worlds import linear_law, played, played_plainly, random_law
@@ -233,3 +234,44 @@ def test_the_same_seed_gives_the_same_bytes():
         for _ in range(2)
     )
     assert one == two
+
+
+def apart(**changes):
+    """One replica that prefills, one that decodes; a token's cache takes 0.1 ms over an empty link."""
+    prefill = linear_law(step_s=1e-3, token_s=1e-5, max_num_seqs=1)
+    decode = linear_law(step_s=1e-3, cache_s=1e-6, **changes)
+    return {
+        "laws": [prefill, decode], "law_of": [0, 1], "group_of": [0, 1], "sending": [Sending(1e-4, 1e-4), None],
+        "shares": [[1.0, 0.0], [0.0, 1.0]], "serves": [[True, False], [False, True]], "policy": Policy.PLAN,
+    }  # fmt: skip
+
+
+def test_a_cache_that_is_sent_by_hand():
+    """Two prompts of 100 tokens: 2 ms each, one after the other, then 10 ms on the link, which is one for both.
+
+    The first cache is there at 12 ms. Its second token is made in a step of its own, with no prefill but of the first
+    token: 1 ms. Tempting: the second cache at 14 ms; the link is busy until 12.
+    """
+    result = played(**apart(), arrival_s=[0.0, 0.0], prompt=[100, 100], answer=[3, 3])
+    first, second = result.requests
+    assert [first.first_s, second.first_s] == pytest.approx([2e-3, 4e-3])
+    assert first.finish_s == pytest.approx(12e-3 + 1e-3 + (1e-3 + 102e-6))
+    assert second.finish_s == pytest.approx(22e-3 + 1e-3 + (1e-3 + 102e-6))
+    assert [first.sender, first.replica] == [0, 1]
+
+
+def test_what_is_sent_is_neither_lost_nor_kept():
+    """A thousand requests through a prefill and a decode replica that is short of cache: all end, nothing is held."""
+    rng = np.random.default_rng(5)
+    arrival_s = np.cumsum(rng.exponential(0.02, 1000))
+    prompt, answer = rng.integers(1, 300, 1000), rng.integers(1, 100, 1000)
+    result = played(**apart(cache_tokens=1500), arrival_s=arrival_s, prompt=prompt, answer=answer)
+    requests, replicas = result.requests, result.engines.replicas
+    assert (requests.finish_s >= requests.first_s).all()
+    assert (requests.replica[answer > 1] == 1).all()
+    assert (requests.replica[answer == 1] == 0).all()
+    assert replicas.preemptions[1] > 0
+    assert result.engines.pending[0] == 0
+    for name in ("held", "reserved", "cached", "decoding", "prefilling"):
+        assert (replicas[name] == 0).all(), name
+    assert abs(result.split.occupancy).max() < 1e-9

@@ -77,7 +77,7 @@ class Played:
 
 def played(
     laws, arrival_s, prompt, answer, *, law_of=(0,), group_of=None, shares=None, policy=Policy.ROUND_ROBIN, events=(),
-    row=None, jumps=True, occupies=0.01,
+    row=None, jumps=True, occupies=0.01, sending=None, serves=None,
 ) -> Played:  # fmt: skip
     """Requests played on replicas of `laws`: one row and one group unless said otherwise."""
     law_of = np.asarray(law_of, dtype=np.int64)
@@ -87,10 +87,9 @@ def played(
         np.asarray(arrival_s, dtype=float), np.asarray(prompt), np.asarray(answer),
         None if row is None else np.asarray(row),
     )  # fmt: skip
-    engines = packed_engines(list(laws), law_of, group_of)
-    split = packed_split(
-        shares, np.full(shares.shape, occupies), group_of, np.zeros(len(shares), np.int64), np.ones(shares.shape, bool)
-    )
+    engines = packed_engines(list(laws), law_of, group_of, sending=sending, num_requests=len(requests))
+    serves = np.ones(shares.shape, bool) if serves is None else np.array(serves)
+    split = packed_split(shares, np.full(shares.shape, occupies), group_of, np.zeros(len(shares), np.int64), serves)
     happening = np.array(list(events), dtype=EVENT).view(np.recarray)
     play(requests, engines, split, happening, int(policy), jumps)
     return Played(requests, engines, split)

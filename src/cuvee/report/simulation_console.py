@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cuvee.plan.outcome.result import Group
+from cuvee.profile.phases import Phase
 from cuvee.report.style import fitted, indented, literal, new_table
 from cuvee.simulate.arrays import NONE
 from cuvee.simulate.metrics import PERCENTILES, GroupUse, Latencies, Report, Scope
@@ -170,11 +172,16 @@ def _uses(simulation: Simulation, report: Report, console: Console) -> Table:
     for use, each in zip(report.uses, simulation.fleet.groups, strict=True):
         scope, group = scopes[use.group], each.group
         table.add_row(
-            use.group, f"{group.copies} x {group.config.gpu_label} {group.config.parallel_label}",
+            use.group, _replicas(group),
             f"{scope.rate_req_per_s:.4g}", f"{use.busy:.0%}", f"{use.running:.1f}", f"{_peak(use):.0%}",
             f"{use.preemptions:,}", _time(scope.ttft, 95), _time(scope.e2e, 95),
         )  # fmt: skip
     return fitted(table, console, fold=("replicas",), drop=("running",))
+
+
+def _replicas(group: Group) -> str:
+    phase = "" if group.phase is Phase.BOTH else f", {group.phase}"
+    return f"{group.copies} x {group.config.gpu_label} {group.config.parallel_label}{phase}"
 
 
 def _peak(use: GroupUse) -> float:

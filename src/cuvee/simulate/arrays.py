@@ -33,6 +33,8 @@ LAW = np.dtype(
         ("bubble", "f8"),  # factor on a pipeline's cycle [-]
         ("held_up", "f8"),  # how far prefill holds up other micro-batches [-]
         ("front_s", "f8"),  # time of the front end per request [s]
+        ("send_s", "f8"),  # one token's cache to another replica, over an empty link [s]
+        ("link_s", "f8"),  # time of the link that it takes [s]
         ("stages", "i8"),
         ("max_sequences", "i8"),
         ("max_tokens", "i8"),
@@ -62,8 +64,10 @@ REPLICA = np.dtype(
         ("growth_s", "f8"),  # how much longer each next one takes [s]
         ("seen_s", "f8"),  # requests that were ready by then are known to who schedules [s]
         ("busy_s", "f8"),  # time it computed [s]
+        ("link_free_s", "f8"),  # when its link is free again [s]
         ("law", "i8"),
         ("group", "i8"),
+        ("prefills", "i8"),  # whether it only prefills, and sends the cache on
         ("mode", "i8"),
         ("decoding", "i8"),  # sequences that decode
         ("step", "i8"),  # rounds so far
@@ -91,15 +95,24 @@ REQUEST = np.dtype(
         ("prompt", "i8"),
         ("answer", "i8"),
         ("to_prefill", "i8"),  # tokens to compute before it decodes
+        ("shipped", "i8"),  # of these, tokens whose cache another replica sent
         ("left", "i8"),  # answer tokens to make, from the start of decoding
         ("next", "i8"),  # in the list it stands in
         ("admission", "i8"),  # when it was admitted, in order
         ("replica", "i8"),
+        ("sender", "i8"),  # the replica that prefilled it for another one; -1 of none
         ("row", "i8"),  # type and model as the router takes them
         ("computed", "i8"),  # tokens whose cache it found when it was admitted
         ("kept", "i8"),  # blocks it filled before it was put back
         ("kept_until", "i8"),  # how far down the free blocks of its replica the first of these stands
         ("prefix", "i8"),  # number of the first tokens of its prompt; -1 where they are not known
+    ]
+)
+
+HANDOFF = np.dtype(
+    [
+        ("time_s", "f8"),  # when the cache is there [s]
+        ("request", "i8"),
     ]
 )
 

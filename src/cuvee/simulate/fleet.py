@@ -10,13 +10,16 @@ from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.gpus import load_gpu_types
 from cuvee.catalog.model import ModelSpec
 from cuvee.errors import InputError
+from cuvee.plan.check.rates import links_of_group
 from cuvee.plan.outcome.cell import Cell
 from cuvee.plan.outcome.result import Group, Plan
 from cuvee.profile.analytic import AnalyticProvider
 from cuvee.profile.calibrated import CalibratedProvider
 from cuvee.profile.constants import tuned
-from cuvee.profile.phases import Phase
+from cuvee.profile.phases import AnalyticPhases, Phase
 from cuvee.profile.step_law import StepLaw, step_law
+from cuvee.simulate.packing import Sending
+from cuvee.units import BYTES_PER_GB
 from cuvee.workload.records import Demand, WorkloadType
 
 Floats = NDArray[np.float64]
@@ -31,12 +34,14 @@ class FleetGroup:
         law               Step times of one replica.
         slowed            Factor on the steps of the throughput model, so that they give the rates of the plan [-].
         most_running      B: sequences of the steady batch on each row [-]; 0 where it cannot serve the row.
+        sending           How it sends caches on, where it only prefills.
     """
 
     group: Group
     law: StepLaw
     slowed: float
     most_running: Floats
+    sending: Sending | None = None
 
 
 @dataclass(frozen=True)
@@ -57,13 +62,16 @@ class Fleet:
     """What a plan rents, and where it sends what.
 
     Attributes
-        shares     Of each row's requests by group, shape (num_rows, num_groups) [-].
-        demands    By model.
+        shares         Of each row's requests by the group that does all of them or their prompts, shape
+                       (num_rows, num_groups) [-].
+        decode_shares  The same by the group that decodes what another one prefilled.
+        demands        By model.
     """
 
     groups: tuple[FleetGroup, ...]
     rows: tuple[Row, ...]
     shares: Floats
+    decode_shares: Floats
     demands: Mapping[str, Demand]
     cost_usd_per_hour: float
 
@@ -83,9 +91,23 @@ class Fleet:
         return np.repeat(np.arange(len(self.groups)), [each.group.copies for each in self.groups])
 
     @property
+    def is_apart(self) -> bool:
+        """Whether some replicas do one phase alone."""
+        return any(each.group.phase is not Phase.BOTH for each in self.groups)
+
+    @property
     def serves(self) -> NDArray[np.bool_]:
-        """Whether a group can serve a row, shape (num_rows, num_groups)."""
-        return np.array([each.most_running > 0 for each in self.groups]).T
+        """Whether a group takes requests of a row as they arrive, shape (num_rows, num_groups)."""
+        decodes = [each.group.phase is Phase.DECODE for each in self.groups]
+        serves: NDArray[np.bool_] = np.array([each.most_running > 0 for each in self.groups]).T & ~np.array(decodes)
+        return serves
+
+    @property
+    def decodes(self) -> NDArray[np.bool_]:
+        """Whether a group decodes requests of a row that another prefilled, same shape."""
+        decodes = [each.group.phase is Phase.DECODE for each in self.groups]
+        serves: NDArray[np.bool_] = np.array([each.most_running > 0 for each in self.groups]).T & np.array(decodes)
+        return serves
 
     @property
     def occupies(self) -> Floats:
@@ -111,17 +133,11 @@ class Fleet:
 def fleet_of(plan: Plan) -> Fleet:
     """The fleet of `plan`.
 
-    Raises      InputError: no plan in it, a model without a shape, or prefill and decode apart.
+    Raises      InputError: no plan in it, or a model without a shape.
     """
     if not plan.has_plan:
         raise InputError(
             f"a plan without a fleet ({plan.termination})", expected="one that rents something", remedy="plan again"
-        )
-    if any(group.phase is not Phase.BOTH for group in plan.groups):
-        raise InputError(
-            "a plan with prefill and decode on replicas of their own",
-            expected="one of whole replicas: the simulator does not move cache between replicas",
-            remedy="plan again without --disaggregate",
         )
     problem = plan.inputs.problem
     demands = {entry.model.name: entry.demand for entry in problem.models}
@@ -140,8 +156,11 @@ def fleet_of(plan: Plan) -> Fleet:
         for each in plan.assignment
     )
     groups = tuple(_fleet_group(plan, group, models[group.model], gpus, rows) for group in plan.groups)
-    shares = np.array([[each.share_of(group) for group in plan.groups] for each in plan.assignment])
-    return Fleet(groups, rows, shares, demands, plan.cost_usd_per_hour)
+    shares, decode_shares = (
+        np.array([[held.get(group.id, 0.0) for group in plan.groups] for held in by_row])
+        for by_row in ([each.shares for each in plan.assignment], [each.decode_shares for each in plan.assignment])
+    )
+    return Fleet(groups, rows, shares, decode_shares, demands, plan.cost_usd_per_hour)
 
 
 def _fleet_group(
@@ -162,7 +181,15 @@ def _fleet_group(
         corrected = tuned(model, group.config, gpus[fitted[0].gpu], engine, fitted[0].constants)
         gpus, engine = {**gpus, fitted[0].gpu: corrected.gpu}, corrected.engine
     provider = AnalyticProvider({model.name: model}, gpus, engine, inputs.network_gb_per_s)
-    table = provider.table([group.config], kinds)
+    network = inputs.network_gb_per_s * BYTES_PER_GB
+    sending = None
+    if group.phase is Phase.BOTH:
+        table = provider.table([group.config], kinds)
+    else:
+        links = links_of_group(plan, group)
+        table = AnalyticPhases(provider).phase_table(group.phase, [group.config], [links], kinds)
+        send_s = model.kv_bytes(prompt, group.config.kv_precision) / prompt / network
+        sending = Sending(send_s, send_s / links) if group.phase is Phase.PREFILL else None
     cells = {cell.workload: cell for cell in group.cells}
     known = np.array([_saturated_req_per_s(cells[kind.name]) for kind in kinds])
     law = step_law(
@@ -172,7 +199,7 @@ def _fleet_group(
     slowed = float(weight @ (table.rate_req_per_s[0] / known))
     running = np.zeros(len(rows))
     running[[place for place, _ in mine]] = np.maximum(table.num_sequences[0], 1.0)
-    return FleetGroup(group, law.slowed(slowed), slowed, running)
+    return FleetGroup(group, law.slowed(slowed), slowed, running, sending)
 
 
 def _saturated_req_per_s(cell: Cell) -> float:

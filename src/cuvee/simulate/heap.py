@@ -1,7 +1,7 @@
-"""The heap of decoding sequences by the step at which they finish, of one replica."""
+"""Heaps: decoding sequences of a replica by the step they finish at, and caches under way by when they are there."""
 
-from cuvee.simulate.arrays import Ints
-from cuvee.simulate.compiling import inlined
+from cuvee.simulate.arrays import Ints, Records
+from cuvee.simulate.compiling import compiled, inlined
 
 
 @inlined
@@ -49,3 +49,38 @@ def drop(heap: Ints, replica: int, size: int, index: int) -> None:
         heap[replica, hole, 1] = heap[replica, above, 1]
         hole = above
     drop_first(heap, replica, size)
+
+
+@compiled
+def push_handoff(handoffs: Records, size: int, time_s: float, request: int) -> None:
+    """Add a cache under way to a heap of `size`; of equal times the earlier request is first."""
+    hole = size
+    while hole > 0:
+        above = (hole - 1) >> 1
+        is_later = handoffs[above].time_s == time_s and handoffs[above].request < request
+        if handoffs[above].time_s < time_s or is_later:
+            break
+        handoffs[hole].time_s, handoffs[hole].request = handoffs[above].time_s, handoffs[above].request
+        hole = above
+    handoffs[hole].time_s, handoffs[hole].request = time_s, request
+
+
+@compiled
+def drop_handoff(handoffs: Records, size: int) -> None:
+    """Take the first out of a heap of `size`, which leaves one less."""
+    time_s, request = handoffs[size - 1].time_s, handoffs[size - 1].request
+    last, hole = size - 1, 0
+    while True:
+        below = 2 * hole + 1
+        if below >= last:
+            break
+        if below + 1 < last:
+            one, other = handoffs[below], handoffs[below + 1]
+            if other.time_s < one.time_s or (other.time_s == one.time_s and other.request < one.request):
+                below += 1
+        is_earlier = handoffs[below].time_s == time_s and handoffs[below].request > request
+        if handoffs[below].time_s > time_s or is_earlier:
+            break
+        handoffs[hole].time_s, handoffs[hole].request = handoffs[below].time_s, handoffs[below].request
+        hole = below
+    handoffs[hole].time_s, handoffs[hole].request = time_s, request

@@ -168,9 +168,9 @@ def report(simulation: Simulation, *, limits: Sequence[LatencyLimits | None] | N
     for place, row in enumerate(fleet.rows):
         label = row.kind.name if len(fleet.models) == 1 else f"{row.model} {row.kind.name}"
         scopes.append(measured.of_rows("type", label, [each == place for each in range(len(models))]))
-    group_of = np.append(fleet.group_of, -1)[requests.replica]
+    group_of, sender_of = (np.append(fleet.group_of, -1)[requests[name]] for name in ("replica", "sender"))
     for index, each in enumerate(fleet.groups):
-        scopes.append(measured.scope("group", each.group.id, group_of == index))
+        scopes.append(measured.scope("group", each.group.id, (group_of == index) | (sender_of == index)))
     series_s = np.linspace(0, until_s, NUM_BINS + 1)
     tokens_per_s = scopes[0].output_tokens_per_s
     price_per_s = fleet.cost_usd_per_hour / SECONDS_PER_HOUR
@@ -183,8 +183,11 @@ def report(simulation: Simulation, *, limits: Sequence[LatencyLimits | None] | N
         cost_usd_per_hour=fleet.cost_usd_per_hour,
         usd_per_million_tokens=price_per_s / tokens_per_s * TOKENS_PER_PRICE_UNIT if tokens_per_s > 0 else None,
         scopes=tuple(scopes),
-        uses=tuple(_use(simulation, index, group_of == index, served, series_s) for index in range(len(fleet.groups))),
-        shares=tuple(_shares(simulation, group_of)),
+        uses=tuple(
+            _use(simulation, index, (group_of == index) | (sender_of == index), served, series_s)
+            for index in range(len(fleet.groups))
+        ),
+        shares=tuple(_shares(simulation, np.where(sender_of >= 0, sender_of, group_of))),
         series_s=tuple(map(float, series_s)),
         requests_per_cpu_s=len(requests) / max(simulation.cpu_s, 1e-9),
     )
@@ -241,6 +244,8 @@ def _use(simulation: Simulation, index: int, chosen: Bools, served: Bools, serie
     each = simulation.fleet.groups[index]
     mine = simulation.fleet.group_of == index
     requests = picked(simulation.requests, chosen & served)
+    if each.sending is not None:
+        requests.finish_s = requests.first_s  # the rest of the request is somebody else's
     replicas, copies = picked(simulation.replicas, mine), max(int(mine.sum()), 1)
     until_s = max(float(series_s[-1]), 1e-9)
     arrived, first, finish = (np.sort(getattr(requests, name)) for name in ("arrival_s", "first_s", "finish_s"))

@@ -1,12 +1,14 @@
 """Laws, replicas, requests and shares as the arrays that the event kernel works on."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from cuvee.profile.step_law import StepLaw
 from cuvee.simulate.arrays import (
     BLOCK_TOKENS,
+    HANDOFF,
     LAW,
     NONE,
     NUM_GAPS,
@@ -31,14 +33,39 @@ def packed_requests(
     requests = np.zeros(len(arrival_s), REQUEST).view(np.recarray)
     requests.arrival_s, requests.prompt, requests.answer = arrival_s, prompt, answer
     requests.to_prefill, requests.left = prompt, answer
-    requests.finish_s, requests.next, requests.replica = -1.0, NONE, NONE
+    requests.finish_s, requests.next, requests.replica, requests.sender = -1.0, NONE, NONE, NONE
     requests.row = 0 if row is None else row
     requests.prefix = NONE if prefix is None else prefix
     return requests
 
 
-def packed_engines(laws: Sequence[StepLaw], law_of: Ints, group_of: Ints) -> Engines:
-    """Idle replicas: `law_of` and `group_of` each, the groups in ascending order."""
+@dataclass(frozen=True)
+class Sending:
+    """How replicas of one law that only prefill send their caches on.
+
+    Attributes
+        send_s    Time of one token's cache over an empty link [s].
+        link_s    Time of the link that it takes [s]: less where a replica has several links, more where it has a part.
+    """
+
+    send_s: float
+    link_s: float
+
+
+def packed_engines(
+    laws: Sequence[StepLaw],
+    law_of: Ints,
+    group_of: Ints,
+    *,
+    sending: Sequence[Sending | None] | None = None,
+    num_requests: int = 0,
+) -> Engines:
+    """Idle replicas: `law_of` and `group_of` each, the groups in ascending order.
+
+    Parameters
+        sending         Of each law, where its replicas only prefill; None: all do whole requests.
+        num_requests    Most caches under way [-].
+    """
     depth = max(law.num_stages for law in laws)
     most_tokens = max(law.max_num_tokens for law in laws)
     most_sequences = max(law.max_num_seqs for law in laws)
@@ -57,10 +84,14 @@ def packed_engines(laws: Sequence[StepLaw], law_of: Ints, group_of: Ints) -> Eng
         host.max_tokens[index], host.blocks[index] = law.max_num_tokens, law.cache_tokens // BLOCK_TOKENS
         host.reserves[index], host.ahead[index] = law.reserves_answers, law.schedules_ahead
         host.reuses[index] = law.reuses_cache
+        if sending is not None and (mine := sending[index]) is not None:
+            host.send_s[index], host.link_s[index], host.reserves[index] = mine.send_s, mine.link_s, False
     number = len(law_of)
     replicas = np.zeros(number, REPLICA).view(np.recarray)
     replicas.law, replicas.group, replicas.next_s = law_of, group_of, np.inf
     replicas.head, replicas.tail, replicas.done = NONE, NONE, NONE
+    if sending is not None:
+        replicas.prefills = np.array([each is not None for each in sending])[law_of]
     return Engines(
         replicas,
         host,
@@ -70,6 +101,8 @@ def packed_engines(laws: Sequence[StepLaw], law_of: Ints, group_of: Ints) -> Eng
         np.zeros((number, BLOCK_TOKENS), np.int64),
         np.full((number, depth, 4), NONE),
         np.zeros((number, NUM_GAPS), np.int64),
+        np.zeros(num_requests if sending is not None else 1, HANDOFF).view(np.recarray),
+        np.zeros(1, np.int64),
     )
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from cuvee.simulate.arrays import IDLE, NONE, WAKE, Bools, Floats, Ints, Records
 from cuvee.simulate.cache import blocks_of
 from cuvee.simulate.compiling import compiled, compiled_entry, inlined, unowned
+from cuvee.simulate.heap import drop_handoff
 from cuvee.simulate.policy import Policy, route
 from cuvee.simulate.replica import advance_decoding, begin, give, start_decoding
 
@@ -62,6 +63,9 @@ class Engines(NamedTuple):
     lanes          Of each micro-batch: prompt in parts, its tokens left, prompt tokens of the round, and twice what
                    these attend to; shape (num_replicas, max_stages, 4).
     gaps           Histogram of times between tokens, shape (num_replicas, NUM_GAPS).
+    handoffs       Caches under way, a heap by time: shape (num_requests,) of `HANDOFF` where some replica only
+                   prefills, else (1,).
+    pending        How many of them there are, shape (1,).
     """
 
     replicas: Records
@@ -72,6 +76,8 @@ class Engines(NamedTuple):
     phase: Ints
     lanes: Ints
     gaps: Ints
+    handoffs: Records
+    pending: Ints
 
 
 @compiled
@@ -95,7 +101,7 @@ def lose(requests: Records, request: int, orphans: int) -> int:
         requests[request].finish_s = math.nan
         return orphans
     requests[request].to_prefill, requests[request].left = requests[request].prompt, requests[request].answer
-    requests[request].kept = 0
+    requests[request].kept, requests[request].shipped = 0, 0
     requests[request].next = orphans
     return request
 
@@ -156,27 +162,35 @@ def by_arrival(requests: Records, head: int) -> int:
 
 @inlined
 def upcoming(
-    requests: Records, events: Records, arrived: int, happened: int, orphans: int, orphaned_s: float
-) -> tuple[int, int, float]:
+    requests: Records, events: Records, handoffs: Records, arrived: int, happened: int, pending: int, orphans: int,
+    orphaned_s: float,
+) -> tuple[int, int, float]:  # fmt: skip
     """What comes next: a request or an event, and when [s]; neither at the end."""
     arrival_s = requests[arrived].arrival_s if arrived < len(requests) else math.inf
+    handoff_s = handoffs[0].time_s if pending > 0 else math.inf
     if orphans != NONE:
         return orphans, NONE, orphaned_s
-    if happened < len(events) and events[happened].time_s <= arrival_s:
+    if happened < len(events) and events[happened].time_s <= min(arrival_s, handoff_s):
         return NONE, happened, events[happened].time_s
+    if pending > 0 and handoff_s <= arrival_s:
+        return handoffs[0].request, NONE, handoff_s
     return (arrived if arrived < len(requests) else NONE), NONE, arrival_s
 
 
 @inlined
-def exceeds(requests: Records, laws: Records, request: int, law: int) -> bool:
-    """Whether the cache of a replica never holds all of a request."""
-    return blocks_of(requests[request].prompt + requests[request].answer) > laws[law].blocks
+def exceeds(requests: Records, replicas: Records, laws: Records, request: int, r: int) -> bool:
+    """Whether the cache of a replica never holds its part of a request."""
+    tokens = requests[request].prompt
+    if not replicas[r].prefills:
+        tokens += requests[request].answer
+    return blocks_of(tokens) > laws[replicas[r].law].blocks
 
 
 @inlined
 def advance(
     replicas: Records, requests: Records, laws: Records, stages: Records, token_s: Floats, heap: Ints, phase: Ints,
-    lanes: Ints, gaps: Ints, occupancy: Floats, waiting: Floats, occupies: Floats, r: int, until_s: float, jumps: bool,
+    lanes: Ints, gaps: Ints, handoffs: Records, pending: Ints, occupancy: Floats, waiting: Floats, occupies: Floats,
+    r: int, until_s: float, jumps: bool,
 ) -> None:  # fmt: skip
     """Play a replica until nothing of it is due before `until_s` [s]: what arrives as a step begins is part of it."""
     while replicas[r].next_s < until_s and replicas[r].mode != IDLE:
@@ -184,7 +198,9 @@ def advance(
         if replicas[r].mode != WAKE:
             replicas[r].busy_s += now_s - replicas[r].start_s
             advance_decoding(replicas, requests, laws, heap, phase, gaps, occupancy, waiting, occupies, r, now_s)
-            start_decoding(replicas, requests, laws, heap, phase, occupancy, waiting, occupies, r, now_s)
+            start_decoding(
+                replicas, requests, laws, heap, phase, handoffs, pending, occupancy, waiting, occupies, r, now_s
+            )
         begin(replicas, requests, laws, stages, token_s, heap, phase, lanes, r, now_s, jumps)
 
 
@@ -207,23 +223,38 @@ def play(  # noqa: PLR0912  (one loop, so that each helper is copied into it onc
     heap, phase, lanes, gaps = (
         unowned(engines.heap), unowned(engines.phase), unowned(engines.lanes), unowned(engines.gaps),
     )  # fmt: skip
+    handoffs, pending = unowned(engines.handoffs), unowned(engines.pending)
     occupies, first, serves = unowned(split.occupies), unowned(split.first), unowned(split.serves)
     is_open, group_open = unowned(split.is_open), unowned(split.group_open)
     occupancy, waiting = unowned(split.occupancy), unowned(split.waiting)
     blind = policy in (PLAN, WEIGHTED, ROUND_ROBIN)
     arrived, happened, orphans, orphaned_s = 0, 0, NONE, 0.0
+    sends, catches_up = replicas.prefills.any(), False
     while True:
-        request, event, now_s = upcoming(requests, events, arrived, happened, orphans, orphaned_s)
-        arrived, happened = arrived + (request == arrived), happened + (event == happened)
-        if request != NONE and request == orphans:
+        request, event, now_s = upcoming(
+            requests, events, handoffs, arrived, happened, pending[0], orphans, orphaned_s
+        )  # fmt: skip
+        # Replicas that only prefill are played first: what they send may come before anything else.
+        catches_up = sends and not catches_up
+        if catches_up:
+            request, event = NONE, NONE
+        elif request != NONE and request == orphans:
             orphans = requests[request].next
+        elif request != NONE and pending[0] > 0 and request == handoffs[0].request and request < arrived:
+            drop_handoff(handoffs, pending[0])
+            pending[0] -= 1
+            requests[request].row += len(serves) // 2
+        else:
+            arrived, happened = arrived + (request == arrived), happened + (event == happened)
         start, stop, chosen = 0, len(replicas), NONE
         for seeing in (False, True):
             if seeing:
                 for r in range(start, stop):
+                    if catches_up and not replicas[r].prefills:
+                        continue
                     advance(
-                        replicas, requests, laws, stages, token_s, heap, phase, lanes, gaps, occupancy, waiting,
-                        occupies, r, now_s, jumps,
+                        replicas, requests, laws, stages, token_s, heap, phase, lanes, gaps, handoffs, pending,
+                        occupancy, waiting, occupies, r, now_s, jumps,
                     )  # fmt: skip
             if request != NONE and seeing != blind:
                 chosen = route(
@@ -231,7 +262,7 @@ def play(  # noqa: PLR0912  (one loop, so that each helper is copied into it onc
                     split.model, is_open, group_open, split.owed, split.group_turn, split.model_turn, split.group_load,
                     occupancy, waiting, split.draw,
                 )  # fmt: skip
-                if chosen != NONE and exceeds(requests, laws, request, replicas[chosen].law):
+                if chosen != NONE and exceeds(requests, replicas, laws, request, chosen):
                     chosen = NONE
                 start, stop = (chosen, chosen + 1) if chosen != NONE else (0, 0)
         if request != NONE and chosen == NONE:
@@ -245,5 +276,5 @@ def play(  # noqa: PLR0912  (one loop, so that each helper is copied into it onc
                 replicas[r].front_s = max(replicas[r].front_s, now_s)
             elif events[event].kind == FAIL:
                 orphans, orphaned_s = fail(replicas, requests, heap, phase, lanes, occupancy, waiting, r), now_s
-        else:
+        elif not catches_up:
             break

@@ -23,7 +23,7 @@ from cuvee.simulate.arrays import (
 )
 from cuvee.simulate.cache import blocks_taken, found_again, release, reservation, rounds_of_cache
 from cuvee.simulate.compiling import compiled, inlined
-from cuvee.simulate.heap import drop, drop_first, push
+from cuvee.simulate.heap import drop, drop_first, push, push_handoff
 from cuvee.simulate.step_time import decode_line, mixed_s, rounds_until
 
 SAME_TIME_S = 1e-9
@@ -31,20 +31,26 @@ SAME_TIME_S = 1e-9
 
 
 @inlined
-def leave(
-    replicas: Records,
-    requests: Records,
-    occupancy: Floats,
-    waiting: Floats,
-    occupies: Floats,
-    r: int,
-    request: int,
-    now_s: float,
+def depart(
+    replicas: Records, requests: Records, occupancy: Floats, waiting: Floats, occupies: Floats, r: int, request: int
 ) -> None:
-    """`request` has its last token."""
-    requests[request].finish_s = now_s
+    """`request` leaves the replica."""
     waiting[r] -= 1.0
     occupancy[r] -= occupies[requests[request].row, replicas[r].group]
+
+
+@inlined
+def send(replicas: Records, requests: Records, laws: Records, handoffs: Records, pending: Ints, r: int, request: int,
+         now_s: float) -> None:  # fmt: skip
+    """The cache of a prompt goes to another replica, over the link of this one."""
+    tokens, law = requests[request].to_prefill, replicas[r].law
+    begins_s = max(now_s, replicas[r].link_free_s)
+    replicas[r].link_free_s = begins_s + tokens * laws[law].link_s
+    requests[request].shipped = tokens
+    requests[request].to_prefill = tokens + 1  # with the first token of the answer
+    requests[request].sender = r
+    push_handoff(handoffs, pending[0], begins_s + tokens * laws[law].send_s, request)
+    pending[0] += 1
 
 
 @inlined
@@ -83,7 +89,8 @@ def advance_decoding(
         decoding -= 1
         replicas[r].decoding = decoding
         release(replicas, requests, laws, phase, r, request, requests[request].to_prefill + requests[request].left)
-        leave(replicas, requests, occupancy, waiting, occupies, r, request, now_s)
+        requests[request].finish_s = now_s
+        depart(replicas, requests, occupancy, waiting, occupies, r, request)
 
 
 @inlined
@@ -93,6 +100,8 @@ def start_decoding(
     laws: Records,
     heap: Ints,
     phase: Ints,
+    handoffs: Records,
+    pending: Ints,
     occupancy: Floats,
     waiting: Floats,
     occupies: Floats,
@@ -111,9 +120,13 @@ def start_decoding(
         tokens = requests[request].to_prefill
         requests[request].left -= 1
         left = requests[request].left
-        if left == 0:
+        if left == 0 or replicas[r].prefills:
             replicas[r].freed += blocks
-            leave(replicas, requests, occupancy, waiting, occupies, r, request, now_s)
+            depart(replicas, requests, occupancy, waiting, occupies, r, request)
+            if left == 0:
+                requests[request].finish_s = now_s
+            else:
+                send(replicas, requests, laws, handoffs, pending, r, request, now_s)
         else:
             replicas[r].held += blocks
             if not reserves:
@@ -155,6 +168,7 @@ def put_back_last(
         release(replicas, requests, laws, phase, r, request, tokens)
         requests[request].to_prefill = tokens + 1  # with the token made last, which was not in the cache yet
         requests[request].left = left
+    requests[request].shipped = 0
     replicas[r].recomputed += tokens
     if laws[replicas[r].law].reuses:
         requests[request].kept, requests[request].kept_until = tokens // BLOCK_TOKENS, replicas[r].freed
@@ -211,7 +225,8 @@ def schedule_prefill(
                 if request == NONE:
                     continue
                 lanes[r, lane, 0] = request
-                lanes[r, lane, 1] = requests[request].to_prefill - requests[request].computed
+                cached = requests[request].computed + requests[request].shipped
+                lanes[r, lane, 1] = requests[request].to_prefill - cached
                 replicas[r].prefilling += 1
             missing = lanes[r, lane, 1]
             part = min(missing, left)

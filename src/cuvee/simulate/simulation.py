@@ -12,7 +12,7 @@ from cuvee.routing.recognition import Foresight, recognised
 from cuvee.simulate.arrays import EVENT, Ints, Records
 from cuvee.simulate.fleet import Fleet, fleet_of
 from cuvee.simulate.packing import packed_engines, packed_requests, packed_split
-from cuvee.simulate.play import CLOSE, FAIL, OPEN, play
+from cuvee.simulate.play import CLOSE, FAIL, OPEN, Split, play
 from cuvee.simulate.policy import Policy
 from cuvee.simulate.requests import Arrivals, arrivals_of
 from cuvee.workload.records import Trace
@@ -117,10 +117,11 @@ def _played(
     group_of = fleet.group_of
     told = _told_rows(fleet, arrivals, foresight)
     requests = packed_requests(arrivals.arrival_s, arrivals.prompt, arrivals.answer, told)
-    engines = packed_engines([each.law for each in fleet.groups], group_of, group_of)
-    shares = fleet.weights if POLICIES[policy] is Policy.WEIGHTED else fleet.shares
-    model_of_row = np.array([fleet.models.index(row.model) for row in fleet.rows])
-    split = packed_split(shares, fleet.occupies, group_of, model_of_row, fleet.serves, seed=seed + 1)
+    engines = packed_engines(
+        [each.law for each in fleet.groups], group_of, group_of,
+        sending=[each.sending for each in fleet.groups] if fleet.is_apart else None, num_requests=len(requests),
+    )  # fmt: skip
+    split = _split(fleet, POLICIES[policy], seed)
     happening = _packed_events(fleet, events)
     for event in happening[happening["kind"] == OPEN]:
         split.is_open[:, event["replica"]] = False
@@ -132,6 +133,20 @@ def _played(
     return Simulation(
         fleet, arrivals, policy, foresight, seed, requests, arrivals.row, engines.replicas, engines.gaps, cpu_s, events
     )
+
+
+def _split(fleet: Fleet, policy: Policy, seed: int) -> Split:
+    """Where requests may go; caches that were prefilled are rows of their own, after all others."""
+    shares = fleet.weights if policy is Policy.WEIGHTED else fleet.shares
+    model_of_row = np.array([fleet.models.index(row.model) for row in fleet.rows])
+    occupies, serves = fleet.occupies, fleet.serves
+    if fleet.is_apart:
+        shares, serves = np.vstack([shares, fleet.decode_shares]), np.vstack([serves, fleet.decodes])
+        occupies, model_of_row = (
+            np.vstack([occupies, occupies]),
+            np.tile(model_of_row, 2) + np.repeat([0, len(fleet.models)], len(model_of_row)),
+        )  # decodes take turns of their own
+    return packed_split(shares, occupies, fleet.group_of, model_of_row, serves, seed=seed + 1)
 
 
 def warm_up() -> None:
