@@ -179,7 +179,7 @@ def test_public_columns_load_as_they_are(tmp_path):
 
 
 def test_rows_of_another_engine_are_left_out(tmp_path):
-    """Engine "vllm-0.11" keeps the rows of vLLM, whatever their version; without an engine all stay."""
+    """Engine "vllm-0.11" keeps the rows of vLLM that state no version; without an engine all stay."""
     rows = [
         f"L4,1,1,1,qwen3-8b,bf16,bf16,{engine},496,18,,,{count},,,False"
         for count, engine in enumerate(("vLLM", "SGLang", "TensorRT-LLM"), start=1)
@@ -190,6 +190,23 @@ def test_rows_of_another_engine_are_left_out(tmp_path):
         assert rate(load_throughput_table(path, engine=engine), config, (496, 18)) == expected
     with pytest.raises(InputError, match="measured on SGLang"):
         load_throughput_table(path, engine="lmdeploy")
+
+
+def test_rows_of_another_version_are_left_out(tmp_path):
+    """Rows of vLLM 0.19 are no measurement of the settings of 0.11. Tempting: the family alone, and 99 req/s."""
+    rows = [
+        f"L4,1,1,1,qwen3-8b,bf16,bf16,{engine},496,18,,,{count},,,False,{version}"
+        for engine, version, count in (
+            ("vLLM", "0.11.2", 1), ("vllm", "v0.12.0", 2), ("vllm-0.19", "", 99), ("vLLM", "0.19.1", 98),
+            ("vLLM", "0.5.4", 97), ("vLLM", "2025-10", 3),
+        )
+    ]  # fmt: skip
+    path = write(tmp_path, "\n".join((f"{PUBLIC},engine_version", *rows)))
+    config = even_config("qwen3-8b", "L4")
+    for engine, expected in (("vllm-0.11", 3), ("vllm-0.12", 3), ("vllm-0.19", 99), ("vllm-0.5", 97), (None, 99)):
+        assert rate(load_throughput_table(path, engine=engine), config, (496, 18)) == expected
+    notes = load_throughput_table(path, engine="vllm-0.11").notes
+    assert "1 rows left out: measured on vllm 0.19.1: other engine settings than vllm-0.11" in notes
 
 
 # -- the chain ----------------------------------------------------------------------------------

@@ -294,13 +294,19 @@ def engine_of_version(name: str, version: str) -> EngineSettings:
     Raises         UnknownNameError: no such engine.
     """
     usual = find_engine(name)
-    asked = _numbers(version)
-    if not asked or asked[0] >= FIRST_YEAR:
+    if not is_version(version):
         return usual
+    asked = _numbers(version)
     family = usual.name.rpartition("-")[0]
     known = {_numbers(key.rpartition("-")[2]): key for key in ENGINES if key.rpartition("-")[0] == family}
     earlier = [each for each in known if each <= asked]
     return ENGINES[known[max(earlier) if earlier else min(known)]] if known else usual
+
+
+def is_version(text: str) -> bool:
+    """Whether `text` says which version of an engine is meant: one that begins with no number, or a year, does not."""
+    numbers = _numbers(text)
+    return bool(numbers) and numbers[0] < FIRST_YEAR
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from cuvee.catalog.records import Record
 from cuvee.catalog.tables import parse_csv
 from cuvee.errors import InputError, UnknownNameError
 from cuvee.files import read_text
+from cuvee.profile.engine import engine_of_version, is_version
 from cuvee.profile.measured import LENGTH_TOLERANCE, MeasuredRate, StageKey, TableProvider, model_key
 from cuvee.profile.table import Provenance
 
@@ -56,7 +57,8 @@ def load_throughput_table(
     Parameters
         path                Our own columns (docs/throughput-model.md), or those of a public collection
                             (gpu, tp, pp, model, weights, kv, isl, osl, req_s, replicas).
-        engine              Where given, rows that name another engine are left out, e.g. "vllm".
+        engine              Where given, rows of another engine, or of a version with other settings, are left out;
+                            e.g. "vllm-0.11".
         length_tolerance    Widest gap to a row's mean lengths at which a workload is the same one [-].
     Returns                 the provider; its notes count the rows that were left out and say why.
     Raises                  InputError: a file that cannot be used, with line and column.
@@ -75,7 +77,9 @@ def load_throughput_table(
             reading.rates.append(reader(record))
     if not reading.rates:
         raise InputError(
-            f"{path}: no usable row; {'; '.join(reading.notes())}", expected="at least one row to plan with"
+            f"{path}: no usable row; {'; '.join(reading.notes())}",
+            expected="at least one row to plan with",
+            remedy="name the engine they were measured on with --engine" if engine else "",
         )
     return TableProvider(tuple(reading.rates), length_tolerance, str(path), reading.notes())
 
@@ -179,17 +183,32 @@ def _reason_to_skip(record: Record, engine: str | None) -> str:
 
 
 def _other_engine(record: Record, engine: str | None) -> str:
-    """Why the engine of a row is not `engine`; empty where it is, or where either is not stated."""
+    """Why a row was measured on other engine settings than those of `engine`; empty where they are the same.
+
+    Notes       A version takes the settings of the nearest one with figures, as everywhere; a row or a plan that states
+                no version goes with any.
+    """
     named = record.text("engine")
-    if not engine or not named or _engine_family(named) == _engine_family(engine):
+    if not engine or not named:
         return ""
-    return f"measured on {named}"
+    (family, in_name), (asked_family, asked) = _engine_parts(named), _engine_parts(engine)
+    if family != asked_family:
+        return f"measured on {named}"
+    version = record.text("engine_version", in_name)
+    if not (is_version(version) and is_version(asked)):
+        return ""
+    try:
+        found, wanted = (engine_of_version(family, each).name for each in (version, asked))
+    except UnknownNameError:  # settings of the user's own
+        return ""
+    return "" if found == wanted else f"measured on {family} {version}: other engine settings than {engine}"
 
 
-def _engine_family(name: str) -> str:
-    """Engine without its version: "vllm-0.11" and "vLLM" are both "vllm"."""
-    family = re.sub(r"[-_ ]?v?\d[\w.]*$", "", name.strip().lower())
-    return {"trtllm": "tensorrt-llm", "trt-llm": "tensorrt-llm"}.get(family, family)
+def _engine_parts(name: str) -> tuple[str, str]:
+    """Engine and version: "vllm" of both "vllm-0.11" and "vLLM", the latter without a version."""
+    text = name.strip().lower()
+    family = re.sub(r"[-_ ]?v?\d[\w.]*$", "", text)
+    return {"trtllm": "tensorrt-llm", "trt-llm": "tensorrt-llm"}.get(family, family), text[len(family) :].lstrip("-_ ")
 
 
 # -- fields -----------------------------------------------------------------------------------
