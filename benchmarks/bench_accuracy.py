@@ -1,4 +1,4 @@
-"""The accuracy tables: the throughput model beside public figures, the calibration, and the latency curves.
+"""The accuracy tables: the throughput model beside public figures and a simulated scheduler, calibration, latency.
 
 Every table is computed anew and takes its old place in docs/throughput-model.md and docs/latency.md. Those that rest on
 the shared collection of measured points are left as they are where it is absent.
@@ -46,7 +46,7 @@ def write_tables(page: Path, tables: list[str]) -> None:
 
 def main() -> None:
     """Compute, print and write every table."""
-    from tests.profile import doc_tables, held_out, latency_comparison
+    from tests.profile import doc_tables, held_out, latency_comparison, saturation_comparison
     from tests.profile.public_figures import COLLECTION
 
     from cuvee.profile.measurements import load_measurements
@@ -54,6 +54,7 @@ def main() -> None:
 
     tables = [doc_tables.constants_table(), doc_tables.ablation_table()]
     tables += [doc_tables.requests_per_dollar_table(model) for model in ("llama-3-70b", "llama-3-8b")]
+    tables.append(saturation_comparison.saturation_table())
     record: dict[str, Any] = {"machine": describe_machine()}
     with Stopwatch() as watch:
         if COLLECTION.is_file():
