@@ -56,6 +56,13 @@ def test_verdict_of_an_observation():
     assert observation([LEVEL]).verdict is Verdict.FAILS
 
 
+def test_what_is_cheapest_everywhere_hangs_on_nothing():
+    """One leader in every case: it does not hold, however large the factor. Tempting: best over worst alone."""
+    alike = Observation("t", (case(CLEAR), case(CLEAR)), 2.0, "of something", (), ("A40", "A40"))
+    apart = Observation("t", (case(CLEAR), case(CLEAR)), 2.0, "of something", (), ("A40", "H100-SXM"))
+    assert (alike.verdict, apart.verdict) == (Verdict.FAILS, Verdict.HOLDS)
+
+
 def test_the_largest_of_each_model():
     """Up to: over all, and of each model apart."""
     cases = (case(WEAK, "a"), case(CLEAR, "b"), case(LEVEL, "a"))

@@ -75,6 +75,7 @@ class Observation:
         paper           The factor that the paper gives for it.
         paper_about     What that factor is of.
         findings        What the paper says more closely, as far as the study can look at it.
+        leaders         What is cheapest in each case, where the observation is that this hangs on the case.
     """
 
     title: str
@@ -82,6 +83,7 @@ class Observation:
     paper: float
     paper_about: str
     findings: tuple[Finding, ...]
+    leaders: tuple[str, ...] = ()
 
     @property
     def largest(self) -> Case:
@@ -102,9 +104,12 @@ class Observation:
 
     @property
     def verdict(self) -> Verdict:
-        """By the largest factor; in part where a finding does not hold wholly."""
+        """By the largest factor; in part where a finding does not hold wholly.
+
+        What is the same in every case hangs on none of them, however much cheaper it is.
+        """
         factor = self.largest.comparison
-        if factor.factor < LEAST_FACTOR:
+        if factor.factor < LEAST_FACTOR or len(set(self.leaders)) == 1:
             return Verdict.FAILS
         if factor.is_tie:
             return Verdict.TIE

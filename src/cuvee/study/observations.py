@@ -50,12 +50,13 @@ def gains(study: Study) -> tuple[AssignmentGain, ...]:
 
 
 def _gpu_choice(study: Study) -> Observation | None:
-    cases = [
-        _case(_where(ranking[0]), ranking[0], ranking[-1])
+    rankings = [
+        ranking
         for model in study.models
         for workload in study.asked.workloads
         if len(ranking := study.ranking(model.name, workload.name)) > 1
     ]
+    cases = [_case(_where(ranking[0]), ranking[0], ranking[-1]) for ranking in rankings]
     if not cases:
         return None
     large, small = _large_models(study), _small_models(study)
@@ -73,6 +74,7 @@ def _gpu_choice(study: Study) -> Observation | None:
         PAPER_GPU_CHOICE,
         "requests per dollar, best over worst GPU type",
         tuple(each for each in findings if each is not None),
+        tuple(ranking[0].gpu for ranking in rankings) if len(rankings) > 1 else (),
     )
 
 
@@ -93,13 +95,14 @@ def _leads(
 
 
 def _configuration_choice(study: Study) -> Observation | None:
-    cases = [
-        _case(f"{_where(found[0])} on {gpu.name}", found[0], found[-1], per_gpu=True)
+    rankings = [
+        found
         for model in study.models
         for gpu in study.gpus
         for workload in study.asked.workloads
         if len(found := study.by_rate(model.name, gpu.name, workload.name)) > 1
     ]
+    cases = [_case(f"{_where(found[0])} on {found[0].gpu}", found[0], found[-1], per_gpu=True) for found in rankings]
     if not cases:
         return None
     findings = (
@@ -114,6 +117,7 @@ def _configuration_choice(study: Study) -> Observation | None:
         PAPER_CONFIGURATION_CHOICE,
         "requests per GPU, best over worst configuration",
         tuple(each for each in findings if each is not None),
+        tuple(found[0].config.parallel_label for found in rankings) if len(rankings) > 1 else (),
     )
 
 
