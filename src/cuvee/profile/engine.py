@@ -140,8 +140,8 @@ SUSTAINED_TFLOPS_PER_WATT: dict[str, float] = {
 their boost clock through a long prefill. Read off saturated prefill-heavy rows of TensorRT-LLM 0.14 (perf-overview),
 beside decode, attention and element-wise work: A100 PCIe at 300 W reaches 0.58 of its 312 TFLOPS, H100 SXM at 700 W
 0.58 of 989, L40S at 350 W 0.48 of 733 in 8 bit. Not measured, assumed: GB100 (B200) and Blackwell (RTX PRO 6000), after
-rows in 4 bit, a precision that is not modelled; GA102 (A40, A6000, A10, RTX 3090; an older process than the A100's) such
-that 300 W sustain the A100 PCIe's share; Turing and Volta."""
+rows in 4 bit, a precision that is not modelled; GA102 (A40, A6000, A10, RTX 3090; an older process than the A100's)
+such that 300 W sustain the A100 PCIe's share; Turing and Volta."""
 
 GPUSTACK = "saturated runs published by GPUStack Performance Lab, start and drain included"
 
