@@ -17,3 +17,17 @@ def test_every_reader_takes_the_same_names(tmp_path, text, name):
     assert load_throughput_table(path).rates[0].precision == name
     assert KnownPoint.of(load_measurements(path)[0]).config.precision == name
     assert not [said for said in import_files([path]).points[0].remarks if "precision" in said]
+
+
+@pytest.mark.parametrize(
+    ("model", "precision"),
+    [("deepseek-ai/DeepSeek-V3", "fp8"), ("llama-3.1-8b", "bf16"), ("RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8", "fp8")],
+)
+@pytest.mark.parametrize("word", ["", "auto"])
+def test_weights_nobody_speaks_of_are_as_released(tmp_path, model, precision, word):
+    """A plan's table and `score` take one default, weights as released and a cache in 16 bit. Tempting: bf16 for all."""
+    path = tmp_path / "points.csv"
+    path.write_text(f"gpu,model,engine,isl,osl,tp,weights,kv,req_s\nH200-SXM,{model},vllm,500,100,8,{word},{word},9\n")
+    rate, point = load_throughput_table(path).rates[0], KnownPoint.of(load_measurements(path)[0])
+    assert (rate.precision, rate.kv_precision) == (precision, "bf16")
+    assert (point.config.precision, point.config.kv_precision) == (precision, "bf16")

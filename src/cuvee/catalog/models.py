@@ -15,7 +15,7 @@ from cuvee.catalog.model import (
     ModelSpec,
     SlidingWindow,
 )
-from cuvee.catalog.model_names import find_variant, normalize_model_name
+from cuvee.catalog.model_names import find_variant, normalize_model_name, precision_in_name
 from cuvee.catalog.resources import read_data_json
 from cuvee.errors import InputError, UnknownNameError, kind_of
 from cuvee.files import read_text
@@ -63,6 +63,12 @@ def catalogue_name(name: str) -> str | None:
     """Name in the catalogue of the model that has the shape of `name`; None where it has none."""
     found = find_variant(name, _by_any_name())
     return None if found is None else found.name
+
+
+def released_precision(name: str) -> str:
+    """Precision of the weights of `name` as they are published: the catalogue's, else what the name tells, else 16 bit."""
+    found = _by_any_name().get(normalize_model_name(name)) or find_variant(name, _by_any_name())
+    return found.released_precision if found else precision_in_name(name) or "bf16"
 
 
 def _exists(text: str) -> bool:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from cuvee.catalog.gpus import find_gpu
 from cuvee.catalog.model import KV_BYTES, WEIGHT_BYTES
-from cuvee.catalog.model_names import precision_in_name
+from cuvee.catalog.models import released_precision
 from cuvee.catalog.quantization import written_precision
 from cuvee.catalog.records import Record
 from cuvee.catalog.tables import parse_csv
 from cuvee.errors import InputError, UnknownNameError
 from cuvee.files import read_text
 from cuvee.profile.engine import engine_of_version, is_version
+from cuvee.profile.points import CACHE_PRECISION
 from cuvee.profile.measured import LENGTH_TOLERANCE, MeasuredRate, StageKey, TableProvider, model_key
 from cuvee.profile.table import Provenance
 
@@ -137,7 +138,7 @@ def _read_own(record: Record) -> MeasuredRate:
         stages=stages,
         layers=layers,
         precision=_weight_precision(record, "precision"),
-        kv_precision=_precision(record, "kv_precision", KV_BYTES),
+        kv_precision=_precision(record, "kv_precision", KV_BYTES, CACHE_PRECISION),
         spans_machines=None if record.is_empty("spans_machines") else record.flag("spans_machines"),
         input_tokens=_tokens(record, "input_tokens"),
         output_tokens=_tokens(record, "output_tokens"),
@@ -160,7 +161,7 @@ def _read_public(record: Record) -> MeasuredRate:
         stages=(stage,) * depth,
         layers=None,
         precision=_weight_precision(record, "weights"),
-        kv_precision=_precision(record, "kv", KV_BYTES),
+        kv_precision=_precision(record, "kv", KV_BYTES, CACHE_PRECISION),
         spans_machines=None,
         input_tokens=_tokens(record, "isl"),
         output_tokens=_tokens(record, "osl"),
@@ -245,17 +246,14 @@ def _stages(record: Record) -> tuple[tuple[StageKey, ...], tuple[int, ...] | Non
 
 
 def _weight_precision(record: Record, column: str) -> str:
-    """Precision of the weights: what the row says, else what the model's name does, else 16 bit."""
-    named = precision_in_name(record.text("model"))
-    return _precision(record, column, WEIGHT_BYTES) or named or "bf16"
+    """Precision of the weights, as released where the row does not say."""
+    return _precision(record, column, WEIGHT_BYTES, released_precision(record.text("model")))
 
 
-def _precision(record: Record, column: str, known: dict[str, float]) -> str | None:
-    """Precision of a column; None where empty or unknown, 16 bit where it is the engine's choice."""
-    written = written_precision(record.text(column))
-    if record.is_empty(column) or not written:
-        return None
-    precision = "bf16" if written == "auto" else written
+def _precision(record: Record, column: str, known: dict[str, float], default: str) -> str:
+    """Precision of a column; `default` where it is empty or left to the engine."""
+    written = "" if record.is_empty(column) else written_precision(record.text(column))
+    precision = written_precision(default) if written in ("", "auto") else written
     if precision not in known:
         raise record.error(column, f"one of {', '.join(known)}")
     return precision

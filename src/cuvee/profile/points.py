@@ -16,6 +16,9 @@ from cuvee.workload.records import WorkloadType
 ANY_CONTEXT = 2**30
 """Longest context of a model that was measured [tokens]: benchmarks run past what it was trained for."""
 
+CACHE_PRECISION = "bf16"
+"""Precision of the cache where nobody says it; that of the weights is then the one they are released in."""
+
 
 class CannotModelError(Exception):
     """Why a point cannot be modelled."""
@@ -51,7 +54,7 @@ class KnownPoint:
             raise CannotModelError(f"{depth} stages of {model.num_layers} layers")
         stages = tuple(Stage(gpu.name, size, layers) for layers in split_layers(model.num_layers, depth))
         precision = _precision(row.weights, WEIGHT_BYTES, model.released_precision)
-        config = ReplicaConfig(model.name, stages, precision, _precision(row.kv, KV_BYTES, "bf16"))
+        config = ReplicaConfig(model.name, stages, precision, _precision(row.kv, KV_BYTES, CACHE_PRECISION))
         engine = engine_of_version(row.engine, row.engine_version)
         if row.concurrency is not None:
             engine = held_to(row.concurrency / row.replicas, engine, gpu)

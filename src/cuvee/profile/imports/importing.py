@@ -16,6 +16,7 @@ from cuvee.profile.imports.formats import read_load_points
 from cuvee.profile.imports.hardware_bounds import Hardware, impossible
 from cuvee.profile.imports.load_point import Deployment, LoadPoint
 from cuvee.profile.imports.setup import Setup, completed
+from cuvee.profile.points import CACHE_PRECISION
 
 SUFFIX = re.compile(r"\.(?:jsonl?|csv|ya?ml)\b", re.IGNORECASE)
 ITS_OWN_FILE = "its own file doubts it"
@@ -159,7 +160,7 @@ def _looked_up(served: Deployment) -> Hardware | str:
     except CuveeError as error:
         return str(error).partition("\n")[0]
     weights = _precision(served.weights, model.released_precision)
-    cache = _precision(served.kv, "bf16")
+    cache = _precision(served.kv, CACHE_PRECISION)
     for name, known in ((weights, WEIGHT_BYTES), (cache, KV_BYTES)):
         if name not in known:
             return f"precision {name!r} is none of {', '.join(known)}"
