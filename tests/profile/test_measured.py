@@ -21,6 +21,7 @@ from cuvee.profile import (
     load_throughput_table,
     profile,
 )
+from cuvee.profile.providers import known_first, measured_table
 from tests.profile.setups import GPUS, MODELS, VLLM, even_config, workload
 
 OWN = "model,gpu,tensor_parallel_size,input_tokens,output_tokens,rate_req_per_s"
@@ -207,6 +208,39 @@ def test_rows_of_another_version_are_left_out(tmp_path):
         assert rate(load_throughput_table(path, engine=engine), config, (496, 18)) == expected
     notes = load_throughput_table(path, engine="vllm-0.11").notes
     assert "1 rows left out: measured on vllm 0.19.1: other engine settings than vllm-0.11" in notes
+
+
+def test_a_run_that_did_not_fill_the_replica_is_no_rate_of_it(tmp_path):
+    """One request at a time is 0.4 req/s, no saturated rate: the model's own stands there.
+
+    200 under way fill the replica, and say nothing of more: no band.
+    """
+    rows = [
+        f"L4,1,1,2,qwen3-8b,bf16,bf16,vLLM,496,{out},{held},,{count},,,False"
+        for out, held, count in ((18, 2, 0.8), (100, 400, 6))
+    ]
+    path = write(tmp_path, "\n".join((PUBLIC, *rows)))
+    config, kinds = even_config("qwen3-8b", "L4"), [workload(496, 18), workload(496, 100)]
+    table = profile([config], kinds, models=MODELS, gpus=GPUS, engine="vllm", table=path)
+    assert table.provenance.ravel().tolist() == [Provenance.ESTIMATED, Provenance.MEASURED]
+    assert table.rate_req_per_s[0, 1] == 3
+    assert np.isinf(table.relative_error[0, 1])
+    taken = measured_table(known_first([path], AnalyticProvider(MODELS, GPUS, VLLM)))
+    assert taken is not None
+    assert [note for note in taken.notes if "half of what" in note]
+
+
+def test_a_row_that_says_whether_it_is_saturated_is_believed(tmp_path):
+    """Saturated: its interval is the band where it is wider than what lengths may differ. Not shown: left out."""
+    rows = [
+        f"L4,1,1,1,qwen3-8b,bf16,bf16,vLLM,496,{out},8,,{count},,,False,{band},{saturated}"
+        for out, count, band, saturated in ((18, 9, 0.01, "yes"), (100, 5, 0.08, "yes"), (100, 7, 0.01, "no"))
+    ]
+    path = write(tmp_path, "\n".join((f"{PUBLIC},relative_error,saturated", *rows)))
+    kinds = [workload(496, 18), workload(496, 100)]
+    table = profile([even_config("qwen3-8b", "L4")], kinds, models=MODELS, gpus=GPUS, engine="vllm", table=path)
+    assert table.rate_req_per_s[0].tolist() == [9, 5]
+    assert table.relative_error[0].tolist() == [0.05, 0.08]
 
 
 # -- the chain ----------------------------------------------------------------------------------

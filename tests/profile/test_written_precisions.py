@@ -25,7 +25,7 @@ def test_every_reader_takes_the_same_names(tmp_path, text, name):
 )
 @pytest.mark.parametrize("word", ["", "auto"])
 def test_weights_nobody_speaks_of_are_as_released(tmp_path, model, precision, word):
-    """A plan's table and `score` take one default, weights as released and a cache in 16 bit. Tempting: bf16 for all."""
+    """A plan's table and `score` take weights as released and a cache in 16 bit. Tempting: bf16 for all."""
     path = tmp_path / "points.csv"
     path.write_text(f"gpu,model,engine,isl,osl,tp,weights,kv,req_s\nH200-SXM,{model},vllm,500,100,8,{word},{word},9\n")
     rate, point = load_throughput_table(path).rates[0], KnownPoint.of(load_measurements(path)[0])

@@ -66,7 +66,7 @@ def catalogue_name(name: str) -> str | None:
 
 
 def released_precision(name: str) -> str:
-    """Precision of the weights of `name` as they are published: the catalogue's, else what the name tells, else 16 bit."""
+    """Precision of the published weights of `name`: the catalogue's, else what the name tells, else 16 bit."""
     found = _by_any_name().get(normalize_model_name(name)) or find_variant(name, _by_any_name())
     return found.released_precision if found else precision_in_name(name) or "bf16"
 

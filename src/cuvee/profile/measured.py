@@ -44,6 +44,7 @@ class MeasuredRate:
         relative_error    Half-width of the error band of the rate [-].
         workload          Name of the type it was measured on, where it was no pair of lengths: then lengths are 0.
         date              Of the measurement; "" where the table does not say.
+        concurrency       Requests held under way [-], where nobody says whether they filled the replica; else None.
     """
 
     model: str
@@ -62,6 +63,7 @@ class MeasuredRate:
     source: str = ""
     workload: str = ""
     date: str = ""
+    concurrency: float | None = None
 
     def serves(self, config: ReplicaConfig) -> bool:
         """Whether `config`, equal in model, stages and precision, is the same in layers, cache and network too."""

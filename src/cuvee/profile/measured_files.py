@@ -17,8 +17,8 @@ from cuvee.catalog.tables import parse_csv
 from cuvee.errors import InputError, UnknownNameError
 from cuvee.files import read_text
 from cuvee.profile.engine import engine_of_version, is_version
-from cuvee.profile.points import CACHE_PRECISION
 from cuvee.profile.measured import LENGTH_TOLERANCE, MeasuredRate, StageKey, TableProvider, model_key
+from cuvee.profile.points import CACHE_PRECISION
 from cuvee.profile.table import Provenance
 
 MAX_FILE_MB = 64.0
@@ -154,7 +154,9 @@ def _read_own(record: Record) -> MeasuredRate:
 
 def _read_public(record: Record) -> MeasuredRate:
     """Row of a public collection: rates are totals over its replicas, latencies are in milliseconds."""
-    depth = record.count("pp", default=1)
+    depth, replicas, held = record.count("pp", default=1), record.count("replicas", default=1), _held(record)
+    # An interval of the rate says nothing of other lengths, and one number under way nothing of more.
+    band = max(_share(record, "relative_error", MEASURED_ERROR), MEASURED_ERROR) if held is None else inf
     stage = (_gpu(record, record.text("gpu")), record.count("tp", default=1))
     return MeasuredRate(
         model=_model(record),
@@ -165,13 +167,22 @@ def _read_public(record: Record) -> MeasuredRate:
         spans_machines=None,
         input_tokens=_tokens(record, "isl"),
         output_tokens=_tokens(record, "osl"),
-        rate_req_per_s=_positive(record, "req_s", RATE) / record.count("replicas", default=1),
-        relative_error=MEASURED_ERROR,
+        rate_req_per_s=_positive(record, "req_s", RATE) / replicas,
+        relative_error=band,
         ttft_s=_seconds(record, "ttft_ms") / 1e3,
         tpot_s=_seconds(record, "tpot_ms") / 1e3,
         source=record.text("source"),
         date=record.date("date"),
+        concurrency=None if held is None else held / replicas,
     )
+
+
+def _held(record: Record) -> float | None:
+    """Requests held under way over all replicas [-]; None where not limited, or the row says what it shows."""
+    is_unlimited = record.text("concurrency").lower() in ("inf", "infinity")
+    if record.is_empty("concurrency") or is_unlimited or not record.is_empty("saturated"):
+        return None
+    return _positive(record, "concurrency", "a number of requests above 0")
 
 
 def _reason_to_skip(record: Record, engine: str | None) -> str:
@@ -180,6 +191,8 @@ def _reason_to_skip(record: Record, engine: str | None) -> str:
         return "marked doubtful"
     if not record.is_empty("request_rate"):
         return "open loop: its rate is the load offered, not what the replica sustains"
+    if not record.is_empty("saturated") and not record.flag("saturated"):
+        return "not shown to be saturated: the replica may sustain more"
     return _other_engine(record, engine)
 
 

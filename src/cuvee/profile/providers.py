@@ -1,23 +1,29 @@
 """Providers in a chain, and the verb that fills a throughput table: measured, then calibrated, then estimated."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.model import ModelSpec
-from cuvee.errors import InputError
+from cuvee.errors import CuveeError, InputError
 from cuvee.profile.analytic import NETWORK_GB_PER_S, AnalyticProvider
 from cuvee.profile.calibrated import CalibratedProvider
 from cuvee.profile.calibration_files import is_calibration_file, load_calibrated
 from cuvee.profile.engine import EngineSettings, find_engine
 from cuvee.profile.limited import LimitedProvider
-from cuvee.profile.measured import TableProvider
+from cuvee.profile.measured import MeasuredRate, TableProvider, model_key
 from cuvee.profile.measured_files import load_throughput_table
 from cuvee.profile.pessimism import PessimisticProvider
-from cuvee.profile.replica import ReplicaConfig
+from cuvee.profile.points import CACHE_PRECISION
+from cuvee.profile.replica import ReplicaConfig, Stage, split_layers
 from cuvee.profile.table import ThroughputProvider, ThroughputTable, overlay
 from cuvee.workload.records import WorkloadType
+
+FILLED = 0.5
+"""Share of the sequences that a replica runs at once by the analytic model [-], below which a run did not fill it."""
+
+UNFILLED = "fewer requests held under way than half of what the replica runs at once by the model"
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ def known_first(paths: Sequence[str | Path], analytic: AnalyticProvider) -> Thro
 
     Parameters
         paths       At most one table of rates, and one file of fitted constants.
-    Notes           Of a table, rows that name another engine are left out.
+    Notes           Of a table, rows that name another engine are left out, and those that did not fill a replica.
     Raises          InputError: a file that cannot be used with that engine, or two of a kind.
     """
     fitted = [path for path in paths if is_calibration_file(path)]
@@ -61,8 +67,33 @@ def known_first(paths: Sequence[str | Path], analytic: AnalyticProvider) -> Thro
     for path in fitted:
         provider = ChainProvider(load_calibrated(path, analytic), provider)
     for path in tables:
-        provider = ChainProvider(load_throughput_table(path, engine=analytic.engine.name), provider)
+        table = without_unfilled(load_throughput_table(path, engine=analytic.engine.name), analytic)
+        provider = ChainProvider(table, provider)
     return provider
+
+
+def without_unfilled(table: TableProvider, analytic: AnalyticProvider) -> TableProvider:
+    """`table` without rates of replicas that were held far below the sequences that they run by the analytic model."""
+    kept = tuple(rate for rate in table.rates if not _is_unfilled(rate, analytic))
+    count = len(table.rates) - len(kept)
+    note = (f"{count} rows left out: {UNFILLED}",) if count else ()
+    return replace(table, rates=kept, notes=(*table.notes, *note))
+
+
+def _is_unfilled(rate: MeasuredRate, analytic: AnalyticProvider) -> bool:
+    model = next((model for name, model in analytic.models.items() if model_key(name) == rate.model), None)
+    if rate.concurrency is None or model is None or not model.shape_known or len(rate.stages) > model.num_layers:
+        return False
+    layers = rate.layers or split_layers(model.num_layers, len(rate.stages))
+    stages = tuple(Stage(gpu, size, count) for (gpu, size), count in zip(rate.stages, layers, strict=True))
+    config = ReplicaConfig(
+        model.name, stages, rate.precision, rate.kv_precision or CACHE_PRECISION, bool(rate.spans_machines)
+    )
+    try:
+        found = analytic.table([config], [WorkloadType("measured", rate.input_tokens, rate.output_tokens)])
+    except CuveeError:  # a GPU type or split the model knows nothing of
+        return False
+    return rate.concurrency < FILLED * float(found.num_sequences[0, 0])
 
 
 def measured_table(provider: ThroughputProvider) -> TableProvider | None:

@@ -88,6 +88,7 @@ class LoadPoint:
         date                           Of the run, e.g. "2026-09-30"; "" where the file does not say.
         provider                       Who gives the figures: of a file of our own it may be a model.
         relative_error                 Half-width of their error band [-], where stated.
+        is_saturated                   Whether more requests under way bring no higher rate; None where nobody says.
         is_doubtful                    Whether the file itself doubts it.
         remarks                        What the reader noticed and left aside.
         doubts                         What the reader noticed and that speaks against the figures.
@@ -118,6 +119,7 @@ class LoadPoint:
     date: str = ""
     provider: Provenance = Provenance.MEASURED
     relative_error: float | None = None
+    is_saturated: bool | None = None
     is_doubtful: bool = False
     remarks: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()

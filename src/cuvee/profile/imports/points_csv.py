@@ -42,6 +42,8 @@ def read_points(record: Record) -> LoadPoint:
         note=record.text("note"),
         source=record.text("source"),
         date=record.date("date"),
+        relative_error=maybe_above_zero(record, "relative_error", "a share"),
+        is_saturated=None if record.is_empty("saturated") else record.flag("saturated"),
         is_doubtful=record.text("doubtful").lower() in ("true", "yes", "1"),
     )
 

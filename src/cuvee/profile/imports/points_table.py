@@ -42,6 +42,8 @@ def _row(each: ImportedPoint) -> dict[str, object]:
         "concurrency": point.load.concurrency,
         "request_rate": point.load.request_rate_req_per_s,
         "req_s": point.rate_req_per_s,
+        "relative_error": point.relative_error,
+        "saturated": None if point.is_saturated is None else "yes" if point.is_saturated else "no",
         "out_tok_s": point.output_tokens_per_s,
         **_latencies(each),
         "completed": point.completed,

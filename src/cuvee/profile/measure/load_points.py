@@ -91,6 +91,8 @@ def _load_point(record: MeasureRecord, point: Point) -> LoadPoint:
         note="; ".join(_notes(record, point)),
         source=f"{NAME} {record.url}",
         date=point.date,
+        relative_error=point.interval.relative if point.is_held and point.half_width_req_per_s is not None else None,
+        is_saturated=saturated_keys(record).get(point.key, False) if point.is_held else None,
         doubts=tuple(_doubts(record, point)),
     )
 

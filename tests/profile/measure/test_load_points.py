@@ -1,0 +1,43 @@
+"""What the table of a measurement says of each point: whether it is saturated, how sure it is, what it counts."""
+
+from dataclasses import replace
+
+import pytest
+
+from cuvee.profile import load_throughput_table
+from cuvee.profile.imports.points_table import points_to_csv
+from cuvee.profile.measure.load_points import measured_points
+from cuvee.profile.measure.point import Spread
+from cuvee.profile.measure.record import MeasureRecord
+from cuvee.workload.records import WorkloadType
+from tests.profile.measure.measuring import run
+from tests.profile.measure.points import point
+
+
+@pytest.fixture(scope="module")
+def record() -> MeasureRecord:
+    """A record of one type "a" of 100 and 20 tokens, without points."""
+    found = run().measured.record
+    return replace(found, types=(WorkloadType("a", 100, 20),), points=())
+
+
+def held(concurrency, rate, half_width=0.1):
+    """A point whose requests take the time that Little's law says."""
+    return point(concurrency, rate, half_width=half_width, end_to_end=Spread(100, concurrency / rate, 0.01, {}))
+
+
+def test_a_plan_takes_the_saturated_rate_with_its_interval(tmp_path, record):
+    """8 and 16 under way serve alike: 16 is saturated, +-8 %. Tempting: 10.1 req/s, the luckiest, +-5 %."""
+    points = held(8, 10.1), held(16, 10.0, 0.8)
+    path = tmp_path / "points.csv"
+    path.write_text(points_to_csv(measured_points(replace(record, points=points))))
+    rates = load_throughput_table(path).rates
+    assert [(rate.rate_req_per_s, rate.relative_error, rate.concurrency) for rate in rates] == [(10.0, 0.08, None)]
+
+
+def test_a_rate_that_still_grew_is_not_taken(tmp_path, record):
+    """From 8 to 16 under way the rate grew by two fifths: nobody knows where it ends."""
+    path = tmp_path / "points.csv"
+    path.write_text(points_to_csv(measured_points(replace(record, points=(held(8, 7.0), held(16, 10.0))))))
+    with pytest.raises(ValueError, match="2 rows left out: not shown to be saturated"):
+        load_throughput_table(path)
