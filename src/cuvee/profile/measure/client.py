@@ -81,7 +81,7 @@ class Client:
     async def _require_stream(self, response: "ClientResponse") -> None:
         if response.status == 200 and response.content_type == "text/event-stream":
             return
-        text = (await response.content.read(LARGEST_EVENT_BYTES)).decode(errors="replace")
+        text = (await _body(response, LARGEST_EVENT_BYTES)).decode(errors="replace")
         if response.status == 200:
             raise StreamError("not streamed", f"{response.content_type}: {text}")
         if 300 <= response.status < 400:
@@ -102,7 +102,7 @@ class Client:
         timeout = aiohttp.ClientTimeout(total=ASK_TIMEOUT_S)
         try:
             async with self._session.get(self.url + path, timeout=timeout, allow_redirects=False) as response:
-                body = await response.content.read(MOST_BODY_BYTES)
+                body = await _body(response, MOST_BODY_BYTES)
                 return response.status, body.decode(errors="replace")
         except aiohttp.ClientConnectorError as error:
             raise InputError(
@@ -112,6 +112,16 @@ class Client:
             ) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return 0, self.cleaned(str(error))
+
+
+async def _body(response: "ClientResponse", most_bytes: int) -> bytes:
+    """The body, however many pieces it comes in, up to `most_bytes`."""
+    found = bytearray()
+    async for piece in response.content.iter_any():
+        found += piece
+        if len(found) >= most_bytes:
+            break
+    return bytes(found[:most_bytes])
 
 
 @asynccontextmanager
