@@ -210,6 +210,18 @@ def test_the_key_comes_from_the_environment(measured, tmp_path):
     assert "s3cret" not in written + result.out + result.err
 
 
+def test_a_key_with_a_line_break_is_refused_unseen(cuvee, tmp_path, monkeypatch):
+    """The variable is named, its value is not. Tempting: to let the HTTP library tell what header it refuses."""
+    monkeypatch.setenv("MY_KEY", "s3cret\nX-Other: 1")
+    result = cuvee(
+        "profile", "http://127.0.0.1:9", "-o", tmp_path / "p.csv", *map(str, BRIEF), "--api-key-env", "MY_KEY"
+    )
+    assert result.code == 2
+    assert "MY_KEY" in result.err
+    assert "control character" in result.err
+    assert "s3cret" not in result.out + result.err
+
+
 def test_without_aiohttp(cuvee, monkeypatch, tmp_path):
     """A message that names the extra."""
     monkeypatch.setitem(sys.modules, "aiohttp", None)

@@ -225,6 +225,12 @@ def _key(variable: str | None) -> str | None:
             expected="the name of an environment variable that holds the key",
             remedy=f"export {variable}=..., and run it again",
         )
+    if not key.isprintable():
+        raise InputError(
+            f"--api-key-env {variable}: it holds a control character, such as the end of a line",
+            expected="a key of printable characters",
+            remedy=f"export {variable}=... anew, without line breaks",
+        )
     return key
 
 

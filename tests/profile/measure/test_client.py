@@ -6,8 +6,10 @@ from contextlib import suppress
 import pytest
 from aiohttp import web
 
-from cuvee.profile.measure.client import MOST_BODY_BYTES, open_client
+from cuvee.profile.measure.answers import Answer
+from cuvee.profile.measure.client import MOST_BODY_BYTES, SHOWN, open_client
 
+KEY = "sk-0123456789abcdef"
 PIECE = b"x" * 1000
 
 
@@ -48,3 +50,35 @@ def test_a_body_in_pieces_is_read_to_its_end(count, length):
     """/metrics of 60 kB comes in sixty pieces. Tempting: one read, which returns what has arrived by then."""
     status, text = asked(in_pieces(count), lambda client: client.ask("/metrics"))
     assert (status, len(text)) == (200, length)
+
+
+def answers_with(status, kind, text):
+    async def handler(_):
+        return web.Response(status=status, content_type=kind, text=text)
+
+    return handler
+
+
+@pytest.mark.parametrize("before", [SHOWN - len(KEY) // 2, SHOWN - 1, 0, SHOWN - len(KEY)])
+@pytest.mark.parametrize(
+    ("status", "kind", "form"),
+    [
+        (500, "text/plain", "{}"),
+        (401, "application/json", '{{"error": {{"message": "{}"}}}}'),
+        (200, "text/html", "{}"),
+        (200, "text/event-stream", "{}\n\n"),
+        (200, "text/event-stream", 'data: {{"error": "{}"}}\n\n'),
+    ],
+)
+def test_a_key_is_taken_out_before_words_are_cut(before, status, kind, form):
+    """A server that repeats the key where its words are cut gives no part of it away."""
+
+    async def use(client):
+        answer = Answer(0, 1, 1, 0.0)
+        await client.stream("/v1/completions", {}, answer, lambda _: None)
+        return answer.failure_text
+
+    told = asked(answers_with(status, kind, form.format("x" * before + KEY)), use, key=KEY)
+    assert told
+    assert len(told) <= SHOWN
+    assert KEY[:3] not in told

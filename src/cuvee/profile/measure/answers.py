@@ -10,17 +10,15 @@ OTHER_FIELDS = (b":", b"event:", b"id:", b"retry:")
 """Lines of an event stream that carry no data."""
 
 MOST_LINE_BYTES = 4_000_000
-SHOWN = 200
-"""Characters of a server's own words that a message repeats [-]."""
 
 
 class StreamError(Exception):
-    """A stream that is no answer; carries what kind of failure it is, and the server's words."""
+    """A stream that is no answer; carries what kind of failure it is, and the server's words, whole."""
 
     def __init__(self, kind: str, text: str = "") -> None:
         super().__init__(kind)
         self.kind = kind
-        self.text = text[:SHOWN]
+        self.text = text
 
 
 @dataclass
@@ -198,8 +196,8 @@ def _is_plain(payload: bytes) -> bool:
 
 
 def error_text(body: Mapping[str, Any]) -> str:
-    """The words of an error object, in the shapes that servers give it."""
+    """The words of an error object, whole, in the shapes that servers give it."""
     error = body.get("error", body)
     if isinstance(error, dict):
         error = error.get("message") or error.get("detail") or error
-    return " ".join(str(error).split())[:SHOWN]
+    return " ".join(str(error).split())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cuvee.errors import InputError, MissingExtraError
-from cuvee.profile.measure.answers import SHOWN, Answer, EventReader, StreamError, error_text
+from cuvee.profile.measure.answers import Answer, EventReader, StreamError, error_text
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -19,6 +19,8 @@ ASK_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 30.0
 MOST_BODY_BYTES = 4_000_000
 LARGEST_EVENT_BYTES = 2**18
+SHOWN = 200
+"""Characters of a server's own words that a message repeats [-]."""
 
 
 class Client:
@@ -60,7 +62,7 @@ class Client:
         answer.ended_s = asyncio.get_running_loop().time()
 
     def cleaned(self, text: str) -> str:
-        """`text` on one line, short, and without the key."""
+        """`text` on one line, without the key, and only then short: the beginning of a key that is cut is told, too."""
         if self._secret:
             text = text.replace(self._secret, "***")
         return " ".join(text.split())[:SHOWN]

@@ -142,7 +142,7 @@ async def _version(client: Client) -> tuple[str | None, dict[str, str]]:
             settings = {name: str(found[name]) for name in SGLANG_SETTINGS if found.get(name) is not None}
             if found.get("total_slots") is not None:
                 settings["total_slots"] = str(found["total_slots"])
-            return version[:80], settings
+            return client.cleaned(version)[:80], settings
     return None, {}
 
 
