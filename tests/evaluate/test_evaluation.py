@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from cuvee.errors import InputError
@@ -15,6 +16,7 @@ from cuvee.evaluate.ways import OURS, Family, Way
 from cuvee.plan.explain.baselines import round_robin
 from cuvee.plan.planner import plan_prepared
 from cuvee.workload.mixes import load_mix
+from cuvee.workload.records import Trace
 from tests.evaluate.made_up import outcome, result
 
 SETTINGS = paper_grid()[:3]
@@ -53,6 +55,23 @@ def test_an_interrupted_run_goes_on(made, tmp_path):
     assert [each.setting for each in partial] == [SETTINGS[0]]
     evaluation.evaluate(SETTINGS[::-1], REQUESTS, OPTIONS, out=out)
     assert made == [SETTINGS[0], SETTINGS[1], SETTINGS[2], SETTINGS[1]]
+
+
+def test_traces_may_be_added(made, tmp_path):
+    """A file of the mixes goes on with a trace; another trace of that name is not the same requests."""
+    out = tmp_path / "results.jsonl"
+    evaluation.evaluate(SETTINGS[:1], REQUESTS, OPTIONS, out=out)
+    traced = Setting("8b", "mine", 1, 15.0)
+
+    def run(*lengths):
+        tokens = np.array(lengths)
+        requests = {**REQUESTS, "mine": Requests("mine", load_mix("trace-1"), Trace("mine", tokens, tokens))}
+        return evaluation.evaluate([traced, SETTINGS[0]], requests, OPTIONS, out=out)
+
+    assert [each.setting for each in run(10, 20)] == [traced, SETTINGS[0]]
+    assert made == [SETTINGS[0], traced]
+    with pytest.raises(InputError, match="trace mine"):
+        run(10, 30)
 
 
 def test_interrupted_before_a_plan(made, tmp_path):

@@ -49,7 +49,8 @@ def evaluate(
     Raises             InputError: `out` has results of other code, options or traces.
     """
     head = header(options, {name: each for name, each in requests.items() if any(s.requests == name for s in settings)})
-    done = {each.setting: each for each in (read_results(out, head) if out is not None else [])}
+    head, known = read_results(out, head) if out is not None else (head, [])
+    done = {each.setting: each for each in known}
     missing = [each for each in settings if each not in done]
     began_s = clock()
     try:

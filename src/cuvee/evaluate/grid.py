@@ -68,10 +68,12 @@ QUICK = EvaluationOptions(horizon_s=300.0, most_requests=5_000)
 
 
 def paper_grid(traces: Sequence[str] = ()) -> tuple[Setting, ...]:
-    """Every setting of the paper, and the same with the requests of `traces`."""
+    """Every setting of the paper, and the same with the requests of `traces`; stock by stock, so that a part of them
+    has some of everything.
+    """
     return tuple(
         Setting(models, requests, stock, budget)
-        for requests, models, stock, budget in product((*MIXES, *traces), MODELS, STOCKS, BUDGETS_USD_PER_HOUR)
+        for stock, requests, models, budget in product(STOCKS, (*MIXES, *traces), MODELS, BUDGETS_USD_PER_HOUR)
     )
 
 

@@ -61,13 +61,13 @@ def write_results(path: Path, head: Mapping[str, Any], results: Iterable[Setting
     write_atomic(path, "\n".join(lines) + "\n")
 
 
-def read_results(path: Path, head: Mapping[str, Any]) -> list[SettingResult]:
-    """Results so far; none where there is no file.
+def read_results(path: Path, head: Mapping[str, Any]) -> tuple[dict[str, Any], list[SettingResult]]:
+    """What made them, with the traces of `head` added, and results so far; none where there is no file.
 
     Raises      InputError: not such a file, or made by other code, options or traces.
     """
     if not path.exists():
-        return []
+        return dict(head), []
     lines = read_text(path, max_mb=MOST_MB).splitlines()
     try:
         found = json.loads(lines[0]) if lines else None
@@ -80,11 +80,13 @@ def read_results(path: Path, head: Mapping[str, Any]) -> list[SettingResult]:
             expected="what `cuvee evaluate` writes",
             remedy="give another --out, or remove the file",
         )
-    other = [name for name, value in head.items() if found.get(name) != value]
+    traces = {**head["traces"], **found.get("traces", {})}
+    other = [name for name, value in head.items() if name != "traces" and found.get(name) != value]
+    other += [f"trace {name}" for name, value in head["traces"].items() if traces[name] != value]
     if other:
         raise InputError(
             f"{path}: results of another {', '.join(other)}",
             expected="results of the same code, options and traces: others cannot be compared",
             remedy="give another --out, or remove the file",
         )
-    return results
+    return {**found, "traces": traces}, results
