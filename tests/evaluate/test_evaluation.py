@@ -74,6 +74,15 @@ def test_traces_may_be_added(made, tmp_path):
         run(10, 30)
 
 
+def test_long_requests_of_a_trace_are_cut():
+    """To 8,192 tokens of Llama-3, the answer first: or no fleet would serve the type they make."""
+    tokens = np.array([100, 8000, 20_000])
+    cut = evaluation.within_context(Trace("t", tokens, np.array([100, 1000, 10])))
+    assert cut.input_tokens.tolist() == [100, 8000, 8191]
+    assert cut.output_tokens.tolist() == [100, 192, 1]
+    assert cut.notes == ("requests cut to 8,192 tokens: 2",)
+
+
 def test_interrupted_before_a_plan(made, tmp_path):
     """A KeyboardInterrupt of the progress ends the run with what it has; one that nobody asked for goes on."""
 

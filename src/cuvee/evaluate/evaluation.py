@@ -1,10 +1,14 @@
 """`evaluate`: setting after setting, each kept as soon as it is there."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
-from cuvee.evaluate.grid import MIXES, EvaluationOptions, Setting
+import numpy as np
+
+from cuvee.catalog.models import load_model
+from cuvee.evaluate.grid import MIXES, MODELS, EvaluationOptions, Setting
 from cuvee.evaluate.playing import run_setting
 from cuvee.evaluate.records import SettingResult
 from cuvee.evaluate.requests import Requests
@@ -12,6 +16,7 @@ from cuvee.evaluate.results_file import header, read_results, write_results
 from cuvee.workload.classify import classify
 from cuvee.workload.mixes import load_mix
 from cuvee.workload.readers import load_trace
+from cuvee.workload.records import Trace
 
 TYPES_OF_A_TRACE = 9
 """Workload types chosen from a trace [-], as many as the paper has."""
@@ -21,10 +26,20 @@ def requests_by_name(traces: Sequence[str]) -> dict[str, Requests]:
     """The paper's mixes, and a set of requests for each trace file, named after the file."""
     found = {name: Requests(name, load_mix(name)) for name in MIXES}
     for path in traces:
-        trace = load_trace(path)
+        trace = within_context(load_trace(path))
         name = Path(path).name.split(".")[0]
         found[name] = Requests(name, classify(trace, types=TYPES_OF_A_TRACE), trace)
     return found
+
+
+def within_context(trace: Trace) -> Trace:
+    """`trace` with requests cut to what every model of `MODELS` takes, as servers refuse longer ones: the answer first."""
+    most = min(load_model(name).max_context for shares in MODELS.values() for name in shares)
+    prompt = np.minimum(trace.input_tokens, most - 1)
+    answer = np.minimum(trace.output_tokens, most - prompt)
+    cut = int((prompt + answer < trace.input_tokens + trace.output_tokens).sum())
+    note = (f"requests cut to {most:,} tokens: {cut}",) if cut else ()
+    return replace(trace, input_tokens=prompt, output_tokens=answer, notes=trace.notes + note)
 
 
 def evaluate(

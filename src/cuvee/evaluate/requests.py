@@ -46,15 +46,19 @@ class Requests:
         prompt, answer, model = self._drawn(shares, number, rng)
         return Trace(f"{self.name}, at once", prompt, answer, np.zeros(len(prompt)), model, tuple(shares))
 
-    def arriving(self, shares: Mapping[str, float], number: int, rate_req_per_s: float, seed: int) -> Trace:
+    def arriving(
+        self, shares: Mapping[str, float], number: int, rate_req_per_s: float, seed: int, *, burstiness: float = 1.0
+    ) -> Trace:
         """About `number` requests at a mean rate of arrival [req/s].
 
+        Parameters
+            burstiness    Standard deviation over mean of the gaps, of the Gamma law [-]; 1 is random. Not of traces.
         Notes       Of a trace it is a stretch from the middle of its times of arrival, sped up to that rate.
         """
         rng = np.random.default_rng(seed)
         prompt, answer, model = self._drawn(shares, number, rng)
         if self.trace is None or self.trace.arrival_s is None:
-            gaps_s = rng.exponential(1.0, len(prompt))
+            gaps_s = rng.gamma(burstiness**-2, burstiness**2, len(prompt))
         else:
             length = min(len(prompt), len(self.trace.arrival_s))
             start = (len(self.trace.arrival_s) - length) // 2
