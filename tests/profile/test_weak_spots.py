@@ -133,8 +133,8 @@ def test_a_version_without_figures_takes_the_nearest_earlier_one(asked, taken):
     """Its constants are those of the one named in its source, and no GPU counts as compared with figures."""
     found = find_engine(asked)
     assert found.source.startswith(f"no figures of this version are known: constants of {taken};")
-    assert replace(found, name=taken, source="", measured_gpus=()) == replace(
-        find_engine(taken), source="", measured_gpus=()
+    assert replace(found, name=taken, source="", measured_sizes={}) == replace(
+        find_engine(taken), source="", measured_sizes={}
     )
 
 

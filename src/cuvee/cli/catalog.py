@@ -130,7 +130,7 @@ def engines(as_json: JsonOption = False) -> None:
         print_json([asdict(engine) for engine in ENGINES.values()])
         return
     rows = [
-        (name, f"+-{engine.relative_error:.0%}" if engine.measured_gpus else "not known", engine.source)
+        (name, f"+-{engine.relative_error:.0%}" if engine.measured_sizes else "not known", engine.source)
         for name, engine in ENGINES.items()
     ]
     _print_rows(("engine", "error band", "source of its constants"), rows, "default: vllm, the same as vllm-0.11")

@@ -143,11 +143,13 @@ class AnalyticProvider:
 
     def _relative_error(self, model: ModelSpec, configs: ReplicaArrays, sequences: Array) -> Array:
         """The engine's band where sound public figures exist, inf elsewhere: pipelines, experts, latent attention and
-        sliding windows were never compared with any.
+        sliding windows were never compared with any, and each engine on some GPU types and sizes alone.
         """
         plain = model.moe is None and model.mla is None and model.sliding_window is None
-        measured = np.array([name in self.engine.measured_gpus for name in configs.gpu_names])
-        known = plain & (configs.num_stages == 1) & measured[configs.gpu[:, 0]]
+        known = plain & (configs.num_stages == 1)
+        sizes = np.arange(configs.size.max(initial=0) + 1)
+        measured = np.array([np.isin(sizes, self.engine.measured_sizes.get(name, ())) for name in configs.gpu_names])
+        known &= measured[configs.gpu[:, 0], configs.size[:, 0]]
         tight = np.where((sequences > 0) & (sequences < FEW_SEQUENCES), 2.0, 1.0)
         return np.where(known[:, None], self.engine.relative_error * tight, np.inf)
 

@@ -61,8 +61,8 @@ class EngineSettings:
                                 it.
         reuses_cache            Whether a sequence that was put back finds what nobody has taken of its cache; only
                                 played steps show it.
-        measured_gpus           GPU types whose rates under this engine were compared with sound public figures: a
-                                band is stated for these alone.
+        measured_sizes          Replicas whose rates under this engine were compared with sound public figures: GPU
+                                types, with the tensor-parallel sizes seen [-]. A band is stated for these alone.
         relative_error          Half-width of that band [-]: it holds four of five errors seen, and more where the
                                 constants were read off the very rows.
         source, date            Where the constants come from, and when they were last set.
@@ -101,7 +101,7 @@ class EngineSettings:
     max_req_per_s: float = 45.0
     schedules_ahead: bool = False
     reuses_cache: bool = False
-    measured_gpus: tuple[str, ...] = ()
+    measured_sizes: dict[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
     relative_error: float = 0.35
     source: str = ""
     date: str = ""
@@ -157,7 +157,7 @@ ENGINES: dict[str, EngineSettings] = {
             compute_derate={"Hopper": 0.65},
             sequence_overhead_s=1.45e-4,
             large_gpu_limits=(1024, 8192),
-            measured_gpus=("A100-80GB-SXM", "H100-SXM", "L4", "RTX4090"),
+            measured_sizes=dict.fromkeys(("A100-80GB-SXM", "H100-SXM", "L4", "RTX4090"), (1,)),
             source=(
                 f"matrix rate and host time per sequence read off 16 {GPUSTACK}, on A100 and H100; 4-48 streams on an "
                 "RTX 4090 agree; the rest textbook"
@@ -226,7 +226,8 @@ ENGINES: dict[str, EngineSettings] = {
             recomputed_share=0.0,
             max_req_per_s=240.0,
             relative_error=0.20,
-            measured_gpus=("A100-80GB-SXM", "A100-80GB-PCIe", "H100-SXM", "H200-SXM", "L40S"),
+            measured_sizes=dict.fromkeys(("A100-80GB-SXM", "A100-80GB-PCIe", "H100-SXM", "H200-SXM"), (1, 2, 4, 8))
+            | {"L40S": (1, 4, 8)},
             source="textbook efficiencies; hops and watts read off the published perf-overview of TensorRT-LLM 0.14",
         ),
         EngineSettings(
@@ -241,7 +242,7 @@ ENGINES: dict[str, EngineSettings] = {
             output_reserved=1.0,
             recomputed_share=0.0,
             max_req_per_s=80.0,
-            measured_gpus=("A100-80GB-SXM",),
+            measured_sizes={"A100-80GB-SXM": (1,)},
             source=f"host time of trtllm-serve per sequence read off {GPUSTACK}, on A100; else as tensorrt-llm-0.14",
         ),
     )
@@ -277,7 +278,7 @@ def find_engine(name: str) -> EngineSettings:
         raise UnknownNameError("engine", name, [*ENGINES, *ENGINE_ALIASES], remedy="choose one with --engine")
     nearest = ENGINES[known[max(earlier)]]
     source = f"no figures of this version are known: constants of {nearest.name}; {nearest.source}"
-    return replace(nearest, name=f"{family}-{version}", measured_gpus=(), source=source)
+    return replace(nearest, name=f"{family}-{version}", measured_sizes={}, source=source)
 
 
 FIRST_YEAR = 20
