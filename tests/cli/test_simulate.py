@@ -46,6 +46,23 @@ def test_every_request_as_csv(cuvee, plan_file, tmp_path):
     assert all(float(row["finish_s"]) >= float(row["first_token_s"]) > float(row["arrival_s"]) for row in rows)
 
 
+def test_no_file_is_overwritten_unasked(cuvee, plan_file, tmp_path):
+    """Neither the plan itself nor any other; with --force another one is."""
+    kept = tmp_path / "kept.csv"
+    kept.write_text("mine")
+    for path in (plan_file, str(kept)):
+        done = cuvee("simulate", plan_file, "--requests", "10", "--out", path)
+        assert (done.code, "is there already" in done.err) == (2, True)
+    assert kept.read_text() == "mine"
+    assert cuvee("simulate", plan_file, "--requests", "10", "--out", str(kept), "--force").code == 0
+    assert kept.read_text() != "mine"
+
+
+def test_a_draw_of_the_plans_own_mix_is_of_its_mix(cuvee, plan_file):
+    """Few requests differ from the mix by chance: that is not said of the plan's own."""
+    assert "not of the plan's mix" not in cuvee("simulate", plan_file, "--requests", "5").out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

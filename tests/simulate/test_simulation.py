@@ -142,6 +142,9 @@ def test_requests_longer_than_the_model_takes_are_cut_and_counted(plan):
         ({"rate_scale": 2.0}, "without times of arrival"),
         ({"events": [ReplicaEvent("fail", "g99", 1.0)]}, "'g99'"),
         ({"events": [ReplicaEvent("fail", "g1", 1.0, 99)]}, "replica 99"),
+        ({"seed": -1}, "seed -1"),
+        ({"seed": 10**30}, "seed 1000"),
+        ({"load": 1e9}, "1000 at most"),
         ({"events": [ReplicaEvent("explode", "g1", 1.0)]}, "explode"),
     ],
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cuvee.cli.importing import refuse_overwriting
 from cuvee.cli.options import JsonOption
 from cuvee.cli.terminal import print_json, stdout, working
 from cuvee.errors import InputError
@@ -27,7 +28,7 @@ def simulate(
     requests: Annotated[
         int | None, typer.Option(help="Draw this many from the trace, arriving at random; default: replay it.")
     ] = None,
-    load: Annotated[float | None, typer.Option(help="Mean rate, as a share of what the plan sustains.")] = None,
+    load: Annotated[float | None, typer.Option(help="Mean rate over the plan's; of drawn requests 0.7.")] = None,
     rate_scale: Annotated[float | None, typer.Option(help="Factor on the trace's own rate.")] = None,
     policy: Annotated[str, typer.Option(help=POLICY_HELP)] = "plan",
     answers: Annotated[str, typer.Option(help="What the router knows of answers: known, mean or online.")] = "known",
@@ -39,6 +40,7 @@ def simulate(
     e2e: Annotated[float | None, typer.Option(help="Limit on the time to the last token [s].")] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn; the same seed gives the same result.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Write every request as CSV.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite that file.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Play requests on a plan, engine step by engine step: rates, latencies, shares and use."""
@@ -51,12 +53,10 @@ def simulate(
     from cuvee.simulate.simulation import warm_up
     from cuvee.workload.readers import load_trace
 
+    refuse_overwriting(out, force)
     plan = load_plan(plan_file)
-    events = [
-        _event(kind, text)
-        for kind, given in (("fail", fail), ("drain", drain), ("start", start))
-        for text in given or ()
-    ]
+    asked_for = {"fail": fail, "drain": drain, "start": start}
+    events = [_event(kind, text) for kind, given in asked_for.items() for text in given or ()]
     with working(f"reading {trace}" if trace else "drawing requests") as progress:
         asked = load_trace(trace) if trace else None
         progress("getting the event kernel ready: it is compiled once, and kept" if IS_COMPILED else "simulating")
@@ -82,7 +82,8 @@ def _event(kind: str, text: str) -> "ReplicaEvent":
 
     form = re.fullmatch(r"(\w+)(?:\.(\d{1,9}))?@(\d+(?:\.\d+)?)", text.strip())
     if form is None:
-        raise InputError(f"--{kind} {text!r}", expected=EVENT_FORM)
+        remedy = "name a group as `cuvee plan` prints it, and a time"
+        raise InputError(f"--{kind} {text!r}", expected=EVENT_FORM, remedy=remedy)
     return ReplicaEvent(kind, form[1], float(form[3]), int(form[2]) if form[2] else None)
 
 

@@ -121,7 +121,9 @@ def _verdict(simulation: Simulation, report: Report) -> list[str]:
 
 
 def _other_mix(simulation: Simulation) -> str:
-    """Says so where the requests are of another mix than the plan is for."""
+    """Says so where the requests of a trace are of another mix than the plan is for."""
+    if not simulation.arrivals.is_of_trace:
+        return ""
     rows = simulation.fleet.rows
     planned = np.array([row.rate_req_per_s for row in rows])
     planned = planned / planned.sum()

@@ -14,6 +14,12 @@ from cuvee.workload.records import Trace
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+USUAL_LOAD = 0.7
+"""Mean rate of requests that are drawn, as a share of what the plan sustains [-]: at all of it, queues have no end."""
+
+MOST_LOAD = 1000.0
+"""Largest factor on a rate [-]."""
+
 MOST_REQUESTS = 50_000_000
 """Most requests of one simulation [-]: each takes 200 bytes."""
 
@@ -28,6 +34,7 @@ class Arrivals:
         row                 Index into the rows of the fleet: model and workload type.
         num_shortened       Requests cut to the longest context of their model [-].
         source              Where they come from, for people.
+        is_of_trace         Whether that is a trace, and not the plan's own mix.
     """
 
     arrival_s: Floats
@@ -36,6 +43,7 @@ class Arrivals:
     row: Ints
     num_shortened: int
     source: str
+    is_of_trace: bool
 
     @property
     def rate_req_per_s(self) -> float:
@@ -60,7 +68,7 @@ def arrivals_of(
         trace           Requests; None: each workload type of the plan at its mean lengths, in the plan's mix.
         num_requests    Drawn from the trace with `seed`, and they arrive at random (Poisson); None: the trace as it is.
         load            Mean rate as a share of what the plan sustains [-].
-        rate_scale      Factor on the trace's own rate [-]; with neither, the plan's rate where requests are drawn and
+        rate_scale      Factor on the trace's own rate [-]; with neither, `USUAL_LOAD` where requests are drawn, and
                         the trace's own where it is replayed.
         longest         Longest request of each model [tokens].
     Raises              InputError.
@@ -79,21 +87,24 @@ def arrivals_of(
     if trace is None or num_requests is not None:
         own = trace.rate_req_per_s if trace is not None else None
         if rate is None:
-            rate = own * rate_scale if rate_scale is not None and own else fleet.rate_req_per_s
+            rate = own * rate_scale if rate_scale is not None and own else fleet.rate_req_per_s * USUAL_LOAD
         arrival_s = np.cumsum(rng.exponential(1 / rate, len(prompt)))
     else:
         arrival_s = _replayed(trace, rate, rate_scale)
-    return Arrivals(arrival_s, prompt, answer, row, num_shortened, trace.name if trace else "the plan's mix")
+    source = trace.name if trace is not None else "the plan's mix"
+    return Arrivals(arrival_s, prompt, answer, row, num_shortened, source, trace is not None)
 
 
 def _check(trace: Trace | None, num_requests: int | None, load: float | None, rate_scale: float | None) -> None:
     if num_requests is not None and not 1 <= num_requests <= MOST_REQUESTS:
-        raise InputError(f"--requests {num_requests}", expected=f"a number from 1 to {MOST_REQUESTS:,}")
+        expected = f"a number from 1 to {MOST_REQUESTS:,}"
+        raise InputError(f"--requests {num_requests}", expected=expected, remedy="e.g. --requests 10000")
     if load is not None and rate_scale is not None:
-        raise InputError("--load and --rate-scale", expected="one of them: both set the rate")
+        raise InputError("--load and --rate-scale", expected="one of them: both set the rate", remedy="leave one out")
     for name, value in (("--load", load), ("--rate-scale", rate_scale)):
-        if value is not None and not 0 < value < np.inf:
-            raise InputError(f"{name} {value}", expected="a finite number above 0")
+        if value is not None and not 0 < value <= MOST_LOAD:
+            expected = f"a number above 0, and {MOST_LOAD:g} at most"
+            raise InputError(f"{name} {value:g}", expected=expected, remedy=f"e.g. {name} 0.8")
     if rate_scale is not None and (trace is None or trace.rate_req_per_s is None):
         raise InputError(
             "--rate-scale without times of arrival", expected="a trace with them", remedy="set the rate with --load"

@@ -29,6 +29,9 @@ POLICIES = {
 }
 """Routing policies by the names of the command line."""
 
+MOST_SEED = 2**31 - 1
+"""Largest seed [-]."""
+
 KINDS = {"fail": FAIL, "drain": CLOSE, "start": OPEN}
 """Events by their names."""
 
@@ -99,9 +102,13 @@ def simulate(
     Raises                              InputError: a plan that cannot be played, or requests that cannot be had.
     """
     if policy not in POLICIES:
-        raise InputError(f"policy {policy!r}", expected=f"one of {', '.join(POLICIES)}")
+        remedy = "docs/simulator.md tells what each does"
+        raise InputError(f"policy {policy!r}", expected=f"one of {', '.join(POLICIES)}", remedy=remedy)
+    if not 0 <= seed <= MOST_SEED:
+        raise InputError(f"seed {seed}", expected=f"a whole number from 0 to {MOST_SEED}", remedy="e.g. --seed 1")
     if foresight not in set(Foresight):
-        raise InputError(f"answers {foresight!r}", expected=f"one of {', '.join(Foresight)}")
+        remedy = "e.g. --answers online"
+        raise InputError(f"answers {foresight!r}", expected=f"one of {', '.join(Foresight)}", remedy=remedy)
     foresight = Foresight(foresight)
     fleet = fleet_of(plan)
     longest = {entry.model.name: entry.model.max_context for entry in plan.inputs.problem.models}
