@@ -87,6 +87,54 @@ def write_atomic(path: str | Path, text: str) -> None:
         ) from None
 
 
+@contextmanager
+def held_alone(path: str | Path, remedy: str) -> Iterator[None]:
+    """Keep every other process that asks the same from `path` while the body runs; the system lets go of a killed one.
+
+    Parameters
+        path      What is written in the body; the lock stands beside it, as PATH.lock, since `path` itself is replaced.
+        remedy    What to do where another process holds it.
+    Raises        InputError: another process holds it, or the folder cannot be written.
+    """
+    lock = Path(f"{os.path.realpath(path)}.lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _locked(lock)
+    except BlockingIOError:
+        raise InputError(
+            f"{path}: another run is writing it", expected="one run at a time for each file", remedy=remedy
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{lock}: cannot be locked ({_reason(error)})",
+            expected="a file in a folder that can be written",
+            remedy="choose another path or free its folder",
+        ) from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            lock.unlink()
+        os.close(descriptor)
+
+
+def _locked(lock: Path) -> int:
+    """Open file that holds the lock; raises BlockingIOError where somebody else does."""
+    import fcntl  # absent on Windows, where nothing else here is needed
+
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held it before may have removed it between our two steps: then ours is a file that nobody sees.
+            if os.fstat(descriptor).st_nlink:
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
 def _is_device(path: str | Path) -> bool:
     """Whether `path` is a pipe or device, such as /dev/stdout even where that is redirected to a file."""
     if os.path.abspath(path).startswith("/dev/"):  # noqa: PTH100 resolve() would follow the redirection

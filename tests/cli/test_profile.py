@@ -11,6 +11,7 @@ import time
 import pytest
 
 from cuvee.cli import profiling
+from cuvee.files import held_alone
 from tests.profile.measure.server import Law, Manners, Server, free_port
 from tests.profile.measure.virtual_time import run_virtually
 
@@ -180,6 +181,21 @@ def test_caps_and_going_on(measured, tmp_path):
     assert (third.code, server.requests) == (0, 0)
     anew, server = measured("-o", points, *BRIEF, "--max-requests", 5, "--force")
     assert (anew.code, server.requests) == (1, 5)
+
+
+@pytest.mark.parametrize("anew", [(), ("--force",)])
+def test_one_run_at_a_time_for_each_record(measured, tmp_path, anew):
+    """A second run of the same record sends nothing; what a killed run left behind holds nobody up."""
+    points, record = tmp_path / "p.csv", tmp_path / "p.record.json"
+    with held_alone(record, "wait"):
+        result, server = measured("-o", points, *BRIEF, *anew)
+    assert (result.code, server.requests) == (2, 0)
+    assert f"{record}: another run is writing it" in result.err
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "p.record.json.lock").touch()
+    result, server = measured("-o", points, *BRIEF, "--max-requests", 5, *anew)
+    assert server.requests == 5
+    assert {path.name for path in tmp_path.iterdir()} == {"p.record.json"}
 
 
 def test_a_table_of_other_origin_stays(cuvee, tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cuvee.catalog.models import load_model
 from cuvee.errors import CuveeError
+from cuvee.files import held_alone
 from cuvee.profile.imports.load_point import Deployment
 from cuvee.profile.imports.setup import filled
 from cuvee.profile.measure.allowance import Allowance, Caps, Sent, SpentError
@@ -108,11 +109,17 @@ class Measured:
 async def measure(asked: Measuring, stop: asyncio.Event, listeners: Listeners) -> Measured:
     """Measure, or go on measuring, until all is known, spent or stopped.
 
-    Raises      InputError: no such endpoint, an earlier record of something else, too many failures. What was measured
-                before that stands in the record file. StoppedError: somebody asked for the end before it began.
+    Raises      InputError: no such endpoint, an earlier record of something else or one that another run is writing,
+                too many failures. What was measured before that stands in the record file. StoppedError: somebody asked
+                for the end before it began.
     """
     root = endpoint_root(asked.url)
     listeners.say(f"asking {root}")
+    with held_alone(asked.path, "wait for it, or give another --save: two that share a record send more than its caps"):
+        return await _measure(root, asked, stop, listeners)
+
+
+async def _measure(root: str, asked: Measuring, stop: asyncio.Event, listeners: Listeners) -> Measured:
     async with open_client(root, key=asked.key, timeout_s=asked.options.timeout_s) as client:
         facts = await unless_stopped(ask_server(client, asked.served_name), stop)
         record = MeasureRecord(
