@@ -59,7 +59,7 @@ bench: $(BENCH)  ## Run every benchmark; figures go to benchmarks/results
 	done
 
 study: $(DEV)  ## Rebuild the page and the picture of docs/benchmark-study.md
-	$(BIN)/cuvee benchmark --html build/study.html --svg docs/benchmark-study.svg $(ARGS)
+	$(BIN)/cuvee benchmark --html build/study.html --svg docs/benchmark-study.svg --force $(ARGS)
 
 dynamo: $(DEV)  ## Set up Dynamo's replay, which bench_simulator.py then runs beside
 	@[ -x .venv-dynamo/bin/python ] || $(PYTHON) -m venv .venv-dynamo

@@ -125,6 +125,27 @@ def test_pages_that_cannot_be_written(cuvee, tmp_path, monkeypatch):
         assert "to do:" in result.err
 
 
+@pytest.mark.parametrize("option", ["--html", "--svg"])
+def test_a_file_that_is_there_stays(cuvee, tmp_path, monkeypatch, option):
+    """But with --force."""
+    monkeypatch.setattr(chart_page, "plotly_js", lambda _what: "window.Plotly = {};")
+    file = tmp_path / "study"
+    file.write_text("precious")
+    refused = cuvee(*SMALL, option, file)
+    assert (refused.code, refused.out, file.read_text()) == (2, "", "precious")
+    assert f"{file}: is there already" in refused.err
+    assert "--force" in refused.err
+    assert cuvee(*SMALL, option, file, "--force").code == 0
+    assert file.read_text() != "precious"
+
+
+def test_two_files_of_one_name(cuvee, tmp_path):
+    """Neither is written, however the name is spelled: the second would replace the first."""
+    result = cuvee(*SMALL, "--html", tmp_path / "a" / ".." / "study", "--svg", tmp_path / "study", "--force")
+    assert (result.code, result.out, list(tmp_path.iterdir())) == (2, "", [])
+    assert "--html and --svg" in result.err
+
+
 def test_a_page_without_plotly(cuvee, tmp_path, monkeypatch):
     """The message names the extra; no file is left behind."""
     monkeypatch.setitem(sys.modules, "plotly.offline", None)

@@ -1,10 +1,12 @@
 """The command `benchmark`: GPU types and configurations beside each other, request type by request type, per dollar."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cuvee.cli.importing import refuse_overwriting
 from cuvee.cli.options import JsonOption, listed, parse_model
 from cuvee.cli.terminal import print_json, stdout, working
 from cuvee.errors import InputError
@@ -77,6 +79,7 @@ def benchmark(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print every figure as CSV.")] = False,
     html: HtmlOption = None,
     svg: SvgOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files.")] = False,
 ) -> None:
     """Compare GPU types and configurations by requests per dollar; say which of the paper's observations hold.
 
@@ -93,6 +96,7 @@ def benchmark(
     lists = {"gpus": gpu, "offers": offers, "workloads": workload, "throughput": throughput}
     single = {"trace": trace, "mix": mix, "types": types, "engine": engine, "load": load, "spot": spot}
     _refuse_empty({"model": model, "precision": precision, "html": html, "svg": svg, **lists, **single})
+    _refuse_to_overwrite(html, svg, force=force)
     question = _question(model, precision, lists, single)
     with working("comparing") as progress:
         answer = question.answer()
@@ -107,6 +111,14 @@ def benchmark(
         typer.echo(study_csv(answer.studies), nl=False)
     else:
         print_study(answer.studies, stdout(), configurations=configurations, latencies=latencies)
+
+
+def _refuse_to_overwrite(html: str | None, svg: str | None, *, force: bool) -> None:
+    files = [Path(each) for each in (html, svg) if each is not None]
+    for file in files:
+        refuse_overwriting(file, force)
+    if len({file.resolve() for file in files}) < len(files):
+        raise InputError(f"--html and --svg: both {html}", expected="two files", remedy="give one another name")
 
 
 def _question(
