@@ -53,6 +53,7 @@ class Manners:
     fail_every: int = 0
     fail_status: int = 429
     refuse_above_tokens: int = 10**9
+    silent_above_tokens: int = 10**9
     stream: str = ""
     dies_after: int | None = None
     models: tuple[str, ...] = ("served",)
@@ -175,6 +176,8 @@ class Server:
     async def _stream(self, request: web.Request, job: _Running) -> web.StreamResponse:
         manners = self.manners
         is_chat = "messages" in job.body
+        if job.prompt_tokens > manners.silent_above_tokens:
+            await asyncio.sleep(10**6)
         kind = "application/json" if manners.stream == "plain" else "text/event-stream"
         response = web.StreamResponse(headers={"Content-Type": kind})
         await response.prepare(request)
@@ -196,6 +199,9 @@ class Server:
                 return response
             said = {"delta": {"content": " a"}} if is_chat else {"text": " a"}
             await response.write(_event({"choices": [{**said, "index": 0, "finish_reason": finish}]}))
+        while manners.stream == "endless":
+            await asyncio.sleep(self.law.step_s)
+            await response.write(_event({"choices": [{"text": " a", "index": 0, "finish_reason": None}]}))
         if manners.states_usage:
             usage = {"prompt_tokens": job.prompt_tokens, "completion_tokens": job.output_tokens}
             cached = int(job.prompt_tokens * manners.cached_share)

@@ -68,6 +68,7 @@ def test_what_the_server_says_of_itself():
         (Manners(stream="plain"), "not streamed"),
         (Manners(stream="broken"), "malformed stream"),
         (Manners(stream="cut"), "connection lost"),
+        (Manners(stream="endless"), "endless answer"),
         (Manners(stream="error"), "error in the stream): out of memory"),
         (Manners(fail_every=1), "HTTP 429): slow down"),
         (Manners(models=("one", "two")), "offers 'one', 'two'"),
@@ -114,6 +115,18 @@ def test_a_key_is_sent_and_never_told(tmp_path):
     with pytest.raises(InputError) as refused:
         run(manners=Manners(key="other", models=("served",)), asked={"key": "other-but-wrong"})
     assert "other-but-wrong" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("above", "doing"), [(0, "probing"), (40, "1/1 long")])
+def test_the_time_ends_the_first_requests_too(above, doing):
+    """Neither the probe nor the first request of a type waits longer than may be sent; --timeout would be 300 s."""
+    done = run(
+        manners=Manners(silent_above_tokens=above), types=(WorkloadType("long", 100, 6),), caps=Caps(None, None, 20)
+    )
+    assert not done.points
+    assert done.measured.ended == "20 s are over (--max-seconds)"
+    assert done.measured.notes == (f"{doing}: no whole answer when the time was over",)
+    assert 20 <= done.measured.record.sent.seconds < 21
 
 
 def test_few_failures_are_counted():

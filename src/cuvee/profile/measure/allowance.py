@@ -93,10 +93,15 @@ class Allowance:
         elif caps.max_tokens is not None and self._tokens + tokens > caps.max_tokens:
             self.refusal = f"{self._tokens:,} of {caps.max_tokens:,} tokens are sent (--max-tokens)"
         elif self.remaining_s <= 0:
-            self.refusal = f"{caps.max_seconds:,.0f} s are over (--max-seconds)"
+            raise self.out_of_time()
         else:
             return
         raise SpentError(self.refusal)
+
+    def out_of_time(self) -> SpentError:
+        """Refuse everything from here on, as the time is over."""
+        self.refusal = f"{self.caps.max_seconds:,.3g} s are over (--max-seconds)"
+        return SpentError(self.refusal)
 
     def take(self, tokens: int) -> int:
         """Count one request of `tokens` [tokens] as sent, before it is.

@@ -11,6 +11,11 @@ OTHER_FIELDS = (b":", b"event:", b"id:", b"retry:")
 
 MOST_LINE_BYTES = 4_000_000
 
+MOST_PIECES = 2
+"""Events with a piece of the answer for each token asked for [-]; beyond that, and `FEW_PIECES`, it has no end."""
+
+FEW_PIECES = 8
+
 
 class StreamError(Exception):
     """A stream that is no answer; carries what kind of failure it is, and the server's words, whole."""
@@ -108,6 +113,9 @@ class EventReader:
             raise StreamError("malformed stream", "a line without an end")
         for line in lines:
             self._line(line.rstrip(b"\r"), now_s)
+        pieces, asked = len(self._answer.token_s) + len(self._without_text), self._answer.asked_tokens
+        if pieces > MOST_PIECES * asked + FEW_PIECES:
+            raise StreamError("endless answer", f"{pieces} pieces had come of an answer of {asked} tokens")
         return len(self._answer.token_s) - before
 
     def close(self, now_s: float) -> None:

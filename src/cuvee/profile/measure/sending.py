@@ -26,6 +26,7 @@ REMEDIES = {
     "HTTP 403": "name the environment variable that holds the key: --api-key-env NAME",
     "HTTP 404": "check the address and --api: this path is not there",
     "timeout": "see whether the engine hangs; a longer wait is --timeout SECONDS",
+    "endless answer": "let the engine stop at max_tokens; lengths cannot be held without",
     "not streamed": "measure the engine itself, or a gateway that streams",
     "no usage": "let the engine state usage, as stream_options.include_usage asks for",
 }

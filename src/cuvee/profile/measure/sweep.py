@@ -3,14 +3,15 @@
 import asyncio
 import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 from cuvee.catalog.models import load_model
-from cuvee.errors import CuveeError
+from cuvee.errors import CuveeError, InputError
 from cuvee.files import held_alone
 from cuvee.profile.imports.load_point import Deployment
 from cuvee.profile.imports.setup import filled
@@ -33,10 +34,12 @@ from cuvee.profile.measure.record import (
     save_record,
 )
 from cuvee.profile.measure.sending import Failures, Sender
-from cuvee.profile.measure.server_facts import ask_server
+from cuvee.profile.measure.server_facts import ServerFacts, ask_server
 from cuvee.profile.measure.steps import next_load
 from cuvee.profile.measure.watch import StoppedError, Watch, unless_stopped
 from cuvee.workload.records import WorkloadType
+
+Result = TypeVar("Result")
 
 SEARCH_SHARE = 0.6
 """Share of a type's time that the search for saturation may take [-]; the latencies below it have the rest."""
@@ -121,7 +124,7 @@ async def measure(asked: Measuring, stop: asyncio.Event, listeners: Listeners) -
 
 async def _measure(root: str, asked: Measuring, stop: asyncio.Event, listeners: Listeners) -> Measured:
     async with open_client(root, key=asked.key, timeout_s=asked.options.timeout_s) as client:
-        facts = await unless_stopped(ask_server(client, asked.served_name), stop)
+        facts = await _facts(client, asked, stop)
         record = MeasureRecord(
             root, asked.deployment, asked.types, asked.options, facts, secrets.randbits(63), started=_today()
         )
@@ -131,6 +134,18 @@ async def _measure(root: str, asked: Measuring, stop: asyncio.Event, listeners: 
             require_same(earlier, record, asked.path)
             record = replace(earlier, options=asked.options, types=merged_types(earlier.types, asked.types))
         return await _Sweep(asked, record, client, stop, listeners).run()
+
+
+async def _facts(client: Client, asked: Measuring, stop: asyncio.Event) -> ServerFacts:
+    within_s = math.inf if asked.caps.max_seconds is None else asked.caps.max_seconds
+    try:
+        return await unless_stopped(ask_server(client, asked.served_name), stop, within_s=within_s)
+    except TimeoutError:
+        raise InputError(
+            f"{client.url}: says nothing of itself for {within_s:,.3g} s (--max-seconds)",
+            expected="an OpenAI-compatible endpoint that answers",
+            remedy="see whether it hangs, or raise --max-seconds",
+        ) from None
 
 
 class _Sweep:
@@ -186,7 +201,7 @@ class _Sweep:
             probing = find_prompts(
                 self._sender, self._options, seed=self._record.content_seed, vocabulary=self._vocabulary
             )
-            await unless_stopped(probing, self._stop)
+            await self._in_time(probing)
             self._record = replace(self._record, prompts=self._sender.prompts.known(), extra=self._sender.extra)
         for index, workload in enumerate(waiting):
             self._doing = f"{index + 1}/{len(waiting)} {workload.name}"
@@ -196,6 +211,14 @@ class _Sweep:
                 alone_s = self._record.tried[workload.name].end_to_end_s
                 first = first_concurrency(served, workload, self._options, alone_s=alone_s)
                 await self._measure_type(workload, first, slice_s)
+
+    async def _in_time(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """What `work` gives; raises SpentError where the time is over first, and StoppedError."""
+        try:
+            return await unless_stopped(work, self._stop, within_s=self._allowance.remaining_s)
+        except TimeoutError:
+            self._notes.append(f"{self._doing or 'probing'}: no whole answer when the time was over")
+            raise self._allowance.out_of_time() from None
 
     def _fits(self, workload: WorkloadType) -> bool:
         needed, context = math.ceil(workload.input_tokens + workload.output_tokens), self._record.facts.max_context
@@ -214,7 +237,7 @@ class _Sweep:
         if tried is None:
             self._say("a first request")
             lengths = (max(1, round(workload.input_tokens)), max(1, round(workload.output_tokens)))
-            answer = await unless_stopped(try_lengths(self._sender, *lengths), self._stop)
+            answer = await self._in_time(try_lengths(self._sender, *lengths))
             if answer.failure and answer.failure not in REFUSED:
                 failures = Failures(self._options.most_failed)
                 failures.add(answer)

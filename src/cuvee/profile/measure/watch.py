@@ -1,6 +1,7 @@
 """When a step of measuring ends, and how busy the load generator itself was."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -76,13 +77,16 @@ async def end_all(tasks: "Sequence[asyncio.Task[Any]]") -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def unless_stopped(work: Coroutine[Any, Any, Result], stop: asyncio.Event) -> Result:
-    """What `work` gives; raises StoppedError where `stop` is set first."""
+async def unless_stopped(
+    work: Coroutine[Any, Any, Result], stop: asyncio.Event, *, within_s: float = math.inf
+) -> Result:
+    """What `work` gives; raises StoppedError where `stop` is set first, TimeoutError after `within_s` [s]."""
     doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:
-        await asyncio.wait((doing, stopping), return_when=asyncio.FIRST_COMPLETED)
+        timeout_s = None if math.isinf(within_s) else max(within_s, 0.0)
+        await asyncio.wait((doing, stopping), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if not doing.done():
-            raise StoppedError
+            raise StoppedError if stopping.done() else TimeoutError
         return doing.result()
     finally:
         await end_all([each for each in (doing, stopping) if not each.done()])
