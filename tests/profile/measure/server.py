@@ -46,6 +46,7 @@ class Manners:
     takes_token_ids: bool = True
     takes_extra_fields: bool = True
     states_usage: bool = True
+    stated_tokens: int | None = None
     tokens_per_word: float = 1.0
     added_tokens: int = 0
     stops_after: int | None = None
@@ -203,7 +204,10 @@ class Server:
             await asyncio.sleep(self.law.step_s)
             await response.write(_event({"choices": [{"text": " a", "index": 0, "finish_reason": None}]}))
         if manners.states_usage:
-            usage = {"prompt_tokens": job.prompt_tokens, "completion_tokens": job.output_tokens}
+            stated = (
+                (job.prompt_tokens, job.output_tokens) if manners.stated_tokens is None else [manners.stated_tokens] * 2
+            )
+            usage = dict(zip(("prompt_tokens", "completion_tokens"), stated, strict=True))
             cached = int(job.prompt_tokens * manners.cached_share)
             details = {"prompt_tokens_details": {"cached_tokens": cached}}
             await response.write(_event({"choices": [], "usage": {**usage, **details}}))

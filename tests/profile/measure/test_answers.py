@@ -1,6 +1,7 @@
 """What streams of real and broken servers are read as."""
 
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -68,6 +69,24 @@ def test_without_usage():
     assert read(piece(), piece(), piece(finish="length"), DONE).output_tokens == 3
     with pytest.raises(StreamError, match="no usage"):
         read(piece(), piece(finish="stop"), DONE)
+
+
+@pytest.mark.parametrize("stated", [10**400, 10**30, 1e30])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_lengths_beyond_belief_are_a_failure(stated, place):
+    """Of prompt, answer or cache. Tempting: to take them, and fail on the mean over the answers."""
+    lengths = [9, 3, 0]
+    lengths[place] = stated
+    with pytest.raises(StreamError, match="malformed usage"):
+        read(piece(finish="length"), usage(*lengths[:2], prompt_tokens_details={"cached_tokens": lengths[2]}), DONE)
+
+
+@pytest.mark.parametrize("stated", [-5, math.nan, math.inf, -math.inf, "x", [3]])
+def test_lengths_that_cannot_be_count_as_missing(stated):
+    """The lengths asked for stand, and what was stated is kept for a note."""
+    answer = read(piece(), piece(finish="length"), usage(stated, stated), DONE)
+    assert (answer.input_tokens, answer.output_tokens, answer.counted) == (10, 3, False)
+    assert "completion_tokens" in answer.impossible
 
 
 def test_short_and_cached():

@@ -68,6 +68,7 @@ def test_what_the_server_says_of_itself():
         (Manners(stream="plain"), "not streamed"),
         (Manners(stream="broken"), "malformed stream"),
         (Manners(stream="cut"), "connection lost"),
+        (Manners(stated_tokens=10**400), "malformed usage"),
         (Manners(stream="endless"), "endless answer"),
         (Manners(stream="error"), "error in the stream): out of memory"),
         (Manners(fail_every=1), "HTTP 429): slow down"),
@@ -127,6 +128,13 @@ def test_the_time_ends_the_first_requests_too(above, doing):
     assert done.measured.ended == "20 s are over (--max-seconds)"
     assert done.measured.notes == (f"{doing}: no whole answer when the time was over",)
     assert 20 <= done.measured.record.sent.seconds < 21
+
+
+def test_lengths_that_cannot_be_are_told():
+    """A server that states lengths below 0: measured by what was asked for, with a note."""
+    done = run(manners=Manners(stated_tokens=-5))
+    assert rate(done) == pytest.approx(TRUTH_REQ_PER_S, rel=0.04)
+    assert "completion_tokens = -5, which cannot be: lengths are those asked for" in done.measured.notes[0]
 
 
 def test_few_failures_are_counted():

@@ -1,6 +1,7 @@
 """One streamed answer: what its server-sent events say, and when they came."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,9 @@ MOST_PIECES = 2
 """Events with a piece of the answer for each token asked for [-]; beyond that, and `FEW_PIECES`, it has no end."""
 
 FEW_PIECES = 8
+
+MOST_TOKENS = 100_000_000
+"""Longest prompt or answer that a server is believed to state [tokens]."""
 
 
 class StreamError(Exception):
@@ -40,6 +44,7 @@ class Answer:
         output_tokens      Length of the answer [tokens]; 0 until it is known.
         cached_tokens      Of the prompt, those a prefix cache had [tokens].
         counted            Whether the server stated the prompt's length.
+        impossible         Lengths that the server stated and no request has; empty where there are none.
         failure            Kind of failure; empty where there was none.
         failure_text       The server's own words about it.
         is_full            Whether it has the length of its type: the first answer of a held stream may be shorter.
@@ -54,6 +59,7 @@ class Answer:
     output_tokens: int = 0
     cached_tokens: int = 0
     counted: bool = False
+    impossible: str = ""
     failure: str = ""
     failure_text: str = ""
     is_full: bool = True
@@ -183,13 +189,19 @@ class EventReader:
     def _usage(self, usage: Mapping[str, Any]) -> None:
         answer = self._answer
         prompt, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        details = usage.get("prompt_tokens_details")
+        cached = details.get("cached_tokens") if isinstance(details, dict) else None
+        for name, value in (("prompt_tokens", prompt), ("completion_tokens", output), ("cached_tokens", cached)):
+            if isinstance(value, int | float) and MOST_TOKENS < value < math.inf:
+                raise StreamError("malformed usage", f"{name} above {MOST_TOKENS:,}")
+            if value is not None and not (isinstance(value, int) and value >= 0):
+                answer.impossible = f"{name} = {value!r}" if isinstance(value, int | float) else f"a text as {name}"
         if isinstance(prompt, int) and prompt > 0:
             answer.input_tokens, answer.counted = prompt, True
         if isinstance(output, int) and output > 0:
             answer.output_tokens = output
-        details = usage.get("prompt_tokens_details")
-        if isinstance(details, dict) and isinstance(details.get("cached_tokens"), int):
-            answer.cached_tokens = details["cached_tokens"]
+        if isinstance(cached, int) and cached > 0:
+            answer.cached_tokens = cached
 
 
 def _is_plain(payload: bytes) -> bool:

@@ -35,10 +35,12 @@ class FirstAnswer:
     Attributes
         end_to_end_s    Time it took alone [s].
         refused         The server's words where it takes no such request; empty where it does.
+        impossible      Lengths that it stated and no request has; empty where there are none.
     """
 
     end_to_end_s: float = 0.0
     refused: str = ""
+    impossible: str = ""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ REMEDIES = {
     "timeout": "see whether the engine hangs; a longer wait is --timeout SECONDS",
     "endless answer": "let the engine stop at max_tokens; lengths cannot be held without",
     "not streamed": "measure the engine itself, or a gateway that streams",
+    "malformed usage": "let the engine state the lengths as they are",
     "no usage": "let the engine state usage, as stream_options.include_usage asks for",
 }
 

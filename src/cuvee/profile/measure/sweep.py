@@ -245,11 +245,16 @@ class _Sweep:
             if answer.failure:
                 tried = FirstAnswer(refused=f"{answer.failure} {answer.failure_text}".strip())
             else:
-                tried = FirstAnswer(end_to_end_s=answer.end_to_end_s)
+                tried = FirstAnswer(end_to_end_s=answer.end_to_end_s, impossible=answer.impossible)
             self._record = replace(self._record, tried={**self._record.tried, workload.name: tried})
             self._keep(self._allowance.noted)
         if tried.refused:
             self._notes.append(f"{workload.name}: left out: {tried.refused}")
+        if tried.impossible:
+            self._notes.append(
+                f"{workload.name}: the server states {tried.impossible}, which cannot be: lengths are those asked for, "
+                "and rates rest on counted pieces"
+            )
         return not tried.refused
 
     async def _measure_type(self, workload: WorkloadType, first: int, slice_s: float) -> None:
