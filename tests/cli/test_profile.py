@@ -141,6 +141,8 @@ def test_types_of_a_trace_and_a_mix(measured, cuvee, tmp_path):
         (("http://x", *DEPLOYED, "--lengths", "3x6", "--max-requests", "0"), "max_requests = 0"),
         (("http://x", *DEPLOYED, "--lengths", "3x6", "--max-seconds", "nan"), "max_seconds = nan"),
         (("http://x", *DEPLOYED, "--lengths", "3x6", "--api-key-env", "NO_SUCH_KEY"), "NO_SUCH_KEY: not set"),
+        (("http://x", *DEPLOYED, "--lengths", "3x6", "--seed", "-1"), "from 0 to 9,223,372,036,854,775,807"),
+        (("http://x", *DEPLOYED, "--lengths", "3x6", "--seed", 2**63), "from 0 to 9,223,372,036,854,775,807"),
         (("http://x", "--gpu", "h1000", "--lengths", "3x6"), "unknown GPU type"),
         (("x:8000", *DEPLOYED, "--lengths", "3x6"), "http://HOST:PORT"),
         (("http://127.0.0.1:9", *DEPLOYED, "--lengths", "3x6"), "no server at"),
@@ -224,6 +226,19 @@ def test_the_key_comes_from_the_environment(measured, tmp_path):
     assert result.code == 0
     written = "".join(path.read_text() for path in tmp_path.iterdir())
     assert "s3cret" not in written + result.out + result.err
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://me:s3cret@h:1", "http://me:s3#cret@h", "http://h:1/v1?key=s3cret", "http://h/?a=b@s3cret", "me:s3cret@h"],
+)
+@pytest.mark.parametrize("dry", [(), ("--dry-run",), ("--dry-run", "--json")])
+def test_a_secret_in_the_address_is_told_nowhere(cuvee, tmp_path, address, dry):
+    """Refused before anything is said of what is going to happen."""
+    result = cuvee("profile", address, "-o", tmp_path / "p.csv", *map(str, BRIEF), *dry)
+    assert result.code == 2
+    assert "--api-key-env" in result.err
+    assert "s3" not in result.out + result.err
 
 
 def test_a_key_with_a_line_break_is_refused_unseen(cuvee, tmp_path, monkeypatch):

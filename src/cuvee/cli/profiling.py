@@ -67,9 +67,11 @@ def profile(
     An interrupted measurement goes on with the same command.
     """
     from cuvee.profile.imports.setup import Setup, load_setup, make_setup
+    from cuvee.profile.measure.client import endpoint_root
     from cuvee.profile.measure.options import MeasureOptions
     from cuvee.profile.measure.sweep import Measuring
 
+    endpoint_root(url)  # refused before it is repeated: it may hold a password
     how: dict[str, Any] = {
         "api": api, "prompts": prompts, "within": within, "latency_within": latency_within, "loads": _shares(loads),
         "max_concurrency": max_concurrency, "least_window_s": least_window, "timeout_s": timeout, "seed": seed,

@@ -163,22 +163,23 @@ async def open_client(url: str, *, key: str | None, timeout_s: float) -> AsyncIt
 def endpoint_root(url: str) -> str:
     """Root of a server, from its address as people give it: with or without "/v1", or down to the call.
 
-    Raises      InputError: no http or https address, or one that holds a password.
+    Raises      InputError: no http or https address, or one that may hold a secret; none is repeated.
     """
+    expected, remedy = "http://HOST:PORT or https://HOST", "e.g. http://localhost:8000"
+    key = "name the environment variable that holds the key: --api-key-env NAME"
+    # What is no address cannot be split, and even then a password stands before the "@", or a key behind the "?".
+    if "@" in url:
+        raise InputError('an address with a password or other "@" in it', expected=expected, remedy=key)
+    shown = url[: min([url.index(mark) for mark in "?#" if mark in url], default=len(url))]
+    if shown != url:
+        raise InputError(f'address {shown!r} with more behind "?" or "#"', expected=expected, remedy=key)
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
         parts = urlsplit("")
-    if parts.username is not None or parts.password is not None:
-        raise InputError(
-            f"an address at {parts.hostname} with a password in it", expected="an address without",
-            remedy="name the environment variable that holds the key: --api-key-env NAME",
-        )  # fmt: skip
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise InputError(
-            f"address {url!r}", expected="http://HOST:PORT or https://HOST", remedy="e.g. http://localhost:8000"
-        )
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InputError(f"address {url!r}", expected=expected, remedy=remedy)
     path = parts.path.rstrip("/")
     for end in ("/chat/completions", "/completions", "/v1"):
         path = path.removesuffix(end)

@@ -7,6 +7,7 @@ from cuvee.errors import InputError
 
 APIS = ("completions", "chat")
 USUAL_FIRST = 16
+LARGEST_SEED = 2**63 - 1
 PROMPTS = ("auto", "tokens", "text")
 
 
@@ -29,7 +30,7 @@ class MeasureOptions:
         least_growth          Growth of the rate that counts as none, whatever its interval [-].
         timeout_s             Longest wait for the next byte of an answer [s].
         most_failed           Share of failed requests at which measuring is given up [-].
-        seed                  Of arrival times.
+        seed                  Of arrival times, from 0 to `LARGEST_SEED`.
     """
 
     api: str = "completions"
@@ -68,6 +69,8 @@ class MeasureOptions:
         for name in ("least_window_s", "timeout_s"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} = {getattr(self, name)!r}", expected="a time above 0 s")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise InputError(f"seed = {self.seed!r}", expected=f"a whole number from 0 to {LARGEST_SEED:,}")
         for name in ("max_concurrency", "first_concurrency", "least_requests", "rounds"):
             value = getattr(self, name)
             if value is not None and value < 1:
