@@ -26,6 +26,35 @@ def held(concurrency, rate, half_width=0.1):
     return point(concurrency, rate, half_width=half_width, end_to_end=Spread(100, concurrency / rate, 0.01, {}))
 
 
+def paced(request_half_width, ttft_half_width):
+    """A point at half the rate: a request takes 1 s, its first token 0.5 s."""
+    return point(
+        None, 10.0, load=0.5,
+        end_to_end=Spread(100, 1.0, request_half_width, {}), ttft=Spread(100, 0.5, ttft_half_width, {}),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("half_widths", "expected"),
+    [
+        ((0.19, 0.29), []),
+        ((0.21, 0.29), ["95 % interval of a request +-21%, and 10% was asked for"]),
+        ((0.19, 0.31), ["95 % interval of TTFT +-62%, and 30% was asked for"]),
+        ((None, 0.29), ["too few answers for a confidence interval of a request"]),
+    ],
+)
+def test_a_latency_that_nobody_is_sure_of_is_doubtful(record, half_widths, expected):
+    """Twice as wide as asked for, 10 % of a request and 30 % of TTFT. Tempting: to doubt held points alone."""
+    table = measured_points(replace(record, points=(paced(*half_widths),)))
+    assert [doubt for doubt in table.points[0].doubts if "interval" in doubt] == expected
+
+
+def test_answers_are_those_of_the_time_beside_them(record):
+    """100 answers in a window of 20 s, and 10 before it. Tempting: 110, which is no rate over 20 s."""
+    row = measured_points(replace(record, points=(held(8, 5.0),))).points[0].point
+    assert (row.completed, row.duration_s, row.warm_up_completed) == (100, 20.0, 10)
+
+
 def test_a_plan_takes_the_saturated_rate_with_its_interval(tmp_path, record):
     """8 and 16 under way serve alike: 16 is saturated, +-8 %. Tempting: 10.1 req/s, the luckiest, +-5 %."""
     points = held(8, 10.1), held(16, 10.0, 0.8)

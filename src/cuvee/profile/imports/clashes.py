@@ -125,6 +125,7 @@ def _taken(group: Sequence[LoadPoint], on_clash: str) -> LoadPoint:
         tpot=_mean_latency([point.tpot for point in group]),
         end_to_end=_mean_latency([point.end_to_end for point in group]),
         completed=None,
+        warm_up_completed=None,
         failed=None,
         duration_s=None,
         is_doubtful=any(point.is_doubtful for point in group),

@@ -49,7 +49,7 @@ def remarks_of(point: LoadPoint) -> Iterator[str]:
     """What is worth telling of a load point and speaks not against it."""
     yield from point.remarks
     if point.failed and not list(_failures(point)):
-        yield f"{point.failed} of {point.failed + (point.completed or 0)} requests failed"
+        yield f"{point.failed} of {point.failed + (_answered(point) or 0)} requests failed"
 
 
 def _gpus(point: LoadPoint) -> Iterator[str]:
@@ -58,9 +58,15 @@ def _gpus(point: LoadPoint) -> Iterator[str]:
         yield f"{point.num_gpus} GPUs are stated, but {served.replicas} replicas of TP{served.tp} PP{served.pp}"
 
 
+def _answered(point: LoadPoint) -> int | None:
+    """Requests answered in all [-], warm-up included; None where the file does not say."""
+    return None if point.completed is None else point.completed + (point.warm_up_completed or 0)
+
+
 def _failures(point: LoadPoint) -> Iterator[str]:
-    if point.failed and point.completed is not None:
-        total = point.failed + point.completed
+    answered = _answered(point)
+    if point.failed and answered is not None:
+        total = point.failed + answered
         if point.failed > FEW_FAILED * total:
             yield f"{point.failed} of {total} requests failed"
 
@@ -68,13 +74,14 @@ def _failures(point: LoadPoint) -> Iterator[str]:
 def _short(point: LoadPoint) -> Iterator[str]:
     if point.duration_s is not None and point.duration_s < SHORT_S:
         yield f"a run of {point.duration_s:.3g} s, below {SHORT_S:g} s"
-    if point.completed is None:
+    answered = _answered(point)
+    if answered is None:
         return
-    if point.completed < FEW_REQUESTS:
-        yield f"{point.completed} requests, below {FEW_REQUESTS}"
+    if answered < FEW_REQUESTS:
+        yield f"{answered} requests, below {FEW_REQUESTS}"
     held = point.load.concurrency
-    if held is not None and point.load.request_rate_req_per_s is None and point.completed < ROUNDS * held:
-        yield f"{point.completed} requests with {held:g} under way: fewer than {ROUNDS} rounds"
+    if held is not None and point.load.request_rate_req_per_s is None and answered < ROUNDS * held:
+        yield f"{answered} requests with {held:g} under way: fewer than {ROUNDS} rounds"
 
 
 def _tokens(point: LoadPoint) -> Iterator[str]:

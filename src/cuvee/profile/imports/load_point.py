@@ -81,7 +81,8 @@ class LoadPoint:
         output_tokens_per_s            [tokens/s].
         ttft, tpot, end_to_end         TPOT leaves out the first token.
         inter_token                    Time between pieces of an answer.
-        completed, failed              Requests [-].
+        completed, failed              Requests [-]; those completed are answered in what was measured.
+        warm_up_completed              Requests answered before it [-], where the file says how many.
         num_gpus                       Of the whole deployment, where counted beside its parallelism [-].
         duration_s                     Of what was measured [s].
         id, group, note, source        Of a table of points.
@@ -110,6 +111,7 @@ class LoadPoint:
     inter_token: Latency | None = None
     completed: int | None = None
     failed: int | None = None
+    warm_up_completed: int | None = None
     duration_s: float | None = None
     num_gpus: int | None = None
     id: str = ""

@@ -35,6 +35,7 @@ def read_points(record: Record) -> LoadPoint:
         inter_token=latency(record, "itl_ms", "itl_p{}_ms", "ms"),
         completed=maybe_count(record, "completed"),
         failed=maybe_count(record, "failed"),
+        warm_up_completed=maybe_count(record, "warm_up_completed"),
         duration_s=maybe_above_zero(record, "duration_s", "s"),
         num_gpus=maybe_count(record, "num_gpus"),
         id=record.text("id"),

@@ -47,6 +47,7 @@ def _row(each: ImportedPoint) -> dict[str, object]:
         "out_tok_s": point.output_tokens_per_s,
         **_latencies(each),
         "completed": point.completed,
+        "warm_up_completed": point.warm_up_completed,
         "failed": point.failed,
         "duration_s": point.duration_s,
         "doubtful": "yes" if each.is_doubtful else "no",

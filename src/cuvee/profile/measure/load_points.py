@@ -6,6 +6,7 @@ from cuvee.profile.imports.importing import Imported, ImportedPoint, judged
 from cuvee.profile.imports.load_point import Deployment, Latency, Load, LoadPoint
 from cuvee.profile.imports.setup import Setup, completed
 from cuvee.profile.measure.options import MeasureOptions
+from cuvee.profile.measure.paced import TTFT_TIMES
 from cuvee.profile.measure.point import OVERRUN, TIGHT, Point, Spread
 from cuvee.profile.measure.record import MeasureRecord
 from cuvee.profile.measure.server_facts import ServerFacts
@@ -84,7 +85,8 @@ def _load_point(record: MeasureRecord, point: Point) -> LoadPoint:
         tpot=_latency(point.tpot),
         end_to_end=_latency(point.end_to_end),
         inter_token=_latency(point.inter_token),
-        completed=point.completed + point.warm_up_answers,
+        completed=point.completed,
+        warm_up_completed=point.warm_up_answers,
         failed=point.failed,
         duration_s=point.window_s,
         id=name,
@@ -136,8 +138,20 @@ def _doubts(record: MeasureRecord, point: Point) -> Iterator[str]:
 
 def _wide(options: MeasureOptions, point: Point) -> Iterator[str]:
     if not point.is_held:
-        return
-    if point.half_width_req_per_s is None:
+        yield from _wide_latencies(options, point)
+    elif point.half_width_req_per_s is None:
         yield "a window too short for a confidence interval"
     elif point.interval.relative > TIMES_WITHIN * options.within:
         yield f"95 % interval of req/s +-{point.interval.relative:.0%}, and {options.within:.0%} was asked for"
+
+
+def _wide_latencies(options: MeasureOptions, point: Point) -> Iterator[str]:
+    for name, spread, within in (
+        ("a request", point.end_to_end, options.latency_within),
+        ("TTFT", point.ttft, TTFT_TIMES * options.latency_within),
+    ):
+        if spread is None or spread.half_width_s is None:
+            yield f"too few answers for a confidence interval of {name}"
+        elif spread.half_width_s > TIMES_WITHIN * within * spread.mean_s:
+            wide = spread.half_width_s / spread.mean_s
+            yield f"95 % interval of {name} +-{wide:.0%}, and {within:.0%} was asked for"
