@@ -30,6 +30,17 @@ def test_a_table_and_a_record(cuvee, tmp_path):
     assert found["doubtful"] == ["d"]
 
 
+def test_latencies_left_out_are_counted(cuvee, tmp_path):
+    """One of two paced points is beyond what the model sustains: its latency, the worst, is in no error. It is told."""
+    path = tmp_path / "points.csv"
+    header, row = "id,gpu,model,engine,engine_version,isl,osl,tp", "H100-SXM,llama-3.1-8b,vllm,0.11,1000,500,1"
+    path.write_text(f"{header},request_rate,ttft_ms,req_s\na,{row},1,100,\nb,{row},600,9000,\nc,{row},,,9\n")
+    table, record = cuvee("score", path), cuvee("score", path, "--json")
+    said = " ".join(table.out.split())
+    assert "TTFT and TPOT: 1 of 2 paced points left out because the model says they are not sustained" in said
+    assert json.loads(record.out)["paced_points"] == {"not_sustained": 1, "all": 2}
+
+
 def test_nothing_to_compare(cuvee, tmp_path):
     """A file of which no row can be modelled ends with 1, and says why."""
     path = tmp_path / "points.csv"

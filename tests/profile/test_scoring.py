@@ -70,6 +70,15 @@ def test_pairs_are_of_two_deployments(tmp_path):
     assert scored(tmp_path, f"{HEADER.strip()},concurrency\n{loads}").ordering().pairs == 0
 
 
+def test_replicas_of_one_deployment_are_no_pair(tmp_path):
+    """One and two replicas of TP1 measured at 10 and 11 req/s each are one deployment, predicted alike.
+
+    Tempting: a pair that is ordered wrong, as the text of a deployment counts its replicas.
+    """
+    text = f"{HEADER.strip()},replicas,num_gpus\n{ROW}10,1,1\n{ROW}22,2,2\n"
+    assert scored(tmp_path, text).ordering().pairs == 0
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [

@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
+from cuvee.catalog.quantization import written_precision
 from cuvee.errors import CuveeError
 from cuvee.profile.analytic import NETWORK_GB_PER_S, AnalyticProvider
 from cuvee.profile.limited import LimitedProvider
@@ -124,6 +125,16 @@ class Score:
             each for each in self.comparisons if each.quantity == quantity and group in (None, each.measurement.group)
         )
 
+    @property
+    def not_sustained(self) -> tuple[int, int]:
+        """Points with paced arrivals that the model says are not sustained, and all that could be looked up [-].
+
+        Notes       Latency is compared at loads that the model bears: where it is too slow, the worst are in no error.
+        """
+        left_out = sum(each.reason == ABOVE for each in self.not_modelled)
+        compared = {each.measurement.place for each in self.comparisons if each.quantity != "rate"}
+        return left_out, left_out + len(compared)
+
     def worst(self, count: int) -> tuple[Comparison, ...]:
         """The comparisons that are furthest off."""
         return tuple(sorted(self.comparisons, key=lambda each: -each.error)[:count])
@@ -131,22 +142,24 @@ class Score:
     def ordering(self, group: str | None = None) -> Ordering:
         """How many pairs of deployments are ordered right by throughput per GPU.
 
-        Notes       A pair is of one group, model, kind of requests and number of them under way, and differs in GPUs,
-                    parallelism or precision; two equal rates have no order.
+        Notes       A pair is of one group, model, kind of requests and number of them under way, and differs in GPU
+                    type, parallelism or precision, not in the number of replicas alone; two equal rates have no
+                    order, measured or predicted.
         """
-        alike: dict[tuple[object, ...], list[tuple[tuple[str, str, str], float, float]]] = {}
+        alike: dict[tuple[object, ...], list[tuple[tuple[object, ...], float, float]]] = {}
         for each in self.of("rate", group):
             row = each.measurement
             gpus = row.tensor_parallel_size * row.pipeline_parallel_size
             under_way = None if row.concurrency is None else row.concurrency / row.replicas
             key = (row.group, row.model.lower(), row.workload, under_way)
-            deployed = (row.deployment, row.weights, row.kv)
+            parallel = (row.tensor_parallel_size, row.pipeline_parallel_size)
+            deployed = (row.gpu.lower(), *parallel, written_precision(row.weights), written_precision(row.kv))
             alike.setdefault(key, []).append((deployed, each.measured / gpus, each.predicted / gpus))
         found = [
             ((first[1] - second[1]) * (first[2] - second[2]) > 0, max(first[1], second[1]) / min(first[1], second[1]))
             for rows in alike.values()
             for first, second in combinations(rows, 2)
-            if first[0] != second[0] and first[1] != second[1]
+            if first[0] != second[0] and first[1] != second[1] and first[2] != second[2]
         ]
         clear = [right for right, ratio in found if ratio >= CLEARLY]
         return Ordering(len(found), sum(right for right, _ in found), len(clear), sum(clear))

@@ -25,6 +25,10 @@ def print_score(score: Score, console: Console) -> None:
     if score.comparisons:
         console.print(_errors(score, console))
         console.print(indented(_ordering_line(score.ordering()), style="dim"))
+        left_out, paced = score.not_sustained
+        if left_out:
+            text = f"{left_out} of {paced} paced points left out because the model says they are not sustained"
+            console.print(indented(f"TTFT and TPOT: {text}", style="yellow"))
         console.print()
         console.print(Text("furthest off", style="bold"))
         console.print(_worst(score, console))
@@ -45,6 +49,7 @@ def score_record(score: Score) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "overall": _summaries(score, None),
         "groups": {group: _summaries(score, group) for group in score.groups},
+        "paced_points": dict(zip(("not_sustained", "all"), score.not_sustained, strict=True)),
         "comparisons": [_comparison(each) for each in score.comparisons],
         "not_modelled": [
             {"id": each.measurement.id, "place": each.measurement.place, "reason": each.reason}
