@@ -103,7 +103,10 @@ ABLATIONS: dict[str, dict[str, object]] = {
         "max_num_tokens": 8192,
         "large_gpu_limits": None,
     },
-    "PCIe as efficient as NVLink": {"pcie_efficiency": 0.60, "no_peer_efficiency": 0.60},
+    "PCIe as efficient as NVLink": {
+        "pcie_efficiency": VLLM.link_efficiency,
+        "no_peer_efficiency": VLLM.link_efficiency,
+    },
     "no cache lost": {"recomputed_share": 0.0},
     "all of them off: the naive roofline": {},
 }
