@@ -1,7 +1,9 @@
 """Engine settings: how far a serving engine stays below the data sheet, each constant with its source."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,29 @@ from cuvee.catalog.gpu import GpuType
 from cuvee.errors import InputError, UnknownNameError
 
 Array = NDArray[np.float64]
+
+SHARES = (
+    "compute_efficiency", "dequantized_efficiency", "memory_efficiency", "cache_efficiency", "attention_efficiency",
+    "link_efficiency", "pcie_efficiency", "no_peer_efficiency", "memory_utilization", "free_memory_share",
+    "output_reserved",
+)  # fmt: skip
+SHARES_BELOW_1 = ("unhidden_share",)
+"""Shares whose rest something is divided by."""
+
+SHARES_FROM_0 = ("held_up_share", "recomputed_share")
+TIMES_S = ("step_overhead_s", "sequence_overhead_s", "scheduling_s", "collective_latency_s", "hop_latency_s")
+AMOUNTS = ("element_bytes", "bubble_per_stage", "reserved_gb", "activation_copies", "relative_error")
+COUNTS = ("max_num_seqs", "max_num_tokens", "max_req_per_s")
+
+CHECKS: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+    (SHARES, lambda value: 0 < value <= 1, "a share in (0, 1]"),
+    (SHARES_BELOW_1, lambda value: 0 <= value < 1, "a share in [0, 1)"),
+    (SHARES_FROM_0, lambda value: 0 <= value <= 1, "a share in [0, 1]"),
+    (TIMES_S, lambda value: 0 <= value < inf, "a time of 0 s or more"),
+    (AMOUNTS, lambda value: 0 <= value < inf, "a number of 0 or more"),
+    (COUNTS, lambda value: 0 < value < inf, "a number above 0"),
+)
+"""What must hold of the fields that are one number each."""
 
 
 @dataclass(frozen=True)
@@ -107,20 +132,21 @@ class EngineSettings:
     date: str = ""
 
     def __post_init__(self) -> None:
-        for label in (
-            "compute_efficiency", "memory_efficiency", "cache_efficiency", "attention_efficiency", "link_efficiency",
-            "pcie_efficiency",
-            "no_peer_efficiency", "memory_utilization", "free_memory_share", "output_reserved",
-        ):  # fmt: skip
-            if not 0 < getattr(self, label) <= 1:
-                raise InputError(
-                    f"engine {self.name!r}: {label} = {getattr(self, label)!r}", expected="a share in (0, 1]"
-                )
-        for label in ("max_num_seqs", "max_num_tokens", "max_req_per_s"):
-            if not getattr(self, label) > 0:
-                raise InputError(
-                    f"engine {self.name!r}: {label} = {getattr(self, label)!r}", expected="a number above 0"
-                )
+        for labels, is_right, expected in CHECKS:
+            for label in labels:
+                if not is_right(getattr(self, label)):
+                    raise self._error(label, getattr(self, label), expected)
+        for label in ("compute_ceiling", "compute_derate"):
+            for family, value in getattr(self, label).items():
+                if not 0 < value <= 1:
+                    raise self._error(f"{label} of {family}", value, "a share in (0, 1]")
+        if self.pcie_gb_per_s is not None and not 0 < self.pcie_gb_per_s < inf:
+            raise self._error("pcie_gb_per_s", self.pcie_gb_per_s, "a rate above 0 GB/s")
+        if self.large_gpu_limits is not None and not min(self.large_gpu_limits) > 0:
+            raise self._error("large_gpu_limits", self.large_gpu_limits, "two numbers above 0")
+
+    def _error(self, label: str, value: object, expected: str) -> InputError:
+        return InputError(f"engine {self.name!r}: {label} = {value!r}", expected=expected)
 
     def host_s(self, sequences: Array, running: Array) -> Array:
         """Host time of a step with `sequences` of the `running` sequences of a replica [s]."""
