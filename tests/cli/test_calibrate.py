@@ -33,7 +33,8 @@ def test_a_table_and_a_record(cuvee, points):
     found = json.loads(record.out)
     assert (found["schema_version"], len(found["configurations"])) == (1, 2)
     three, one = found["configurations"]
-    assert three["replica"]["relative_error"] >= found["noise"]
+    assert three["replica"]["constants"]
+    assert three["replica"]["relative_error"] is None  # three errors do not tell where four of five lie
     assert [point["source"] for point in three["points"]] == ["our own"] * 3
     assert (one["replica"]["constants"], one["replica"]["relative_error"]) == ({}, None)
 

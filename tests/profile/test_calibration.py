@@ -145,11 +145,25 @@ def test_loads_of_one_kind_of_requests_claim_no_band_for_others(tmp_path):
     assert found.replica.relative_error is None
 
 
+def test_few_errors_borrow_those_of_the_engine(tmp_path):
+    """Three points each of TP1 and TP2: the band of both is the largest error of all six. Tempting: of three."""
+    rows = [row for size in (1, 2) for row in synthetic(tmp_path, lengths=LENGTHS[:3], size=size)]
+    found = calibrate(rows, date=DATE).configurations
+    errors = [error for each in found for error in each.errors_left_out]
+    assert len(errors) == 6
+    assert [each.replica.relative_error for each in found] == [max(NOISE, *errors)] * 2
+    alone = calibrate(rows[:3], date=DATE).configurations[0]
+    assert alone.replica.constants
+    assert alone.replica.relative_error is None
+
+
 def test_the_band_holds_four_fifths_of_the_errors():
-    """The larger of few errors, the 80th percentile of many; the noise at least; none of none."""
-    assert band_of([0.10, 0.20]) == 0.20
+    """The next error is below it in four of five cases; the noise at least; none of fewer than four."""
+    assert band_of([0.10, 0.20, 0.30]) is None  # the next is above all three in a quarter of the cases
+    assert band_of([0.10, 0.20, 0.30, 0.40]) == 0.40
+    assert band_of([0.01 * rank for rank in range(1, 15)]) == 0.12  # of 14; the 80th percentile of them is 0.114
     assert band_of([0.10] * 8 + [0.50]) == 0.10
-    assert band_of([0.001]) == NOISE
+    assert band_of([0.001] * 4) == NOISE
     assert band_of([]) is None
 
 
