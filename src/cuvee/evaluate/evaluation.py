@@ -33,7 +33,7 @@ def requests_by_name(traces: Sequence[str]) -> dict[str, Requests]:
 
 
 def within_context(trace: Trace) -> Trace:
-    """`trace` with requests cut to what every model of `MODELS` takes, as servers refuse longer ones: the answer first."""
+    """`trace` with requests cut to what every model of `MODELS` takes: the answer first. Servers refuse longer ones."""
     most = min(load_model(name).max_context for shares in MODELS.values() for name in shares)
     prompt = np.minimum(trace.input_tokens, most - 1)
     answer = np.minimum(trace.output_tokens, most - prompt)
