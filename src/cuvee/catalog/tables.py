@@ -1,8 +1,8 @@
-"""Parsing of files of offers, and of other lists, into records: CSV with line numbers, JSON and YAML with paths."""
+"""Files of offers, and of other lists, as records: CSV with line numbers, JSON and YAML with paths; CSV to write."""
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 from typing import Any
 
@@ -13,6 +13,38 @@ from cuvee.errors import InputError, kind_of, reason_of
 from cuvee.plain_yaml import load_yaml
 
 MAX_COLUMNS = 200
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""Beginnings of a text that a spreadsheet takes for a formula, and computes."""
+
+QUOTE = "'"
+"""Stands before such a text in the CSV that we write, and is taken away where we read it."""
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A CSV of `rows`, in which no text is a formula to a spreadsheet; `parse_csv` gives the texts back."""
+    stream = StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_guarded(cell) for cell in row] for row in rows)
+    return stream.getvalue()
+
+
+def _guarded(cell: object) -> object:
+    is_text = isinstance(cell, str) and cell.lstrip(QUOTE).startswith(FORMULA) and not _is_number(cell)
+    return f"{QUOTE}{cell}" if is_text else cell
+
+
+def _plain(cell: str) -> str:
+    return cell[1:] if cell.startswith(QUOTE) and cell.lstrip(QUOTE).startswith(FORMULA) else cell
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_csv(text: str, path: str) -> tuple[tuple[str, ...], Iterator[Record]]:
@@ -48,7 +80,7 @@ def _rows(reader: Any, header: tuple[str, ...], path: str) -> Iterator[Record]: 
                 expected=f"{len(header)}, as the header has",
                 remedy="quote fields that hold commas",
             )
-        yield Record(place, dict(zip(header, row, strict=True)))
+        yield Record(place, dict(zip(header, map(_plain, row), strict=True)))
 
 
 def _next_row(reader: Any, path: str) -> list[str] | None:  # noqa: ANN401

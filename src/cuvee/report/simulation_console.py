@@ -1,7 +1,5 @@
 """The printed simulation: rate against plan, latencies, what each group did, and shares planned and achieved."""
 
-import csv
-import io
 from dataclasses import asdict
 from math import isfinite
 from typing import Any
@@ -11,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cuvee.catalog.tables import csv_text
 from cuvee.plan.outcome.result import Group
 from cuvee.profile.phases import Phase
 from cuvee.report.style import fitted, indented, literal, new_table
@@ -72,12 +71,11 @@ def requests_csv(simulation: Simulation) -> str:
     rows = [(row.model, row.kind.name) for row in fleet.rows]
     group_of = fleet.group_of
     first_of = {index: int((group_of < index).sum()) for index in range(len(fleet.groups))}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["arrival_s", "input_tokens", "output_tokens", "first_token_s", "finish_s", "model", "workload", "group",
-         "replica"]
+    columns_told = (
+        "arrival_s", "input_tokens", "output_tokens", "first_token_s", "finish_s", "model", "workload", "group",
+        "replica",
     )  # fmt: skip
+    found: list[tuple[object, ...]] = []
     columns = (requests[name].tolist() for name in ("arrival_s", "prompt", "answer", "first_s", "finish_s", "replica"))
     for row, (arrival, prompt, answer, first, finish, replica) in zip(
         simulation.row.tolist(), zip(*columns, strict=True), strict=True
@@ -87,8 +85,8 @@ def requests_csv(simulation: Simulation) -> str:
             index = int(group_of[replica])
             where = (fleet.groups[index].group.id, str(replica - first_of[index]))
         times = [f"{first:.6f}" if first > 0 else "", f"{finish:.6f}" if isfinite(finish) and finish >= 0 else ""]
-        writer.writerow([f"{arrival:.6f}", prompt, answer, *times, *rows[row], *where])
-    return text.getvalue()
+        found.append((f"{arrival:.6f}", prompt, answer, *times, *rows[row], *where))
+    return csv_text(columns_told, found)
 
 
 def _heading(simulation: Simulation, report: Report) -> str:

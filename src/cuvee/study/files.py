@@ -1,12 +1,11 @@
 """A study as plain data: JSON with everything, CSV with one row for each replica and workload type."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from cuvee._version import __version__
+from cuvee.catalog.tables import csv_text
 from cuvee.study.comparison import Comparison
 from cuvee.study.entry import Entry
 from cuvee.study.finding import Case, Finding, Observation
@@ -29,13 +28,9 @@ def study_record(studies: Sequence[Study]) -> Record:
 
 def study_csv(studies: Sequence[Study]) -> str:
     """One row for each set of offers, replica and workload type, with the fields of `entry_record`."""
-    text = io.StringIO()
     rows = [{"offers": study.offers.name, **entry_record(entry)} for study in studies for entry in study.entries]
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
-    return text.getvalue()
+    cells = ([f"{value:.6g}" if isinstance(value, float) else value for value in row.values()] for row in rows)
+    return csv_text(list(rows[0]), cells)
 
 
 def entry_record(entry: Entry) -> Record:

@@ -1,11 +1,10 @@
 """Rates from AIConfigurator's kernel tables, where they are sound, as a table that `cuvee plan --throughput` reads."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import StringIO
 
 from cuvee.catalog.model import ModelSpec
+from cuvee.catalog.tables import csv_text
 from cuvee.errors import InputError
 from cuvee.profile.imports.aiconfigurator import BACKENDS, PACKAGE, VERSION, KernelEstimate, KernelTables, NoTablesError
 from cuvee.profile.imports.kernel_errors import (
@@ -140,12 +139,8 @@ def _of(tables: KernelTables, asked: AskedModel, served: Served) -> list[KernelR
 
 def rates_to_csv(found: KernelRates) -> str:
     """The table as text, in the columns of our own tables of rates."""
-    stream = StringIO()
     rows = [_row(rate, found.date) for rate in found.rates]
-    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+    return csv_text(list(rows[0]), (list(row.values()) for row in rows))
 
 
 def _row(rate: KernelRate, date: str) -> dict[str, object]:

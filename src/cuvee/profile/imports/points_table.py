@@ -1,8 +1,6 @@
 """Imported points as the CSV that `load_measurements` reads, with percentiles and counts in columns of their own."""
 
-import csv
-from io import StringIO
-
+from cuvee.catalog.tables import csv_text
 from cuvee.profile.imports.importing import Imported, ImportedPoint
 from cuvee.profile.imports.load_point import PERCENTILES
 
@@ -15,11 +13,7 @@ MS_PER_S = 1e3
 def points_to_csv(imported: Imported) -> str:
     """The table as text; a cell is empty where nothing is known."""
     rows = [_row(each) for each in imported.points]
-    stream = StringIO()
-    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+    return csv_text(list(rows[0]), (list(row.values()) for row in rows))
 
 
 def _row(each: ImportedPoint) -> dict[str, object]:
