@@ -11,6 +11,7 @@ from cuvee.report.study_text import (
     MARKS,
     case_text,
     counted,
+    error_range,
     finding_text,
     lengths_text,
     number,
@@ -18,7 +19,7 @@ from cuvee.report.study_text import (
     parallel_text,
     prices_title,
 )
-from cuvee.report.style import fitted, indented, literal, new_table, plain, rule
+from cuvee.report.style import WIDTH, fitted, indented, literal, new_table, plain, rule
 from cuvee.study.entry import MILLION, Entry
 from cuvee.study.finding import Verdict
 from cuvee.study.leads import Lead, lead
@@ -33,6 +34,9 @@ TTFT_PERCENTILE = 90.0
 
 TYPES_OF_A_TABLE = 9
 """Workload types side by side [-]; more go into a table below."""
+
+DISPENSABLE = ("as", "cost\np50", "E2E\np50", "cost\np90")
+"""Columns of latencies that a narrow terminal does without, first to last; --json and --csv have all."""
 
 VERDICT_STYLES = {Verdict.HOLDS: "green", Verdict.IN_PART: "yellow", Verdict.TIE: "yellow", Verdict.FAILS: "red"}
 
@@ -73,14 +77,14 @@ def _engine_error(study: Study) -> str:
     known = sorted({entry.gpu for entry in study.entries if entry.error_known})
     if not known:
         return "without a known error"
-    return f"+-{study.engine.relative_error:.0%} on {', '.join(known)}, unknown elsewhere"
+    return f"{error_range(study, '+-')} on {', '.join(known)}, unknown elsewhere"
 
 
 def _grids(study: Study, model: str, console: Console) -> Iterator[RenderableType]:
     """GPU types times workload types; leaders and those tied with them are marked."""
     for chosen in _side_by_side(study):
         leads = {kind.name: lead(study, model, kind.name) for kind in chosen}
-        table = _titled(console, f"{model}: req/s per $/h", gap=1)
+        table = _titled(console, f"{model}: req/s per $/h", gap=_gap(console))
         table.add_column("GPU")
         table.add_column("$/h", justify="right")
         for kind in chosen:
@@ -90,7 +94,12 @@ def _grids(study: Study, model: str, console: Console) -> Iterator[RenderableTyp
             if any(found):
                 cells = [_cell(entry, leads[kind.name], console) for entry, kind in zip(found, chosen, strict=True)]
                 table.add_row(gpu.name, _price([entry for entry in found if entry]), *cells)
-        yield fitted(table, console, fold=("GPU",), drop=("$/h",), gap=1)
+        yield fitted(table, console, fold=("GPU",), drop=("$/h",), gap=_gap(console))
+
+
+def _gap(console: Console) -> int:
+    """Columns of blank between two of a table of many figures, beside that of its frame [-]."""
+    return 0 if console.width < WIDTH else 1
 
 
 def _titled(console: Console, title: str, *, gap: int | None = None) -> Table:
@@ -117,14 +126,14 @@ def _cell(entry: Entry | None, found: Lead | None, console: Console) -> Text:
 
 def _configuration_tables(study: Study, model: str, console: Console) -> Iterator[RenderableType]:
     for chosen in _side_by_side(study):
-        table = _titled(console, f"{model}: best configuration", gap=1)
+        table = _titled(console, f"{model}: best configuration", gap=_gap(console))
         for header in ("GPU", *map(lengths_text, chosen)):
             table.add_column(header.replace("/", "\n/"))
         for gpu in study.gpus:
             found = [study.best(model, gpu.name, kind.name) for kind in chosen]
             if any(found):
                 table.add_row(gpu.name, *(parallel_text(entry).replace(" ", "") if entry else "" for entry in found))
-        yield fitted(table, console, fold=("GPU",), gap=1)
+        yield fitted(table, console, fold=("GPU",), gap=_gap(console))
 
 
 def _side_by_side(study: Study) -> Iterator[Sequence[WorkloadType]]:
@@ -175,7 +184,7 @@ def _latency_tables(study: Study, model: str, console: Console) -> Iterator[Tabl
         if not ranking:
             continue
         table = new_table(
-            console, title=f"{model}, {lengths_text(kind)}: latency at {load:.0%} load and its cost", gap=1
+            console, title=f"{model}, {lengths_text(kind)}: latency at {load:.0%} load and its cost", gap=_gap(console)
         )
         for header in ("GPU", "as", "$/million"):
             table.add_column(header, justify="right" if header == "$/million" else "left")
@@ -187,7 +196,7 @@ def _latency_tables(study: Study, model: str, console: Console) -> Iterator[Tabl
             money = [number(entry.latency_usd(percentile) * MILLION) for percentile in SHOWN_PERCENTILES]
             money_at_load = number(entry.usd_per_million_requests_at_load)
             table.add_row(entry.gpu, parallel_text(entry), money_at_load, first, *whole, *money)
-        yield fitted(table, console, fold=("GPU",), drop=("as",), gap=1)
+        yield fitted(table, console, fold=("GPU",), drop=DISPENSABLE, gap=_gap(console))
 
 
 def _print_observations(study: Study, console: Console) -> None:

@@ -7,6 +7,7 @@ from cuvee.report.html import Markup, joined, table, tag
 from cuvee.report.study_text import (
     PAPER,
     case_text,
+    error_range,
     factor_text,
     finding_text,
     prices_title,
@@ -72,9 +73,8 @@ def _card(study: Study, observation: Observation) -> Markup:
 
 def method(study: Study) -> Markup:
     """How figures come about, what was assumed, and what a tie is."""
-    engine = study.engine
     known = sorted({entry.gpu for entry in study.entries if entry.error_known})
-    bands = f"{engine.relative_error:.0%} on {', '.join(known)}, unknown elsewhere" if known else "unknown"
+    bands = f"{error_range(study)} on {', '.join(known)}, unknown elsewhere" if known else "unknown"
     sources = dict.fromkeys(f"{source.provider}: {source.source}, {source.date}" for source in _sources(study))
     points = (
         "Rates: what one replica sustains on one kind of request alone. Measured and calibrated rates come first where "

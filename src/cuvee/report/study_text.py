@@ -71,6 +71,12 @@ def error_text(entry: Entry) -> str:
     return "unknown, extrapolated" if entry.extrapolated else "unknown"
 
 
+def error_range(study: Study, sign: str = "") -> str:
+    """Narrowest and widest known error band of the study's rates, each after `sign`; one where they are alike."""
+    known = [entry.relative_error for entry in study.entries if entry.error_known]
+    return " to ".join(dict.fromkeys(f"{sign}{each:.0%}" for each in (min(known), max(known))))
+
+
 def case_text(case: Case) -> str:
     """One case in words."""
     return f"{case.model or 'all models'} {case.where}: {case.ahead} over {case.behind}, {factor_text(case.comparison)}"

@@ -72,7 +72,7 @@ def new_table(console: Console, *, title: str = "", gap: int | None = None) -> T
     """An empty table in the house style: a rule under the header, nothing else.
 
     Parameters
-        gap    Columns of blank between two columns [-]; by default as the console has room for.
+        gap    Columns of blank between two columns, beside the frame's [-]; by default as the console has room for.
     """
     frame = box.ASCII2 if plain(console) else box.SIMPLE_HEAD
     heading = Text(literal(title)) if title else None
@@ -99,7 +99,7 @@ def fitted(
     widths = {id(column): _natural_width(column) for column in table.columns}
 
     def total() -> int:
-        between = column_gap(console) if gap is None else gap
+        between = column_gap(console) if gap is None else gap + 1
         # Frame: a column at either end, and no padding towards it.
         return sum(widths[id(column)] + between for column in table.columns) + 2 - between
 

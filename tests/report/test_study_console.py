@@ -1,0 +1,48 @@
+"""The printed study on narrow terminals, and what its headline says of errors."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from cuvee.report.study_console import print_study
+from tests.study.tiny import tiny_study
+
+
+def printed(study, width=100):
+    console = Console(file=io.StringIO(), width=width)
+    print_study([study], console, latencies=True, configurations=True)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def costly(study):
+    """`study` with figures of six digits: 3333 times the money."""
+    offers = {entry.offer for entry in study.entries}
+    dear = {each: replace(each, price_usd_per_hour=each.price_usd_per_hour * 3333) for each in offers}
+    return replace(study, entries=tuple(replace(each, offer=dear[each.offer]) for each in study.entries))
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_no_number_is_split_over_lines(width):
+    """A row of latencies begins with a GPU type, never with the last digits of the number above."""
+    tables = printed(costly(tiny_study()), width).split("latency at")[1:]
+    assert tables
+    for table in tables:
+        rows = table.partition("── \n")[2].splitlines()
+        rows = rows[: next((at for at, row in enumerate(rows) if not row.strip()), len(rows))]
+        assert rows
+        assert {row.split()[0] for row in rows} <= {"A40", "H100-SXM"}
+
+
+def test_the_headline_has_the_range_of_bands():
+    """Cells of 70 % are no cells of 35 %. Tempting: the band of the engine alone."""
+    study = tiny_study()
+    first, *others = study.entries
+    mixed = replace(
+        study, entries=(replace(first, relative_error=0.7), *(replace(each, relative_error=0.35) for each in others))
+    )
+    assert "+-35% to +-70% on " in " ".join(printed(mixed).split())
+    alike = replace(study, entries=tuple(replace(each, relative_error=0.35) for each in study.entries))
+    assert "+-35% on " in " ".join(printed(alike).split())
