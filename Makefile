@@ -66,6 +66,9 @@ dynamo: $(DEV)  ## Set up Dynamo's replay, which bench_simulator.py then runs be
 	@.venv-dynamo/bin/python -m pip install --quiet --disable-pip-version-check --no-deps ai-dynamo==1.1.1 ai-dynamo-runtime==1.1.1
 	@.venv-dynamo/bin/python -m pip install --quiet --disable-pip-version-check 'pydantic<2.13' numpy orjson pyyaml
 
+evaluation: $(DEV)  ## Rebuild the page of docs/evaluation.md; goes on where it was interrupted
+	$(BIN)/cuvee evaluate paper --out build/evaluation.jsonl --html build/evaluation.html $(ARGS)
+
 clean:  ## Remove the environment, caches and builds
 	@rm -rf $(VENV) $(AIC_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
