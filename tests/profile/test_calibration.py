@@ -107,6 +107,35 @@ def test_an_outlier_bends_nothing_and_is_named(tmp_path):
     assert np.median([point.error(point.fitted_req_per_s) for point in others]) < 0.05
 
 
+def test_a_lone_point_is_left_as_estimated_and_named_where_it_is_grossly_off(tmp_path):
+    """70 times too slow on another GPU type moves no rate of the first. Tempting: they share an engine."""
+    alone = synthetic(tmp_path)
+    lone = points(
+        tmp_path,
+        [f"h,H100-SXM,llama-3-8b,vllm,0.11.0,1000,1000,1,{true_rate((1000, 1000), UNCHANGED, gpu='H100-SXM') / 70!r}"],
+    )
+    before, (first, other) = calibrate(alone, date=DATE), calibrate((*alone, *lone), date=DATE).configurations
+    assert first == before.configurations[0]
+    assert (other.replica.constants, other.replica.relative_error) == ({}, None)
+    assert [point.is_outlier for point in other.points] == [True]
+    near = points(
+        tmp_path, ["h,A40,llama-3-8b,vllm,0.11.0,1000,1000,1," + repr(true_rate((1000, 1000), UNCHANGED) / 2)]
+    )
+    assert not calibrate(near, date=DATE).configurations[0].points[0].is_outlier
+
+
+def test_constants_of_a_band_above_the_whole_are_not_used(tmp_path):
+    """Two points of which one is 5000 times off: each predicts nothing of the other, and the estimate stands."""
+    rows = ["a,A40,llama-3-8b,vllm,0.11.0,500,200,1,0.0005", "b,A40,llama-3-8b,vllm,0.11.0,2000,200,1,1.5"]
+    found = calibrate(points(tmp_path, rows), date=DATE)
+    assert (found.configurations[0].replica.constants, found.configurations[0].replica.relative_error) == ({}, None)
+    path, sound = saved(tmp_path)
+    wide = replace(sound.configurations[0], replica=replace(sound.configurations[0].replica, relative_error=1.01))
+    save_calibration(replace(sound, configurations=(wide,)), path)
+    with pytest.raises(InputError, match="constants of no configuration"):
+        load_calibrated(path, analytic())
+
+
 def test_points_that_say_nothing_are_set_aside_with_a_reason(tmp_path):
     """Paced, doubtful, impossible, without a rate, of names not known: each with its reason, and none is fitted."""
     header = HEADER.strip() + ",request_rate,doubtful,ttft_ms\n"

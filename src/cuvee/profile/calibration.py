@@ -1,5 +1,6 @@
 """Constants fitted to measured points, configuration by configuration, and how far they are off: `calibrate`."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -30,6 +31,12 @@ of what a data sheet does not say is the engine's, and the same kernels serve al
 UNEXPLAINED = 3.0
 """A point further than this many times the noise from the fit that knows it is an outlier [-]."""
 
+GROSS = math.log(3.0)
+"""A point alone of its configuration is an outlier where the model is off by more than this [-], as a logarithm."""
+
+WIDEST_BAND = 1.0
+"""Constants that predict points left out with a wider error band, or error where there is no band, are not used [-]."""
+
 BAND = 0.8
 """Share of further points that lie within the error band [-], as of the bands of engines."""
 
@@ -49,7 +56,8 @@ class CalibratedPoint:
         uncalibrated_req_per_s     Of the engine's constants.
         fitted_req_per_s           Of the constants fitted to all points.
         left_out_req_per_s         Of those fitted without the points of its kind of requests.
-        is_outlier                 Whether no constants explain it beside the others.
+        is_outlier                 Whether no constants explain it beside the others; of one kind of requests, whether
+                                   the model is more than 3 times off.
         date                       Of the measurement; "" where its file does not say.
     """
 
@@ -142,7 +150,7 @@ def calibrate(measurements: Iterable[Measurement], *, date: str, with_doubtful: 
             groups.setdefault((measurement.engine.lower(), version, point.config), []).append(point)
     alike = [_Alike(key[:2], tuple(points)) for key, points in groups.items()]
     spreads = np.array([constant.spread for constant in CONSTANTS])
-    telling = [each for each in alike if _tells_apart(other for other in alike if other.engine == each.engine)]
+    telling = [each for each in alike if each.kinds.max() > 0]
     fits = dict(zip(telling, fit([each.observed for each in telling], np.outer(SHARED, spreads)), strict=True))
     return Calibration(
         date=date,
@@ -151,15 +159,6 @@ def calibrate(measurements: Iterable[Measurement], *, date: str, with_doubtful: 
         configurations=tuple(_banded(alike, [each.configuration(fits.get(each)) for each in alike])),
         set_aside=tuple(set_aside),
     )
-
-
-def _tells_apart(alike: Iterable["_Alike"]) -> bool:
-    """Whether points of one engine tell which of its constants are off: where some configuration has two kinds.
-
-    Notes           Of one point each, whatever the model gets wrong of that load would be taken for constants, and
-                    spoil its rates at all others.
-    """
-    return any(each.kinds.max() > 0 for each in alike)
 
 
 def _usable(row: Measurement, *, with_doubtful: bool) -> KnownPoint:
@@ -280,7 +279,7 @@ class _Alike:
                 uncalibrated_req_per_s=float(before),
                 fitted_req_per_s=float(rate * np.exp(-residual)),
                 left_out_req_per_s=float(rate * np.exp(-left_out)),
-                is_outlier=bool(kinds > 1 and abs(residual) > UNEXPLAINED * NOISE),
+                is_outlier=bool(abs(residual) > (UNEXPLAINED * NOISE if kinds > 1 else GROSS)),
                 date=row.date,
             )
             for row, rate, before, residual, left_out in zip(
@@ -320,6 +319,9 @@ def _banded(
         band = band_of(own)
         if band is None and own and (of_all := band_of(of_engine)) is not None:
             band = max(of_all, *own)
+        if (max(own, default=0.0) if band is None else band) > WIDEST_BAND:
+            yield replace(each, replica=replace(each.replica, constants={}))
+            continue
         yield replace(each, replica=replace(each.replica, relative_error=band))
 
 

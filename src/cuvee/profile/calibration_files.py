@@ -13,7 +13,7 @@ from cuvee.errors import InputError
 from cuvee.files import read_text, write_atomic
 from cuvee.profile.analytic import AnalyticProvider
 from cuvee.profile.calibrated import CalibratedProvider
-from cuvee.profile.calibration import CalibratedConfiguration, Calibration
+from cuvee.profile.calibration import WIDEST_BAND, CalibratedConfiguration, Calibration
 from cuvee.profile.points import ANY_CONTEXT, held_to
 from cuvee.workload.records import WorkloadType
 
@@ -88,7 +88,11 @@ def load_calibrated(path: str | Path, analytic: AnalyticProvider) -> CalibratedP
     Raises      InputError: as `load_calibration`; nothing for that engine; or fitted in another model of throughput.
     """
     calibration = load_calibration(path)
-    known = [each for each in calibration.configurations if each.replica.constants]
+    known = [
+        each
+        for each in calibration.configurations
+        if each.replica.constants and (each.replica.relative_error or 0.0) <= WIDEST_BAND
+    ]
     mine = [each for each in known if each.replica.engine == analytic.engine.name]
     if not mine:
         engines = sorted({each.replica.engine for each in known})

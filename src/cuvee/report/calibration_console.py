@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from cuvee.profile.calibration import CalibratedConfiguration, Calibration
+from cuvee.profile.calibration import CalibratedConfiguration, CalibratedPoint, Calibration
 from cuvee.report.style import fitted, indented, literal, new_table
 
 SHOWN = 3
@@ -73,6 +73,8 @@ def _median(errors: Sequence[float]) -> str:
 
 def _constants(each: CalibratedConfiguration, spreads: dict[str, float]) -> str:
     """The constants that the points speak of most."""
+    if not each.replica.constants and each.errors_left_out:
+        return "as they were: those fitted are more than 100% off on points left out"
     if not each.replica.constants:
         return "as they were: one load alone does not tell which are off"
     widths = {name: abs(np.log(value)) / spreads[name] for name, value in each.replica.constants.items()}
@@ -92,14 +94,19 @@ def _all_line(configurations: Sequence[CalibratedConfiguration]) -> str:
     )
 
 
+def _explained(each: CalibratedConfiguration, point: CalibratedPoint) -> str:
+    if each.kinds > 1:
+        return f"{point.fitted_req_per_s:.3g} req/s fitted: no constants explain it beside the others"
+    return f"{point.uncalibrated_req_per_s:.3g} req/s by the model: more than 3 times off, and no other point backs it"
+
+
 def _print_doubts(calibration: Calibration, console: Console) -> None:
     for each in calibration.configurations:
         for point in each.points:
             if point.is_outlier:
                 text = (
                     f"outlier: {point.id}: {point.rate_req_per_s:.3g} req/s measured at {point.input_tokens:g}/"
-                    f"{point.output_tokens:g} tokens, {point.fitted_req_per_s:.3g} req/s fitted: no constants "
-                    "explain it beside the others"
+                    f"{point.output_tokens:g} tokens, {_explained(each, point)}"
                 )
                 console.print(indented(literal(text), style="yellow"))
     for reason, count in Counter(each.reason for each in calibration.set_aside).most_common():
