@@ -67,11 +67,10 @@ def profile(
     An interrupted measurement goes on with the same command.
     """
     from cuvee.profile.imports.setup import Setup, load_setup, make_setup
-    from cuvee.profile.measure.client import endpoint_root
     from cuvee.profile.measure.options import MeasureOptions
     from cuvee.profile.measure.sweep import Measuring
 
-    endpoint_root(url)  # refused before it is repeated: it may hold a password
+    _refuse_bad(url)
     how: dict[str, Any] = {
         "api": api, "prompts": prompts, "within": within, "latency_within": latency_within, "loads": _shares(loads),
         "max_concurrency": max_concurrency, "least_window_s": least_window, "timeout_s": timeout, "seed": seed,
@@ -86,9 +85,15 @@ def profile(
     chosen = MeasureOptions(**{name: value for name, value in how.items() if value is not None})
     asked = Measuring(url, served, asked_types, chosen, caps, record, served_name, _key(api_key_env), force)
     if dry_run:
-        _print_intent(asked, earlier, as_json=as_json)
-    else:
-        _measure(asked, save, as_json=as_json)
+        return _print_intent(asked, earlier, as_json=as_json)
+    return _measure(asked, save, as_json=as_json)
+
+
+def _refuse_bad(url: str) -> None:
+    """Refuse an address before it is repeated on the screen: it may hold a password."""
+    from cuvee.profile.measure.client import endpoint_root
+
+    endpoint_root(url)
 
 
 def _measure(asked: "Measuring", save: Path, *, as_json: bool) -> None:
