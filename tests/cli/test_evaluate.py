@@ -61,6 +61,7 @@ def test_the_page_is_complete_and_self_contained(cuvee, stubbed, tmp_path, monke
     ("arguments", "message"),
     [
         (("everything",), "one of paper"),
+        (("robustness", "--out", "x.jsonl"), "leave them out"),
         (("paper", "--cells", "x"), "70b/trace-1/stock-1/15"),
         (("paper", "--trace", "missing.csv"), "missing.csv"),
     ],

@@ -12,12 +12,15 @@ from cuvee.errors import InputError
 
 if TYPE_CHECKING:
     from cuvee.evaluate.grid import EvaluationOptions, Setting
+    from cuvee.evaluate.robustness import Bursty, Met
 
-KINDS = ("paper",)
+KINDS = ("paper", "robustness")
 
 
 def evaluate(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="paper: its mixes, stocks, budgets and models.")],
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="paper, or robustness: wrong rates, lost stock, another mix, bursts.")
+    ],
     cells: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Only settings such as '70b/trace-1/*'; repeatable.")
     ] = None,
@@ -39,21 +42,28 @@ def evaluate(
     """
     from cuvee.evaluate.evaluation import evaluate as run
     from cuvee.evaluate.evaluation import requests_by_name
+    from cuvee.evaluate.robustness import robustness
     from cuvee.report.evaluation_console import evaluation_record, print_evaluation
     from cuvee.simulate.simulation import warm_up
 
-    if what not in KINDS:
-        raise InputError(f"evaluate {what!r}", expected=f"one of {', '.join(KINDS)}")
+    _check(what, writes=out is not None or html is not None)
     with working("reading") as progress:
         requests = requests_by_name(traces or ())
         names = [name for name, each in requests.items() if each.trace is not None]
         settings, options = _asked(names, cells or (), quick=quick)
         progress("getting the event kernel ready")
         warm_up()
-        results = run(
-            settings, requests, options, out=out, progress=progress, keep=progress.keep,
-            interrupted=lambda: progress.interrupted,
-        )  # fmt: skip
+        if what == "robustness":
+            rest = robustness(settings if cells else settings[:1], requests, options, progress=progress)
+            results = []
+        else:
+            results = run(
+                settings, requests, options, out=out, progress=progress, keep=progress.keep,
+                interrupted=lambda: progress.interrupted,
+            )  # fmt: skip
+    if what == "robustness":
+        _show_robustness(*rest, as_json=as_json)
+        return
     if html is not None and results:
         from cuvee.files import write_atomic
         from cuvee.report.evaluation_page import evaluation_page
@@ -67,6 +77,22 @@ def evaluate(
         if out is not None:
             typer.echo(f"{len(results)} of {len(settings)} settings are kept in {out}; repeat the command", err=True)
         raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _check(what: str, *, writes: bool) -> None:
+    if what not in KINDS:
+        raise InputError(f"evaluate {what!r}", expected=f"one of {', '.join(KINDS)}")
+    if what == "robustness" and writes:
+        raise InputError("--out or --html for robustness", expected="--json", remedy="leave them out")
+
+
+def _show_robustness(met: "Sequence[Met]", bursts: "Sequence[Bursty]", *, as_json: bool) -> None:
+    from cuvee.report.robustness_console import print_robustness
+
+    if as_json:
+        print_json({"cases": [vars(each) for each in met], "bursts": [vars(each) for each in bursts]})
+    else:
+        print_robustness(met, bursts, stdout())
 
 
 def _asked(
