@@ -1,4 +1,4 @@
-"""Commands that hold the throughput model against measured points: score."""
+"""Commands that hold the models against measurements: score, score-run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -31,3 +31,33 @@ def score(
         print_score(found, stdout())
     if not found.comparisons:
         raise typer.Exit(1)
+
+
+def score_run(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Run of a vLLM server: meta.json and requests.jsonl; or several.")
+    ],
+    fit: Annotated[
+        str, typer.Option(help="half: fit few coefficients on every other request, score the rest. none: fit nothing.")
+    ] = "none",
+    gpu: Annotated[str | None, typer.Option(help="GPU type that served, in place of what the run says.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model name or config.json, likewise.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Precision of the weights, likewise.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold the simulator against runs of real engines: TTFT, TPOT and end to end, request by request."""
+    from cuvee.report.run_console import print_run_scores, run_scores_record
+    from cuvee.simulate.compiling import IS_COMPILED
+    from cuvee.simulate.engine_runs import read_runs
+    from cuvee.simulate.run_score import score_runs
+    from cuvee.simulate.simulation import warm_up
+
+    with working(f"reading {folder}") as progress:
+        runs = read_runs(folder, gpu=gpu, model=model, precision=precision)
+        progress("getting the event kernel ready: it is compiled once, and kept" if IS_COMPILED else "simulating")
+        warm_up()
+        scores = score_runs(runs, fit, progress=progress)
+    if as_json:
+        print_json(run_scores_record(scores))
+    else:
+        print_run_scores(scores, stdout())
