@@ -11,7 +11,7 @@ import pytest
 from cuvee.errors import InputError
 from cuvee.simulate.engine_runs import COLUMNS, read_runs
 from cuvee.simulate.run_fit import Coefficients, StepCosts, fit_law, lowest
-from cuvee.simulate.run_play import measured_latencies, play_run, usual_law
+from cuvee.simulate.run_play import arrivals_within_a_step, measured_latencies, play_run, usual_law
 from cuvee.simulate.run_score import score_runs
 from tests.simulate.worlds import played_plainly
 
@@ -212,6 +212,19 @@ def test_arrival_is_on_the_engines_clock(tmp_path):
     run = read_runs(written(tmp_path, rows=(ROW, second)))[0]
     assert run.arrival_s == pytest.approx([0.0, 1.0])
     assert measured_latencies(run).of("ttft") == pytest.approx([0.1, 1.0])
+
+
+def test_arrivals_are_moved_within_a_step(tmp_path):
+    """By less than half a step, in order, never before the first; a long run is played once, as it is."""
+    rows = plain_rows_of_nothing(np.arange(20) * 0.004, np.full(20, 5), np.full(20, 5))
+    run = read_runs(written(tmp_path / "short", rows=rows))[0]
+    moved = arrivals_within_a_step(run, 0.01)
+    assert moved.shape == (8, 20)
+    assert (abs(moved - run.arrival_s) <= 0.005).all()
+    assert (np.diff(moved, axis=1) >= 0).all()
+    assert len(np.unique(moved[:, 10])) == 8
+    long = read_runs(written(tmp_path / "long", rows=rows * 600))[0]
+    assert (arrivals_within_a_step(long, 0.01) == long.arrival_s).all()
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,8 @@ def score_run(
     from cuvee.simulate.run_score import score_runs
     from cuvee.simulate.simulation import warm_up
 
+    if fit == "half" and not IS_COMPILED:
+        typer.echo("note: without the extra cuvee[simulate] each fit takes 30 to 60 minutes", err=True)
     with working(f"reading {folder}") as progress:
         runs = read_runs(folder, gpu=gpu, model=model, precision=precision)
         progress("getting the event kernel ready: it is compiled once, and kept" if IS_COMPILED else "simulating")

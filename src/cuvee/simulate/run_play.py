@@ -23,7 +23,8 @@ STATISTICS = ("mean", "p50", "p90", "p99")
 
 
 PLAYS = 8
-"""Plays of a run that differ in when, within a step, requests come [-]."""
+REQUESTS_PLAYED = 20_000
+"""Plays of a run that differ in when, within a step, requests come; fewer where that many requests are played [-]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +73,14 @@ def usual_law(run: EngineRun) -> StepLaw:
     return run.setup.law(prompt_tokens=prompt, context_tokens=prompt + answer / 2)
 
 
-def arrivals_within_a_step(run: EngineRun, step_s: float, plays: int = PLAYS) -> Floats:
-    """Arrivals of the run, each moved by up to half of `step_s` [s]; shape (plays, num_requests). One play is as it is.
+def arrivals_within_a_step(run: EngineRun, step_s: float) -> Floats:
+    """Arrivals of the run, each moved by up to half of `step_s` [s], shape (plays, num_requests); of one play as it is.
 
     Notes       Whether a request comes just before a step begins or just after is chance, and decides on a whole step
                 of its waiting.
     """
-    if plays == 1:
+    plays = min(PLAYS, REQUESTS_PLAYED // run.num_requests)
+    if plays <= 1:
         return run.arrival_s[None]
     moves_s = np.random.default_rng(0).uniform(-0.5, 0.5, (plays, run.num_requests)) * step_s
     return np.maximum.accumulate(np.maximum(run.arrival_s + moves_s, 0.0), axis=1)
