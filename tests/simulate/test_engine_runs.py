@@ -293,6 +293,8 @@ def test_a_meta_file_that_cannot_be_used(tmp_path, meta, words):
         (json.dumps({**ROW, "input_toks": 10**12}), ("input_toks", "whole number")),
         (json.dumps({**ROW, "queued_ts": "NaN"}), ("queued_ts", "a number")),
         (json.dumps({**ROW, "arrival_time": float("inf")}), ("arrival_time", "a number")),
+        (json.dumps({**ROW, "arrival_time": 1e300}), ("arrival_time", "within")),
+        (json.dumps(ROW) + "\n" + json.dumps({**ROW, "arrival_time": 1e6}), ("differs by 499,000,000 s", "one clock")),
         (json.dumps({**ROW, "first_token_ts": 19.0}), ("first_token_ts", "before scheduled_ts")),
         (json.dumps({**ROW, "last_token_ts": None}), ("none with an answer",)),
         ('{"input_toks": 1' + "0" * 5000 + "}", ("jsonl:1", "digits")),

@@ -35,6 +35,11 @@ MOST_FOLDERS = 1000
 MOST_REQUESTS = 1_000_000
 MOST_TOKENS = 10_000_000
 SAME_TIME_S = 1e-6
+LATEST_S = 1e11
+"""Latest time on any clock, counted from any day [s]."""
+
+LONGEST_DELAY_S = 3600.0
+"""Longest delay between arrival and queue that is believed [s]: above it, the clocks do not belong together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +127,14 @@ def _with_requests(folder: Path, path: Path, setup: RunSetup) -> EngineRun:
         found = f"{left_out} requests, none with an answer" if left_out else "no requests"
         raise InputError(f"{path}: {found}", expected="at least one request with its times")
     columns = dict(zip(COLUMNS, np.array(rows).T, strict=True))
-    offset_s = (columns["queued_ts"] - columns["arrival_time"]).min()
-    arrival_s = columns["arrival_time"] + offset_s
+    delay_s = columns["queued_ts"] - columns["arrival_time"]
+    if delay_s.max() - delay_s.min() > LONGEST_DELAY_S:
+        raise InputError(
+            f"{path}: queued_ts less arrival_time differs by {delay_s.max() - delay_s.min():,.0f} s among requests",
+            expected=f"one clock for arrivals and one for the engine, and delays of at most {LONGEST_DELAY_S:,.0f} s",
+            remedy="correct or remove the lines that are off",
+        )
+    arrival_s = columns["arrival_time"] + delay_s.min()
     order = np.argsort(arrival_s, kind="stable")
     first_arrival_s = arrival_s[order[0]]
     columns["arrival_time"] = arrival_s
@@ -153,6 +164,9 @@ def _row(line: str, place: str) -> list[float] | None:
         record.count(name, default=0, low=1, high=MOST_TOKENS)
     row = [record.number(name, "a number of seconds, or of tokens") for name in COLUMNS]
     times = dict(zip(COLUMNS, row, strict=True))
+    for name in COLUMNS[2:]:
+        if abs(times[name]) > LATEST_S:
+            raise record.error(name, f"a time within {LATEST_S:g} s", "correct or remove the line")
     for before, after in pairwise(IN_ORDER):
         if times[after] < times[before] - SAME_TIME_S:
             raise InputError(
