@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cuvee.profile import AnalyticProvider, ReplicaConfig
+from cuvee.profile import AnalyticProvider, EngineSettings, ReplicaConfig
 from cuvee.profile.latency import Statistic, latency
 from cuvee.profile.load import loadable
 from cuvee.profile.replica_arrays import ReplicaArrays
@@ -49,12 +49,18 @@ class Compared:
     num_sequences: float
 
 
-def simulated(config: ReplicaConfig, lengths: tuple[float, float], rate_req_per_s: float, number: int) -> Records:
+def simulated(
+    config: ReplicaConfig,
+    lengths: tuple[float, float],
+    rate_req_per_s: float,
+    number: int,
+    engine: EngineSettings = VLLM,
+) -> Records:
     """Requests that arrive at random at one replica, their lengths spread about the means."""
     prompt_tokens, answer_tokens = lengths
     context = prompt_tokens + answer_tokens / 2
     law = step_law(
-        MODELS[config.model], config, GPUS, VLLM, prompt_tokens=prompt_tokens, context_tokens=context
+        MODELS[config.model], config, GPUS, engine, prompt_tokens=prompt_tokens, context_tokens=context
     )  # fmt: skip
     rng = np.random.default_rng(0)
     arrival_s = np.cumsum(rng.exponential(1 / rate_req_per_s, number))
@@ -65,18 +71,18 @@ def simulated(config: ReplicaConfig, lengths: tuple[float, float], rate_req_per_
     return played([law], arrival_s, np.minimum(prompt, law.cache_tokens - answer - 16), answer).requests
 
 
-def rates(depths: tuple[int, ...] = (1,)) -> Iterator[Compared]:
+def rates(depths: tuple[int, ...] = (1,), engine: EngineSettings = VLLM) -> Iterator[Compared]:
     """Rates of even replicas of up to eight GPUs beside what comes out where one and a half times as much goes in."""
     for model in ("llama-3-8b", "llama-3-70b"):
         configs = [
             even_config(model, gpu, size, depth)
             for gpu in PAPER_GPUS for size in (1, 2, 4, 8) for depth in depths if size * depth <= 8
         ]  # fmt: skip
-        table = AnalyticProvider(MODELS, GPUS, VLLM).table(configs, [workload(*lengths) for lengths in LENGTHS])
+        table = AnalyticProvider(MODELS, GPUS, engine).table(configs, [workload(*lengths) for lengths in LENGTHS])
         for row, column in zip(*np.nonzero(table.fits), strict=True):
             predicted, sequences = table.rate_req_per_s[row, column], table.num_sequences[row, column]
             number = int(min(max(20 * sequences, 3000), 12_000))
-            finish_s = np.sort(simulated(configs[row], LENGTHS[column], 1.5 * predicted, number).finish_s)
+            finish_s = np.sort(simulated(configs[row], LENGTHS[column], 1.5 * predicted, number, engine).finish_s)
             first, last = number // 4, number * 2 // 3
             rate = (last - first) / (finish_s[last] - finish_s[first])
             yield Compared(configs[row], LENGTHS[column], float(predicted / rate - 1), float(sequences))

@@ -80,7 +80,8 @@ class EngineSettings:
         output_reserved         Share of the answer's cache held, averaged over a sequence's life: 0.55 where the
                                 engine admits more than could finish, 1.0 where it reserves all [-].
         recomputed_share        Share of what answers grow that is lost elsewhere and computed anew, where the cache is
-                                full [-]: 1 where the engine admits what fits now, 0 where it leaves room.
+                                full [-]: 1 where the engine admits what fits now, less where it finds some of it
+                                again, 0 where it leaves room.
         max_req_per_s           Most requests the server process accepts, per replica [req/s].
         schedules_ahead         Whether a step is scheduled while the one before it is computed; only played steps show
                                 it.
@@ -211,6 +212,7 @@ ENGINES: dict[str, EngineSettings] = {
             sequence_overhead_s=1e-5,
             pcie_gb_per_s=16.0,
             large_gpu_limits=(1024, 8192),
+            recomputed_share=0.6,
             schedules_ahead=True,
             reuses_cache=True,
             source=(
