@@ -1,6 +1,7 @@
 """Output and progress: results on stdout, everything else on stderr."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -37,8 +38,16 @@ def stdout(*, record: bool = False) -> "Console":
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 any JSON value
-    """Print `value` as JSON."""
-    typer.echo(json.dumps(value, indent=2))
+    """Print `value` as JSON; what is no finite number, and so none that JSON has, is null."""
+    typer.echo(json.dumps(_finite(value), indent=2, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 any JSON value
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def printable(text: str) -> str:

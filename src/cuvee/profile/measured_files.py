@@ -17,14 +17,12 @@ from cuvee.catalog.tables import parse_csv
 from cuvee.errors import InputError, UnknownNameError
 from cuvee.files import read_text
 from cuvee.profile.engine import engine_of_version, is_version
+from cuvee.profile.figures import figure, range_text
 from cuvee.profile.measured import LENGTH_TOLERANCE, MeasuredRate, StageKey, TableProvider, model_key
 from cuvee.profile.points import CACHE_PRECISION
 from cuvee.profile.table import Provenance
 
 MAX_FILE_MB = 64.0
-MAX_TOKENS = 1e8
-RATE = "a rate above 0 req/s"
-SECONDS = "a time of 0 s or more"
 
 MEASURED_ERROR = 0.05
 """Error band of a measured line that states none [-]: the rate moves about as much as the lengths may differ. A line
@@ -140,12 +138,12 @@ def _read_own(record: Record) -> MeasuredRate:
         precision=_weight_precision(record, "precision"),
         kv_precision=_precision(record, "kv_precision", KV_BYTES, CACHE_PRECISION),
         spans_machines=None if record.is_empty("spans_machines") else record.flag("spans_machines"),
-        input_tokens=_tokens(record, "input_tokens"),
-        output_tokens=_tokens(record, "output_tokens"),
-        rate_req_per_s=_positive(record, "rate_req_per_s", RATE),
+        input_tokens=figure(record, "input_tokens", "tokens"),
+        output_tokens=figure(record, "output_tokens", "tokens"),
+        rate_req_per_s=figure(record, "rate_req_per_s", "req/s"),
         relative_error=_share(record, "relative_error", MEASURED_ERROR if provenance is Provenance.MEASURED else inf),
-        ttft_s=_seconds(record, "ttft_s"),
-        tpot_s=_seconds(record, "tpot_s"),
+        ttft_s=_zero_or(record, "ttft_s", "s"),
+        tpot_s=_zero_or(record, "tpot_s", "s"),
         provenance=provenance,
         source=record.text("source"),
         date=record.date("date"),
@@ -165,12 +163,12 @@ def _read_public(record: Record) -> MeasuredRate:
         precision=_weight_precision(record, "weights"),
         kv_precision=_precision(record, "kv", KV_BYTES, CACHE_PRECISION),
         spans_machines=None,
-        input_tokens=_tokens(record, "isl"),
-        output_tokens=_tokens(record, "osl"),
-        rate_req_per_s=_positive(record, "req_s", RATE) / replicas,
+        input_tokens=figure(record, "isl", "tokens"),
+        output_tokens=figure(record, "osl", "tokens"),
+        rate_req_per_s=figure(record, "req_s", "req/s") / replicas,
         relative_error=band,
-        ttft_s=_seconds(record, "ttft_ms") / 1e3,
-        tpot_s=_seconds(record, "tpot_ms") / 1e3,
+        ttft_s=_zero_or(record, "ttft_ms", "ms") / 1e3,
+        tpot_s=_zero_or(record, "tpot_ms", "ms") / 1e3,
         source=record.text("source"),
         date=record.date("date"),
         concurrency=None if held is None else held / replicas,
@@ -182,7 +180,7 @@ def _held(record: Record) -> float | None:
     is_unlimited = record.text("concurrency").lower() in ("inf", "infinity")
     if record.is_empty("concurrency") or is_unlimited or not record.is_empty("saturated"):
         return None
-    return _positive(record, "concurrency", "a number of requests above 0")
+    return figure(record, "concurrency", "requests")
 
 
 def _reason_to_skip(record: Record, engine: str | None) -> str:
@@ -279,35 +277,12 @@ def _provenance(record: Record) -> Provenance:
     return Provenance(text)
 
 
-def _positive(record: Record, column: str, expected: str) -> float:
-    value = record.number(column, expected)
-    if not value > 0:
-        raise record.error(column, expected)
-    return value
-
-
-def _tokens(record: Record, column: str) -> float:
-    expected = f"a mean length from 1 to {MAX_TOKENS:,.0f} tokens"
-    value = record.number(column, expected)
-    if not 1 <= value <= MAX_TOKENS:
-        raise record.error(column, expected)
-    return value
-
-
-def _seconds(record: Record, column: str) -> float:
-    """Time [s, or the unit of the column]; 0 where empty."""
-    if record.is_empty(column):
+def _zero_or(record: Record, column: str, unit: str) -> float:
+    """A figure of that unit; 0 where empty or 0."""
+    if record.is_empty(column) or record.number(column, range_text(unit)) == 0:
         return 0.0
-    value = record.number(column, SECONDS)
-    if not value >= 0:
-        raise record.error(column, SECONDS)
-    return value
+    return figure(record, column, unit)
 
 
 def _share(record: Record, column: str, default: float) -> float:
-    if record.is_empty(column):
-        return default
-    value = record.number(column, "a share of 0 or more, such as 0.05")
-    if not value >= 0:
-        raise record.error(column, "a share of 0 or more, such as 0.05")
-    return value
+    return default if record.is_empty(column) else _zero_or(record, column, "a share")

@@ -7,9 +7,9 @@ from cuvee.catalog.records import Record
 from cuvee.catalog.tables import parse_csv
 from cuvee.errors import InputError
 from cuvee.files import read_text
+from cuvee.profile.figures import RATE_REQ_PER_S, figure, range_text
 
 MAX_FILE_MB = 64.0
-MAX_TOKENS = 1e8
 MAX_COUNT = 1_000_000
 REQUIRED = ("gpu", "model", "isl", "osl")
 MEASURED = ("req_s", "out_tok_s", "ttft_ms", "tpot_ms")
@@ -99,12 +99,14 @@ def load_measurements(path: str | Path) -> tuple[Measurement, ...]:
 
 def _measurement(record: Record) -> Measurement:
     engine, version = record.text("engine"), record.text("engine_version")
-    output_tokens = _above_zero(record, "osl", "a mean length above 0 tokens", MAX_TOKENS)
-    rate = _optional(record, "req_s", "a rate above 0 req/s")
-    tokens = _optional(record, "out_tok_s", "a rate above 0 tokens/s")
+    output_tokens = figure(record, "osl", "tokens")
+    rate = _optional(record, "req_s", "req/s")
+    tokens = _optional(record, "out_tok_s", "tokens/s")
     if rate is None and tokens is not None:
         rate = tokens / output_tokens
-    ttft_ms, tpot_ms = (_optional(record, field, "a time above 0 ms") for field in ("ttft_ms", "tpot_ms"))
+    ttft_ms, tpot_ms = (_optional(record, field, "ms") for field in ("ttft_ms", "tpot_ms"))
+    if rate is not None and not RATE_REQ_PER_S[0] <= rate <= RATE_REQ_PER_S[1]:
+        raise record.error("out_tok_s", f"{range_text('req/s')}, which is out_tok_s / osl")
     if rate is None and ttft_ms is None and tpot_ms is None:
         raise InputError(
             f"{record.place}: nothing measured",
@@ -126,10 +128,10 @@ def _measurement(record: Record) -> Measurement:
         tensor_parallel_size=counted["tp"],
         pipeline_parallel_size=counted["pp"],
         replicas=counted["replicas"],
-        input_tokens=_above_zero(record, "isl", "a mean length above 0 tokens", MAX_TOKENS),
+        input_tokens=figure(record, "isl", "tokens"),
         output_tokens=output_tokens,
-        concurrency=_unlimited(record, "concurrency", "a number of requests above 0"),
-        request_rate_req_per_s=_unlimited(record, "request_rate", "a rate above 0 req/s"),
+        concurrency=_unlimited(record, "concurrency", "requests"),
+        request_rate_req_per_s=_unlimited(record, "request_rate", "req/s"),
         rate_req_per_s=rate,
         ttft_s=None if ttft_ms is None else ttft_ms / 1e3,
         tpot_s=None if tpot_ms is None else tpot_ms / 1e3,
@@ -147,17 +149,10 @@ def _named(record: Record, field: str) -> str:
     return name
 
 
-def _above_zero(record: Record, field: str, expected: str, most: float = 1e12) -> float:
-    number = record.number(field, expected)
-    if not 0 < number <= most:
-        raise record.error(field, expected)
-    return number
+def _optional(record: Record, field: str, unit: str) -> float | None:
+    return None if record.is_empty(field) else figure(record, field, unit)
 
 
-def _optional(record: Record, field: str, expected: str) -> float | None:
-    return None if record.is_empty(field) else _above_zero(record, field, expected)
-
-
-def _unlimited(record: Record, field: str, expected: str) -> float | None:
+def _unlimited(record: Record, field: str, unit: str) -> float | None:
     """A number, or None where the load generator says "inf"."""
-    return None if record.text(field).lower() in ("inf", "infinity") else _optional(record, field, expected)
+    return None if record.text(field).lower() in ("inf", "infinity") else _optional(record, field, unit)

@@ -7,9 +7,9 @@ import numpy as np
 
 from cuvee.catalog.records import Record
 from cuvee.errors import InputError
+from cuvee.profile.figures import figure, range_text
 from cuvee.profile.imports.fields import (
     AGAIN,
-    MAX_FIGURE,
     above_zero,
     day,
     inner,
@@ -232,9 +232,9 @@ def _values(records: Sequence[Record], name: str, *units: str) -> np.ndarray[Any
         unit = stated.text("unit")
         if unit not in units:
             raise stated.error("unit", f"one of {', '.join(units)}", AGAIN)
-        value = stated.number("value", f"a number of 0 or more [{unit}]")
-        if not 0 <= value <= MAX_FIGURE:
-            raise stated.error("value", f"a number of 0 or more [{unit}]", AGAIN)
+        value = stated.number("value", range_text(unit))
+        if value:
+            figure(stated, "value", unit, remedy=AGAIN)
         found.append(value / UNITS_PER_SECOND.get(unit, 1.0))
     return np.array(found)
 

@@ -6,12 +6,10 @@ from datetime import UTC, datetime
 from cuvee.catalog.records import Record
 from cuvee.catalog.tables import records_of
 from cuvee.errors import InputError
+from cuvee.profile.figures import ANY, figure, range_text
 from cuvee.profile.imports.load_point import PERCENTILES, Deployment, Latency
 
-MAX_TOKENS = 1e8
-MAX_FIGURE = 1e12
 MAX_COUNT = 1_000_000
-MAX_LATENCY_S = 1e6
 TIMES_S = (1e9, 1e10)
 """Counts of seconds that are times: from 2001 to 2286 [s]."""
 
@@ -48,24 +46,17 @@ def items(record: Record, name: str) -> list[Record]:
     return found
 
 
-def above_zero(record: Record, name: str, unit: str, most: float = MAX_FIGURE) -> float:
-    """A figure above 0."""
-    expected = f"a number above 0 [{unit}]"
-    number = record.number(name, expected)
-    if not 0 < number <= most:
-        raise record.error(name, expected, AGAIN)
-    return number
+def above_zero(record: Record, name: str, unit: str, span: tuple[float, float] | None = None) -> float:
+    """A figure within the range of its unit, or within `span`."""
+    return figure(record, name, unit, span=span, remedy=AGAIN)
 
 
 def maybe_above_zero(record: Record, name: str, unit: str) -> float | None:
-    """A figure above 0; None where absent, null or 0, which tools write for what they did not measure."""
+    """Such a figure; None where absent, null or 0, which tools write for what they did not measure."""
     value = record.values.get(name)
-    if value is None or value == "":
+    if value is None or value == "" or record.number(name, range_text(unit)) == 0:
         return None
-    number = record.number(name, f"a number of 0 or more [{unit}]")
-    if not 0 <= number <= MAX_FIGURE:
-        raise record.error(name, f"a number of 0 or more [{unit}]", AGAIN)
-    return number or None
+    return figure(record, name, unit, remedy=AGAIN)
 
 
 def maybe_count(record: Record, name: str) -> int | None:
@@ -73,7 +64,7 @@ def maybe_count(record: Record, name: str) -> int | None:
     if record.values.get(name) is None or record.values.get(name) == "":
         return None
     number = record.number(name, "a whole number")
-    if not (number.is_integer() and 0 <= number <= MAX_FIGURE):
+    if not (number.is_integer() and 0 <= number <= ANY[1]):
         raise record.error(name, "a whole number of 0 or more", AGAIN)
     return int(number)
 
@@ -110,8 +101,6 @@ def latency(record: Record, mean: str, percentile: str, unit: str, per_second: f
 
     def seconds(name: str) -> float | None:
         value = maybe_above_zero(record, name, unit)
-        if value is not None and value / per_second > MAX_LATENCY_S:
-            raise record.error(name, f"a latency of at most {MAX_LATENCY_S:g} s", AGAIN)
         return None if value is None else value / per_second
 
     average_s = seconds(mean)

@@ -10,8 +10,8 @@ from cuvee.catalog.records import Record
 from cuvee.catalog.tables import parse_csv, parse_json, parse_yaml
 from cuvee.errors import InputError, kind_of
 from cuvee.files import BYTES_PER_MB, read_text
+from cuvee.profile.figures import MEAN_TOKENS, RANGES, range_text
 from cuvee.profile.imports import aiperf, guidellm, llmd_report, points_csv, vllm_bench
-from cuvee.profile.imports.fields import MAX_TOKENS
 from cuvee.profile.imports.load_point import LoadPoint
 from cuvee.profile.measurements import MEASURED
 
@@ -44,11 +44,16 @@ def read_load_points(path: str | Path) -> tuple[LoadPoint, ...]:
 
 def _check(point: LoadPoint) -> None:
     for length in (point.input_tokens, point.output_tokens):
-        if not 0 < length <= MAX_TOKENS:
+        if not MEAN_TOKENS[0] <= length <= MEAN_TOKENS[1]:
             raise InputError(
                 f"{point.place}: a mean length of {length:g} tokens",
-                expected=f"above 0 and at most {MAX_TOKENS:g} tokens",
+                expected=range_text("tokens"),
                 remedy="leave it out, or correct it",
+            )
+    for value, unit in ((point.rate_req_per_s, "req/s"), (point.output_tokens_per_s, "tokens/s")):
+        if value is not None and not RANGES[unit][0] <= value <= RANGES[unit][1]:
+            raise InputError(
+                f"{point.place}: {value:g} {unit}", expected=range_text(unit), remedy="leave it out, or correct it"
             )
     if not any((point.rate_req_per_s, point.output_tokens_per_s, point.ttft, point.tpot)):
         raise InputError(

@@ -1,7 +1,7 @@
 """A plain CSV of measured points: the columns of `cuvee.profile.measurements`, and more where known."""
 
 from cuvee.catalog.records import Record
-from cuvee.profile.imports.fields import MAX_TOKENS, above_zero, deployment_of, latency, maybe_above_zero, maybe_count
+from cuvee.profile.imports.fields import above_zero, deployment_of, latency, maybe_above_zero, maybe_count
 from cuvee.profile.imports.load_point import Load, LoadPoint
 from cuvee.profile.measurements import MEASURED
 
@@ -19,8 +19,8 @@ def read_points(record: Record) -> LoadPoint:
     return LoadPoint(
         place=record.place,
         file_format=NAME,
-        input_tokens=above_zero(record, "isl", "tokens", MAX_TOKENS),
-        output_tokens=above_zero(record, "osl", "tokens", MAX_TOKENS),
+        input_tokens=above_zero(record, "isl", "tokens"),
+        output_tokens=above_zero(record, "osl", "tokens"),
         load=Load(
             is_known=True,
             concurrency=_unless_infinite(record, "concurrency", "requests"),

@@ -19,6 +19,9 @@ TOOL = "vllm bench serve"
 TELLING = ("request_throughput", "completed", "duration", "total_output_tokens")
 """Fields that no other format has side by side at the top."""
 
+TOTAL_TOKENS = (1.0, 1e15)
+"""Of all requests of a run [tokens]."""
+
 
 def is_vllm(content: dict[str, Any]) -> bool:
     """Whether an object is such a run."""
@@ -37,8 +40,8 @@ def read_vllm(record: Record) -> LoadPoint:
         place=record.place,
         file_format=NAME,
         tool=TOOL,
-        input_tokens=above_zero(record, "total_input_tokens", "tokens") / completed,
-        output_tokens=above_zero(record, "total_output_tokens", "tokens") / completed,
+        input_tokens=above_zero(record, "total_input_tokens", "tokens", TOTAL_TOKENS) / completed,
+        output_tokens=above_zero(record, "total_output_tokens", "tokens", TOTAL_TOKENS) / completed,
         load=_load(record),
         deployment=deployment_of(record),
         served_name=record.text("model_id") or None,
