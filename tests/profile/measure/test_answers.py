@@ -45,6 +45,16 @@ def test_a_completion():
     assert (answer.input_tokens, answer.output_tokens, answer.counted, answer.is_short) == (12, 3, True, False)
 
 
+def test_whole_numbers_may_be_written_as_floats():
+    """12.0 is 12 to JSON, and was taken as a usage that says nothing."""
+    answer = read(
+        piece(), piece(), piece(finish="length"), usage(12.0, 3.0, prompt_tokens_details={"cached_tokens": 4.0})
+    )
+    assert (answer.input_tokens, answer.output_tokens, answer.cached_tokens, answer.counted) == (12, 3, 4, True)
+    assert not answer.impossible
+    assert all(isinstance(each, int) for each in (answer.input_tokens, answer.output_tokens, answer.cached_tokens))
+
+
 def test_a_chat_begins_with_its_role():
     """The role comes before there is a token; thinking is tokens too."""
     answer = read(

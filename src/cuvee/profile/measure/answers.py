@@ -188,9 +188,9 @@ class EventReader:
 
     def _usage(self, usage: Mapping[str, Any]) -> None:
         answer = self._answer
-        prompt, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        prompt, output = (_whole(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
         details = usage.get("prompt_tokens_details")
-        cached = details.get("cached_tokens") if isinstance(details, dict) else None
+        cached = _whole(details.get("cached_tokens")) if isinstance(details, dict) else None
         for name, value in (("prompt_tokens", prompt), ("completion_tokens", output), ("cached_tokens", cached)):
             if isinstance(value, int | float) and MOST_TOKENS < value < math.inf:
                 raise StreamError("malformed usage", f"{name} above {MOST_TOKENS:,}")
@@ -202,6 +202,11 @@ class EventReader:
             answer.output_tokens = output
         if isinstance(cached, int) and cached > 0:
             answer.cached_tokens = cached
+
+
+def _whole(value: object) -> object:
+    """`value`, as an integer where it is a whole number: JSON has one kind of numbers, and some servers write 12.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _is_plain(payload: bytes) -> bool:
