@@ -1,7 +1,7 @@
-"""What every test shares: settings under which a busy machine fails no generated case, and the shared traces."""
+"""What every test shares: settings under which a busy machine fails no generated case, shared traces, a real engine."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from cuvee.plan.solver import program as program_module
+from tests.engines import llama_server as engine
+from tests.engines.gguf_file import write_gguf
+from tests.engines.shape import NARROW
 
 settings.register_profile(
     "cuvee",
@@ -32,6 +35,24 @@ def shared_trace() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def llama_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """File of a tiny model for llama.cpp; skips the test where that engine is not installed, but not in CI."""
+    if not engine.is_installed():
+        message = "xllamacpp is not installed; to do: pip install --group engines"
+        if "CI" in os.environ:
+            pytest.fail(message)
+        pytest.skip(message)
+    return write_gguf(tmp_path_factory.mktemp("model") / "tiny.gguf", NARROW)
+
+
+@pytest.fixture(scope="session")
+def llama_server(llama_model: Path) -> Iterator[str]:
+    """Address of a llama.cpp server of the tiny model, eight requests at once of 1024 tokens each."""
+    with engine.running(llama_model, engine.LlamaSettings(), llama_model.with_suffix(".log")) as url:
+        yield url
 
 
 @pytest.fixture(autouse=True, scope="session")
