@@ -94,8 +94,9 @@ def play_all(parts: tuple[Any, ...], policy: Policy = Policy.PLAN) -> None:
 def solve_one(case: dict[str, Any]) -> dict[str, Any]:
     """One size under one policy, in a process of its own: best of some runs, and the peak of its memory."""
     warm_up()
-    seconds = []
+    seconds: list[float] = []
     for _ in range(case["repeats"]):
+        parts: tuple[Any, ...] = ()  # what was played before makes room first
         parts = world(case["requests"], case["replicas"])
         began_s = time.process_time()
         play_all(parts, Policy[case["policy"]])

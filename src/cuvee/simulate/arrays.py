@@ -92,20 +92,20 @@ REQUEST = np.dtype(
         ("ready_s", "f8"),  # when the front end of its replica has it ready [s]
         ("first_s", "f8"),  # first token [s]; 0 before
         ("finish_s", "f8"),  # last token [s]; -1 before, nan where it was not served
-        ("prompt", "i8"),
-        ("answer", "i8"),
-        ("to_prefill", "i8"),  # tokens to compute before it decodes
-        ("shipped", "i8"),  # of these, tokens whose cache another replica sent
-        ("left", "i8"),  # answer tokens to make, from the start of decoding
-        ("next", "i8"),  # in the list it stands in
-        ("admission", "i8"),  # when it was admitted, in order
-        ("replica", "i8"),
-        ("sender", "i8"),  # the replica that prefilled it for another one; -1 of none
-        ("row", "i8"),  # type and model as the router takes them
-        ("computed", "i8"),  # tokens whose cache it found when it was admitted
-        ("kept", "i8"),  # blocks it filled before it was put back
+        ("prompt", "i4"),
+        ("answer", "i4"),
+        ("to_prefill", "i4"),  # tokens to compute before it decodes
+        ("shipped", "i4"),  # of these, tokens whose cache another replica sent
+        ("left", "i4"),  # answer tokens to make, from the start of decoding
+        ("next", "i4"),  # in the list it stands in
+        ("admission", "i4"),  # when it was admitted, in order
+        ("replica", "i4"),
+        ("sender", "i4"),  # the replica that prefilled it for another one; -1 of none
+        ("row", "i4"),  # type and model as the router takes them
+        ("computed", "i4"),  # tokens whose cache it found when it was admitted
+        ("kept", "i4"),  # blocks it filled before it was put back
         ("kept_until", "i8"),  # how far down the free blocks of its replica the first of these stands
-        ("prefix", "i8"),  # number of the first tokens of its prompt; -1 where they are not known
+        ("prefix", "i4"),  # number of the first tokens of its prompt; -1 where they are not known
     ]
 )
 
