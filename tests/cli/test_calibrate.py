@@ -49,6 +49,24 @@ def test_nothing_to_fit(cuvee, tmp_path):
     assert not file.exists()
 
 
+def test_a_file_that_is_there_is_kept_unless_forced(cuvee, points, tmp_path):
+    """As with every other command: 2 before any work, and the old file as it was."""
+    file = tmp_path / "fit.json"
+    file.write_text("mine")
+    refused = cuvee("calibrate", points, "--save", file)
+    assert (refused.code, refused.out, file.read_text()) == (2, "", "mine")
+    assert f"{file}: is there already" in refused.err
+    assert cuvee("calibrate", points, "--save", file, "--force").code == 0
+    assert json.loads(file.read_text())["schema_version"] == 1
+
+
+def test_a_file_in_no_folder_is_refused_before_the_work(cuvee, points):
+    """A path through a file cannot be written, which is told before the fit, not after it."""
+    refused = cuvee("calibrate", points, "--save", points / "fit.json")
+    assert (refused.code, refused.out) == (2, "")
+    assert "cannot be written" in refused.err
+
+
 def test_a_plan_takes_the_file_and_check_recomputes_its_rates(cuvee, small, points):
     """Cells of the calibrated configuration say so, with file, date and band; others stay estimated; a touched constant
     is found out.

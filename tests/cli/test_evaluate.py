@@ -72,3 +72,15 @@ def test_bad_input_is_told(cuvee, stubbed, arguments, message):
     assert ended.code == 2
     assert message in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_a_page_that_is_there_is_kept_unless_forced(cuvee, stubbed, tmp_path, monkeypatch):
+    """As with every other command: 2 before any work, and the old page as it was."""
+    monkeypatch.setattr(chart_page, "plotly_js", lambda _what: "window.Plotly = {};")
+    page = tmp_path / "page.html"
+    page.write_text("mine")
+    refused = cuvee("evaluate", "paper", "--quick", "--html", page)
+    assert (refused.code, refused.out, page.read_text()) == (2, "", "mine")
+    assert f"{page}: is there already" in refused.err
+    assert cuvee("evaluate", "paper", "--quick", "--html", page, "--force").code == 0
+    assert page.read_text() != "mine"

@@ -86,6 +86,20 @@ def test_the_command_takes_ctrl_c_before_anything_else_is_imported():
     assert code.stdout.split() == ["cuvee", "cuvee._version", "cuvee.cli"]
 
 
+def test_ctrl_c_while_the_command_is_imported_is_one_line():
+    """130 and a word, no traceback. Tempting: to end without a word, which looks like a run that did nothing."""
+    code = (
+        "import sys, cuvee.cli\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'cuvee.cli.planning': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "cuvee.cli.run()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
 def test_ctrl_c_while_solving_prints_the_best_plan_so_far(start, tmp_path):
     """A minute of solving, interrupted as soon as the progress line says that it has begun: a plan with its gap."""
     ours, theirs = pty.openpty()

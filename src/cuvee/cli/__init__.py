@@ -4,10 +4,11 @@ import sys
 
 
 def run() -> None:
-    """Entry point; Ctrl-C while the command is still loading ends it as quietly as later."""
+    """Entry point; Ctrl-C while the command is still loading ends it with the same line as later."""
     try:
         from cuvee.cli.main import run as run_command
 
         run_command()
     except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
         sys.exit(130)

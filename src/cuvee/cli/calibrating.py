@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cuvee.cli.options import JsonOption
+from cuvee.cli.saving import refuse_overwriting
 from cuvee.cli.terminal import print_json, stdout, working
 
 DEFAULT_FILE = "calibration.json"
@@ -20,6 +21,7 @@ def calibrate(
         Path | None,
         typer.Option("--save", metavar="FILE", help=f"Write the profile file, e.g. {DEFAULT_FILE}."),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
     with_doubtful: Annotated[
         bool, typer.Option("--with-doubtful", help="Use rows that the file marks doubtful, too.")
     ] = False,
@@ -31,6 +33,7 @@ def calibrate(
     from cuvee.profile.measurements import load_measurements
     from cuvee.report.calibration_console import print_calibration
 
+    refuse_overwriting(save, force)
     with working(f"fitting constants to {points}"):
         today = datetime.now(UTC).date().isoformat()
         found = fit_constants(load_measurements(points), date=today, with_doubtful=with_doubtful)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cuvee.cli.options import JsonOption
+from cuvee.cli.saving import refuse_overwriting
 from cuvee.cli.terminal import EXIT_INTERRUPTED, print_json, stdout, working
 from cuvee.errors import InputError
 
 if TYPE_CHECKING:
     from cuvee.evaluate.grid import EvaluationOptions, Setting
+    from cuvee.evaluate.records import SettingResult
     from cuvee.evaluate.robustness import Bursty, Met
 
 KINDS = ("paper", "robustness")
@@ -32,8 +34,9 @@ def evaluate(
         Path | None, typer.Option("--out", metavar="FILE", help="Keep each result here, and go on from there.")
     ] = None,
     html: Annotated[
-        str | None, typer.Option("--html", metavar="FILE", help="Write all of it as one page with charts, too.")
+        Path | None, typer.Option("--html", metavar="FILE", help="Write all of it as one page with charts, too.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the page.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Put our plans beside other ways of choosing a fleet: all planned, and played in the simulator.
@@ -47,6 +50,7 @@ def evaluate(
     from cuvee.simulate.simulation import warm_up
 
     _check(what, writes=out is not None or html is not None)
+    refuse_overwriting(html, force)
     with working("reading") as progress:
         requests = requests_by_name(traces or ())
         names = [name for name, each in requests.items() if each.trace is not None]
@@ -65,18 +69,26 @@ def evaluate(
         _show_robustness(*rest, as_json=as_json)
         return
     if html is not None and results:
-        from cuvee.files import write_atomic
-        from cuvee.report.evaluation_page import evaluation_page
-
-        write_atomic(html, evaluation_page(results, len(settings)))
+        _write_page(html, results, len(settings))
     if as_json:
         print_json(evaluation_record(results))
     else:
         print_evaluation(results, len(settings), stdout())
     if progress.interrupted:
         if out is not None:
-            typer.echo(f"{len(results)} of {len(settings)} settings are kept in {out}; repeat the command", err=True)
+            _tell_how_to_go_on(f"{len(results)} of {len(settings)} settings are kept in {out}", overwrites=bool(html))
         raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _write_page(html: Path, results: "Sequence[SettingResult]", settings: int) -> None:
+    from cuvee.files import write_atomic
+    from cuvee.report.evaluation_page import evaluation_page
+
+    write_atomic(html, evaluation_page(results, settings))
+
+
+def _tell_how_to_go_on(kept: str, *, overwrites: bool) -> None:
+    typer.echo(f"{kept}; repeat the command{' with --force' if overwrites else ''}", err=True)
 
 
 def _check(what: str, *, writes: bool) -> None:

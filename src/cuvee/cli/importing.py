@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cuvee.cli.options import JsonOption
+from cuvee.cli.saving import refuse_overwriting
 from cuvee.cli.terminal import print_json, stdout, working
 
 if TYPE_CHECKING:
@@ -159,11 +160,3 @@ def _profiles(files: list[Path], setup: "Setup", on_clash: str) -> "Imported":
         for point in (points_of_plan(load_plan(path), str(path)) if is_plan_file(path) else read_own(path))
     ]
     return import_points(points, on_clash=on_clash)
-
-
-def refuse_overwriting(save: Path | None, force: bool) -> None:
-    """Raise InputError where a file is there already that was not to be overwritten."""
-    from cuvee.errors import InputError
-
-    if save is not None and save.is_file() and not force:
-        raise InputError(f"{save}: is there already", expected="a new file", remedy="overwrite it with --force")

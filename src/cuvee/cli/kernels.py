@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cuvee.cli import options
+from cuvee.cli.saving import refuse_overwriting
 from cuvee.cli.terminal import print_json, stdout, working
 from cuvee.errors import InputError
 
@@ -29,7 +30,6 @@ def import_kernels(
 ) -> None:
     """Rates from AIConfigurator's kernel tables, for a planning question and where they are sound (extra needed)."""
     from cuvee.catalog.gpus import find_gpu
-    from cuvee.cli.importing import refuse_overwriting
     from cuvee.files import write_atomic
     from cuvee.plan.scenario.resolve import resolve_problem
     from cuvee.profile.engine import find_engine

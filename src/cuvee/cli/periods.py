@@ -7,7 +7,8 @@ import typer
 
 from cuvee.cli import options
 from cuvee.cli.notes import tell_unused
-from cuvee.cli.planning import NO_PLAN, as_text, require_folder, write_files
+from cuvee.cli.planning import NO_PLAN, as_text
+from cuvee.cli.saving import require_folder, write_files
 from cuvee.cli.terminal import EXIT_INTERRUPTED, stdout, working
 from cuvee.errors import InputError
 

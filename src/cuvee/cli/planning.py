@@ -1,6 +1,5 @@
 """Commands that plan: plan, compare, check, schema."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +9,11 @@ import typer
 
 from cuvee.cli import options
 from cuvee.cli.notes import tell_unused
+from cuvee.cli.saving import require_folder, write_files
 from cuvee.cli.terminal import (
     EXIT_INTERRUPTED,
     Progress,
     print_json,
-    printable,
     stdout,
     working,
 )
@@ -204,34 +203,6 @@ def show(result: "Plan", baselines: "list[Baseline]", *, as_json: bool) -> None:
         print_plan(result, baselines, stdout())
 
 
-def require_folder(name: str | None) -> Path | None:
-    """The folder of --save-dir, before hours are spent on what is to be written there; None where none is asked for.
-
-    What had to be made to see whether that is possible is taken away again, for there may be nothing to write.
-
-    Raises      InputError: it cannot be used.
-    """
-    if name is None:
-        return None
-    folder, reason = Path(name), "an empty text" if not name.strip() else ""
-    if not reason:
-        try:
-            made = [each for each in (folder, *folder.parents) if not each.exists()]
-            folder.mkdir(parents=True, exist_ok=True)
-            reason = "" if os.access(folder, os.W_OK) else "not allowed to write there"
-            for each in made:
-                each.rmdir()
-        except (OSError, ValueError) as error:
-            reason = str(getattr(error, "strerror", None) or error).lower()
-    if reason:
-        raise InputError(
-            f"--save-dir {name!r}: cannot be used ({reason})",
-            expected="a folder that can be written, or made",
-            remedy="choose another folder",
-        )
-    return folder
-
-
 def _save(folder: Path, result: "Plan", baselines: "list[Baseline]", scenario: "Scenario") -> None:
     from cuvee.plan.outcome.files import plan_to_json
     from cuvee.plan.scenario.scenario import scenario_to_yaml, standing_anywhere
@@ -256,12 +227,3 @@ def as_text(show: "Callable[[Console], None]") -> str:
     text = io.StringIO()
     show(Console(file=text, width=WIDTH, highlight=False, markup=False, emoji=False, force_terminal=False))
     return text.getvalue()
-
-
-def write_files(folder: Path, contents: dict[str, str]) -> None:
-    """Write texts by file name, and say so on stderr."""
-    from cuvee.files import write_atomic
-
-    for name, content in contents.items():
-        write_atomic(folder / name, content)
-    typer.echo(f"written to {printable(str(folder))}: {', '.join(contents)}", err=True)

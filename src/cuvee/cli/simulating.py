@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cuvee.cli.importing import refuse_overwriting
 from cuvee.cli.options import JsonOption
+from cuvee.cli.saving import refuse_overwriting
 from cuvee.cli.terminal import print_json, stdout, working
 from cuvee.errors import InputError
 
