@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 
 SPECIAL_TOKENS = ("<s>", "</s>", "<pad>")
-WORDS = tuple(
-    """
-    the of and to in is that for it as was with be by on not he his but at are this have from or had an they
-    which one you were all her she there would their we him been has when who will no more if out so up said
-    what its about than into them can only other time new some could these two may first then do any like my
-    now over such our man me even most made after also well did many before must years back through much where
-    your down should because long each just state people those too how little
-    """.split()
-)
+WORDS = (
+    "the", "of", "and", "to", "in", "is", "that", "for", "it", "as", "was", "with", "be", "by", "on", "not", "he",
+    "his", "but", "at", "are", "this", "have", "from", "or", "had", "an", "they", "which", "one", "you", "were",
+    "all", "her", "she", "there", "would", "their", "we", "him", "been", "has", "when", "who", "will", "no",
+    "more", "if", "out", "so", "up", "said", "what", "its", "about", "than", "into", "them", "can", "only",
+    "other", "time", "new", "some", "could", "these", "two", "may", "first", "then", "do", "any", "like", "my",
+    "now", "over", "such", "our", "man", "me", "even", "most", "made", "after", "also", "well", "did", "many",
+    "before", "must", "years", "back", "through", "much", "where", "your", "down", "should", "because", "long",
+    "each", "just", "state", "people", "those", "too", "how", "little",
+)  # fmt: skip
 """Words that get a token of their own."""
 
 SPACE = "Ġ"
