@@ -75,10 +75,10 @@ def test_burstgpt_with_and_without_sessions(write, header, first, second):
 
 
 def test_mooncake_times_are_milliseconds(write):
-    """Mooncake: JSONL, milliseconds, block hashes ignored, compressed or not."""
+    """Mooncake: JSONL, milliseconds, compressed or not; numbers of blocks that no size explains are left out."""
     text = (
         '{"timestamp":0,"input_length":6758,"output_length":500,"hash_ids":[0,1]}\n\n'
-        '{"timestamp":3000,"input_length":7322,"output_length":490,"hash_ids":[0,2]}\n'
+        '{"timestamp":3000,"input_length":7322,"output_length":490,"hash_ids":[0]}\n'
     )
     for name in ("trace.jsonl", "trace.jsonl.gz"):
         trace = load_trace(write(text, name))
@@ -86,6 +86,35 @@ def test_mooncake_times_are_milliseconds(write):
         assert trace.input_tokens.tolist() == [6758, 7322]
         assert trace.arrival_s is not None
         assert trace.arrival_s.tolist() == [0.0, 3.0]
+        assert trace.prefixes is None
+        assert "of no one size" in trace.notes[0]
+
+
+def test_mooncake_tells_which_prompts_begin_alike(write):
+    """Blocks stay with their requests when these are sorted; a row may lack them, and their size is found out.
+
+    Three blocks of 40 tokens: 16 a block, not the usual 512, which would be one.
+    """
+    text = (
+        '{"timestamp":3000,"input_length":40,"output_length":5,"hash_ids":[7,8,9]}\n'
+        '{"timestamp":2000,"input_length":30,"output_length":5}\n'
+        '{"timestamp":1000,"input_length":30,"output_length":5,"hash_ids":[7,1]}\n'
+    )
+    trace = load_trace(write(text, "trace.jsonl"))
+    assert trace.prefixes is not None
+    assert trace.prefixes.block_tokens == 16
+    assert trace.prefixes.first.tolist() == [0, 2, 2, 5]
+    assert trace.prefixes.ids.tolist() == [7, 1, 7, 8, 9]
+    turned = trace.prefixes.of(np.array([2, 1, 2]))
+    assert (turned.first.tolist(), turned.ids.tolist()) == ([0, 3, 3, 6], [7, 8, 9, 7, 8, 9])
+
+
+@pytest.mark.parametrize("blocks", ['"a"', "[-1]", "[0.5]", "7", '[{"a": 1}]', f"[{2**62}]"])
+def test_numbers_of_blocks_are_whole_numbers(write, blocks):
+    """The message names the line and the column."""
+    text = f'{{"timestamp":0,"input_length":9,"output_length":5,"hash_ids":{blocks}}}\n'
+    with pytest.raises(InputError, match=r"1, column 'hash_ids'"):
+        load_trace(write(text, "trace.jsonl"))
 
 
 def test_images_count_as_input(write):

@@ -1,5 +1,6 @@
 """Cells of a text file as numbers, with messages that name file, line and column."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from cuvee.workload.columns import ArrivalUnit
 from cuvee.workload.records import MAX_TOKENS_PER_REQUEST
 
 MAX_EXACT_FLOAT: Final = 2.0**53
+MOST_BLOCK_NUMBER: Final = 2**62
 MISSING_TOKENS: Final = -(2**60)
 SECONDS_PER_UNIT: Final = {"s": 1.0, "ms": 1e-3}
 
@@ -134,3 +136,18 @@ def _date_and_time(column: Column, index: int) -> float:
         return (stamp - (_ORIGIN if stamp.tzinfo is None else _ORIGIN_UTC)).total_seconds()
     except (ValueError, OverflowError):
         raise column.error(index, "a date and time such as 2023-11-16 18:15:46.680") from None
+
+
+def parse_blocks(column: Column) -> list[Sequence[int]]:
+    """Numbers of the blocks of each row: a list in brackets; none where the cell is empty."""
+    return [_blocks(column, index) if cell.strip() else () for index, cell in enumerate(column.cells)]
+
+
+def _blocks(column: Column, index: int) -> list[int]:
+    try:
+        found = [int(each) for each in json.loads(column.cells[index])]
+    except (ValueError, TypeError, RecursionError):
+        found = [-1]
+    if any(not 0 <= each < MOST_BLOCK_NUMBER for each in found):
+        raise column.error(index, "a list of whole numbers from 0, such as [0, 1, 2]")
+    return found

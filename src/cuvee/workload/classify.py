@@ -76,6 +76,7 @@ def split_by_model(trace: Trace) -> dict[str, Trace]:
             num_skipped={},
             notes=_notes(trace),
             window_s=trace.duration_s,
+            prefixes=None if trace.prefixes is None else trace.prefixes.of(np.flatnonzero(chosen)),
         )
     return parts
 

@@ -18,6 +18,7 @@ class ColumnNames:
         output_tokens   Answer length [tokens].
         arrival         Arrival time; None where the file has lengths only.
         model           Model asked for; None where the file has one model.
+        blocks          Numbers of the blocks of the prompt, equal where prompts begin alike; None without.
         arrival_unit    Seconds "s", milliseconds "ms", or date and time "iso" (UTC where no zone is given).
     """
 
@@ -25,6 +26,7 @@ class ColumnNames:
     output_tokens: str
     arrival: str | None = None
     model: str | None = None
+    blocks: str | None = None
     arrival_unit: ArrivalUnit = "s"
 
     def __post_init__(self) -> None:
@@ -44,7 +46,7 @@ class ColumnNames:
     @property
     def used(self) -> tuple[str, ...]:
         """Every column that is read."""
-        optional = (name for name in (self.arrival, self.model) if name is not None)
+        optional = (name for name in (self.arrival, self.model, self.blocks) if name is not None)
         return (*self.input_columns, self.output_tokens, *optional)
 
 
@@ -52,6 +54,9 @@ class ColumnNames:
 KNOWN_FORMATS: Final[dict[str, ColumnNames]] = {
     "Azure": ColumnNames("ContextTokens", "GeneratedTokens", arrival="TIMESTAMP", arrival_unit="iso"),
     "BurstGPT": ColumnNames("Request tokens", "Response tokens", arrival="Timestamp", model="Model"),
+    "Mooncake, with prefixes": ColumnNames(
+        "input_length", "output_length", arrival="timestamp", blocks="hash_ids", arrival_unit="ms"
+    ),
     "Mooncake": ColumnNames("input_length", "output_length", arrival="timestamp", arrival_unit="ms"),
     "ServeGen multimodal": ColumnNames(("text_tokens", "image_tokens"), "output_tokens", arrival="arrival_s"),
     "cuvee, several models": ColumnNames("input_tokens", "output_tokens", arrival="arrival_s", model="model"),

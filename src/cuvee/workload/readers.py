@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from cuvee.errors import InputError
 from cuvee.files import open_text
-from cuvee.workload.cells import MISSING_TOKENS, Column, parse_arrivals, parse_tokens
+from cuvee.workload.cells import MISSING_TOKENS, Column, parse_arrivals, parse_blocks, parse_tokens
 from cuvee.workload.columns import ColumnNames
+from cuvee.workload.prefixes import Prefixes
 from cuvee.workload.records import Trace
 from cuvee.workload.rows import Batch, read_batches
 
@@ -22,7 +23,8 @@ def load_trace(path: str | Path, *, columns: ColumnNames | None = None, name: st
 
     Parameters
         path       CSV with a header or JSONL, plain or gzip. Recognised by its columns: Azure, BurstGPT,
-                   Mooncake, ServeGen samples, and input_tokens, output_tokens with or without arrival_s.
+                   Mooncake (with prefixes), ServeGen samples, input_tokens, output_tokens with or without
+                   arrival_s.
         columns    Columns to read from a file of any other form.
         name       Name of the trace; the file's own without one.
     Returns      trace with arrivals ascending, in seconds from the first request kept.
@@ -51,6 +53,8 @@ class _Gathered:
     output_tokens: list[NDArray[np.int64]] = field(default_factory=list)
     arrival_s: list[NDArray[np.float64]] = field(default_factory=list)
     model: list[NDArray[np.int64]] = field(default_factory=list)
+    num_blocks: list[NDArray[np.int64]] = field(default_factory=list)
+    blocks: list[NDArray[np.int64]] = field(default_factory=list)
     model_index: dict[str, int] = field(default_factory=dict)
     num_skipped: Counter[str] = field(default_factory=Counter)
     num_kept: int = 0
@@ -69,6 +73,10 @@ class _Gathered:
             self.arrival_s.append(arrivals[keep])
         if batch.model is not None:
             self.model.append(self._model_codes(batch.model, keep))
+        if batch.blocks is not None:
+            kept = [each for each, is_kept in zip(parse_blocks(batch.blocks), keep, strict=True) if is_kept]
+            self.num_blocks.append(np.array([len(each) for each in kept], dtype=np.int64))
+            self.blocks.append(np.array([number for each in kept for number in each], dtype=np.int64))
 
     def _usable(
         self, inputs: NDArray[np.int64], outputs: NDArray[np.int64], arrivals: NDArray[np.float64] | None
@@ -98,16 +106,17 @@ class _Gathered:
         columns = [np.concatenate(self.input_tokens), np.concatenate(self.output_tokens)]
         model = np.concatenate(self.model) if self.model else None
         arrivals = np.concatenate(self.arrival_s) if self.arrival_s else None
-        notes: tuple[str, ...] = ()
+        prefixes, notes = self._prefixes(columns[0])
         if arrivals is None:
-            notes = ("the file gives no arrival times: lengths only",)
+            notes += ("the file gives no arrival times: lengths only",)
         else:
             num_early = int((np.diff(arrivals) < 0).sum())
             if num_early:
                 order = np.argsort(arrivals, kind="stable")
                 columns, arrivals = [column[order] for column in columns], arrivals[order]
                 model = None if model is None else model[order]
-                notes = (f"{num_early} rows stood after a later arrival: sorted by arrival",)
+                prefixes = None if prefixes is None else prefixes.of(order)
+                notes += (f"{num_early} rows stood after a later arrival: sorted by arrival",)
             arrivals = arrivals - arrivals[0]
         return Trace(
             name=name,
@@ -119,7 +128,18 @@ class _Gathered:
             num_skipped=dict(self.num_skipped),
             source=source,
             notes=notes,
+            prefixes=prefixes,
         )
+
+    def _prefixes(self, prompts: NDArray[np.int64]) -> tuple[Prefixes | None, tuple[str, ...]]:
+        """Blocks of all prompts, and what is to be said of them."""
+        counts = np.concatenate(self.num_blocks) if self.num_blocks else np.zeros(0, np.int64)
+        if not counts.any():
+            return None, ()
+        prefixes = Prefixes.joined(counts, np.concatenate(self.blocks), prompts)
+        if prefixes is None:
+            return None, ("its blocks of prompts are of no one size, so nothing is known of prefixes",)
+        return prefixes, ()
 
 
 def _add_up(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.errors import InputError
+from cuvee.workload.prefixes import Prefixes
 
 MAX_TOKENS_PER_REQUEST: Final = 100_000_000
 """Longest prompt or answer accepted [tokens]: far above any model, and products of two stay exact."""
@@ -29,6 +30,7 @@ class Trace:
         notes           What was changed or not found on reading, one a line.
         window_s        Time observed [s], where it is longer than first to last arrival: one model of a
                         trace is observed for as long as the whole trace.
+        prefixes        Which prompts begin alike; None where the file does not tell.
     """
 
     name: str
@@ -41,10 +43,13 @@ class Trace:
     source: str = ""
     notes: tuple[str, ...] = ()
     window_s: float | None = None
+    prefixes: Prefixes | None = None
 
     def __post_init__(self) -> None:
         columns = (self.input_tokens, self.output_tokens, self.arrival_s, self.model)
         shapes = [column.shape for column in columns if column is not None]
+        if self.prefixes is not None:
+            shapes.append((self.prefixes.num_requests,))
         if any(shape != (self.num_requests,) for shape in shapes) or self.num_requests == 0:
             raise InputError(
                 f"trace {self.name!r}: columns of shapes {shapes}",

@@ -30,6 +30,7 @@ class Batch:
     output: Column
     arrival: Column | None
     model: Column | None
+    blocks: Column | None
 
 
 def read_batches(stream: TextIO, file: str, asked: ColumnNames | None) -> Iterator[Batch]:
@@ -166,4 +167,5 @@ def _batch(
         output=by_name[columns.output_tokens],
         arrival=None if columns.arrival is None else by_name[columns.arrival],
         model=None if columns.model is None else by_name[columns.model],
+        blocks=None if columns.blocks is None else by_name[columns.blocks],
     )
