@@ -12,6 +12,7 @@ An infeasible plan is an answer, not an error: see `cuvee.plan.outcome.result.Te
 """
 
 import difflib
+import json
 from collections.abc import Iterable
 
 
@@ -105,6 +106,8 @@ def kind_of(value: object) -> str:
 def reason_of(error: BaseException) -> str:
     """Why a text of JSON or YAML could not be read, in words."""
     text = " ".join(str(error).split())
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg.lower()} at line {error.lineno}, column {error.colno}"
     if isinstance(error, RecursionError):
         return "nested too deeply"
     return "a number of more than 4,300 digits" if "int_max_str_digits" in text else text[:200] or type(error).__name__

@@ -7,7 +7,7 @@ import os
 import secrets
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
@@ -15,6 +15,12 @@ from typing import BinaryIO, TextIO, cast
 from cuvee.errors import InputError
 
 GZIP_MAGIC = b"\x1f\x8b"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""What a text in UTF-16 begins with."""
+
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+"""What stands between columns in place of commas."""
+
 PLAIN_TEXT = "a UTF-8 text file, plain or gzip-compressed"
 BYTES_PER_MB = 1_000_000
 
@@ -55,6 +61,17 @@ def read_text(path: str | Path, *, max_mb: float = 10.0, remedy: str = "") -> st
     if len(text) > limit:
         raise InputError(f"{path}: more than {max_mb:g} MB", expected=f"a file of at most {max_mb:g} MB", remedy=remedy)
     return text
+
+
+def require_commas(header: Sequence[str], place: str) -> None:
+    """Raise InputError where the one column of a header is several, with something else than commas between them."""
+    between = [name for mark, name in SEPARATORS.items() if len(header) == 1 and mark in header[0]]
+    if between:
+        raise InputError(
+            f"{place}: {between[0]} between the columns",
+            expected="commas between columns, and a point in numbers",
+            remedy="export the file again as comma-separated values",
+        )
 
 
 def write_atomic(path: str | Path, text: str) -> None:
@@ -183,6 +200,7 @@ class _CheckedBytes(io.BufferedIOBase):
         self._source = source
         self._path = path
         self._lines = 0
+        self._begun = False
 
     def readable(self) -> bool:
         """Return True: the text layer asks."""
@@ -198,6 +216,9 @@ class _CheckedBytes(io.BufferedIOBase):
                 expected=PLAIN_TEXT,
                 remedy="fetch or compress the file again",
             ) from None
+        if not self._begun and chunk.startswith(UTF_16):
+            raise _not_text(self._path, 1, "text in UTF-16", "not UTF-8")
+        self._begun = True
         if (nul := chunk.find(b"\0")) >= 0:
             raise _not_text(self._path, self._lines + chunk.count(b"\n", 0, nul) + 1, "a NUL byte")
         self._lines += chunk.count(b"\n")
@@ -212,8 +233,8 @@ class _CheckedBytes(io.BufferedIOBase):
         return self._lines - error.object.count(b"\n", error.start) + 1
 
 
-def _not_text(path: str | Path, line: int, found: str) -> InputError:
-    return InputError(f"{path}:{line}: {found}, not text", expected=PLAIN_TEXT, remedy="export the file again as UTF-8")
+def _not_text(path: str | Path, line: int, found: str, missed: str = "not text") -> InputError:
+    return InputError(f"{path}:{line}: {found}, {missed}", expected=PLAIN_TEXT, remedy="export the file again as UTF-8")
 
 
 def _reason(error: Exception) -> str:

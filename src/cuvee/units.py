@@ -15,3 +15,8 @@ SECONDS_PER_DAY: Final = 86400.0
 HOURS_PER_DAY: Final = 24.0
 TOKENS_PER_PRICE_UNIT: Final = 1e6
 GBIT_PER_GB: Final = 8.0
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun: "1 point", "1,200 points"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

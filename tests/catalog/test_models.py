@@ -221,7 +221,7 @@ def test_a_quantisation_file_beside_the_config_counts(tmp_path, algorithm, preci
         (b"[1, 2]", "a list"),
         (b"null", "nothing"),
         (b"{}\0", "NUL byte"),
-        (b"\xff\xfe{}", "byte 0xff"),
+        (b"\xff\xfe{}", "text in UTF-16"),
         (b"[" * 200_000, "nested too deeply"),
         (b'{"a":' * 200_000, "nested too deeply"),
         (b'{"hidden_size": ' + b"9" * 5000 + b"}", "not usable JSON"),

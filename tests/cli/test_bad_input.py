@@ -289,3 +289,48 @@ def test_names_cannot_move_the_cursor(cuvee, small):
     result, message = cuvee("offers", "o.csv"), cuvee("plan", "--offers", "\x1b[2J/x")
     assert "a?[2Jb?c" in result.out
     assert "\x1b" not in result.out + message.err
+
+
+PLANNED = ("plan", "--budget", "5", "--throughput")
+SPREADSHEET = "gpu;model;engine;isl;osl;req_s\nA40;llama-3-8b;vllm;100;100;2,5\n"
+
+
+@pytest.mark.parametrize("command", [("score",), ("import",), ("calibrate",), PLANNED])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (SPREADSHEET.encode(), "semicolons between the columns"),
+        (SPREADSHEET.replace(";", "\t").encode(), "tabs between the columns"),
+        (SPREADSHEET.encode("utf-16"), "text in UTF-16, not UTF-8"),
+    ],
+    ids=["semicolons", "tabs", "utf-16"],
+)
+def test_tables_of_spreadsheets_are_told_apart(cuvee, tmp_path, command, content, told):
+    """What a spreadsheet wrote is told as what it is. Tempting: that a column is missing, or that it is no text."""
+    file = tmp_path / "points.csv"
+    file.write_bytes(content)
+    check_refused(cuvee(*command, file), told, "export the file again")
+
+
+def test_a_trace_of_a_spreadsheet(cuvee, tmp_path):
+    """The same for traces."""
+    (tmp_path / "trace.csv").write_text("input_tokens;output_tokens\n100;200\n")
+    check_refused(cuvee("workload", tmp_path / "trace.csv"), "semicolons between the columns")
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("score",), "make a table of it: cuvee import"),
+        (("calibrate",), "make a table of it: cuvee import"),
+        (("import",), "not JSON (expecting value)"),
+        (PLANNED, "not JSON (expecting value at line 2, column 13)"),
+    ],
+)
+def test_json_that_was_cut_off(cuvee, tmp_path, command, told):
+    """Where it ends is told, and what to do; not in the words of a library."""
+    file = tmp_path / "run.json"
+    file.write_text('{"completed": 3,\n"duration": ')
+    result = cuvee(*command, file)
+    check_refused(result, told)
+    assert "char" not in result.err

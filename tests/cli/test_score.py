@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 POINTS = """\
 id,group,gpu,model,engine,engine_version,isl,osl,tp,req_s,doubtful
 a,mine,H100-SXM,llama-3.1-8b,vllm,0.11,1000,500,1,12,False
@@ -58,3 +60,15 @@ def test_files_that_cannot_be_used(cuvee, tmp_path):
         result = cuvee("score", path)
         assert result.code == 2
         assert "to do:" in result.err
+
+
+@pytest.mark.parametrize("command", ["score", "calibrate", "import"])
+def test_an_unknown_version_is_told(cuvee, tmp_path, command):
+    """A version that is none is compared with the engine's usual settings, and that is said."""
+    path = tmp_path / "points.csv"
+    path.write_text("gpu,model,engine,engine_version,isl,osl,req_s\nA40,llama-3-8b,vllm,banana,500,500,3\n")
+    result = cuvee(command, path)
+    assert result.code == 0
+    assert "version 'banana' of vllm" in " ".join(result.out.split())
+    assert "1 measured points" not in result.out
+    assert "1 load points" not in result.out

@@ -6,7 +6,7 @@ from math import inf, nan
 import pytest
 
 from cuvee.errors import InputError
-from cuvee.profile.engine import ENGINES
+from cuvee.profile.engine import ENGINES, unknown_version
 from tests.profile.setups import VLLM
 
 
@@ -49,3 +49,17 @@ def test_senseless_settings_are_refused(label, value):
 def test_every_engine_can_be_made_anew(engine):
     """The settings that are embedded pass, and those with no time for anything do."""
     assert replace(engine, step_overhead_s=0.0, relative_error=0.0, held_up_share=0.0).name == engine.name
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "told"),
+    [
+        ("vllm", "banana", "version 'banana' of vllm is unknown: the settings of vllm-0.11 stand in"),
+        ("vllm", "", ""),
+        ("vllm", "0.11.2", ""),
+        ("my-engine", "banana", ""),
+    ],
+)
+def test_a_version_that_says_nothing_is_told(name, version, told):
+    """Settings stand in for it, which nobody said; an engine that is not known is told elsewhere."""
+    assert unknown_version(name, version) == told

@@ -176,7 +176,7 @@ def test_public_columns_load_as_they_are(tmp_path):
     assert table.rate_req_per_s[0, 0] == 10
     assert (table.ttft_s[0, 0], table.tpot_s[0, 0]) == (0.5, 0.03)
     assert len(provider.rates) == 1
-    assert [note.split(":")[0] for note in provider.notes] == ["1 rows left out"] * 2
+    assert [note.split(":")[0] for note in provider.notes] == ["1 row left out"] * 2
 
 
 def test_rows_of_another_engine_are_left_out(tmp_path):
@@ -207,7 +207,7 @@ def test_rows_of_another_version_are_left_out(tmp_path):
     for engine, expected in (("vllm-0.11", 3), ("vllm-0.12", 3), ("vllm-0.19", 99), ("vllm-0.5", 97), (None, 99)):
         assert rate(load_throughput_table(path, engine=engine), config, (496, 18)) == expected
     notes = load_throughput_table(path, engine="vllm-0.11").notes
-    assert "1 rows left out: measured on vllm 0.19.1: other engine settings than vllm-0.11" in notes
+    assert "1 row left out: measured on vllm 0.19.1: other engine settings than vllm-0.11" in notes
 
 
 def test_a_run_that_did_not_fill_the_replica_is_no_rate_of_it(tmp_path):
@@ -326,7 +326,7 @@ def test_a_bad_optional_column_is_refused_by_name(tmp_path, column, value):
         ("a.csv", "model,gpu\nx,L40", r"a\.csv:2: no column 'input_tokens'"),
         ("a.csv", "model,input_tokens,output_tokens,rate_req_per_s\nx,1,1,1", "no column 'gpu'"),
         ("a.csv", b"\x00\x01\x02", "NUL byte"),
-        ("a.csv", b"\xff\xfe" * 9, "not text"),
+        ("a.csv", b"\xff\xfe" * 9, "text in UTF-16"),
         ("a.json", "[{]", r"a\.json:1:3: not JSON"),
         ("a.json", "{}", "no list"),
         ("a.json", "[1]", r"a\.json\[0\]: no object"),

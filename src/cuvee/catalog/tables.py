@@ -10,6 +10,7 @@ import yaml
 
 from cuvee.catalog.records import Record
 from cuvee.errors import InputError, kind_of, reason_of
+from cuvee.files import require_commas
 from cuvee.plain_yaml import load_yaml
 
 MAX_COLUMNS = 200
@@ -57,6 +58,7 @@ def parse_csv(text: str, path: str) -> tuple[tuple[str, ...], Iterator[Record]]:
     header = tuple(name.strip() for name in _next_row(reader, path) or ())
     if not any(header):
         raise InputError(f"{path}: empty", expected="a header line and at least one row")
+    require_commas(header, f"{path}:1")
     if len(header) > MAX_COLUMNS:
         raise InputError(f"{path}:1: {len(header)} columns", expected=f"at most {MAX_COLUMNS} columns")
     twice = sorted({name for name in header if header.count(name) > 1})
@@ -101,7 +103,8 @@ def parse_json(text: str, path: str, expected: str = "a list of offers") -> Any:
     except json.JSONDecodeError as error:
         raise InputError(
             f"{path}:{error.lineno}:{error.colno}: not JSON ({error.msg.lower()})",
-            expected="JSON, YAML (name the file .yaml) or CSV",
+            expected=expected,
+            remedy="see whether the file was cut off; YAML is told by the name .yaml",
         ) from None
     except (RecursionError, ValueError) as error:
         raise InputError(f"{path}: not usable JSON ({reason_of(error)})", expected=expected) from None

@@ -9,6 +9,7 @@ import typer
 from cuvee.cli.options import JsonOption
 from cuvee.cli.saving import refuse_overwriting
 from cuvee.cli.terminal import print_json, stdout, working
+from cuvee.units import plural
 
 if TYPE_CHECKING:
     from cuvee.profile.imports.importing import Imported
@@ -75,7 +76,7 @@ def import_(
         "request_rate": request_rate, "all_at_once": all_at_once or None,
     }  # fmt: skip
     refuse_overwriting(save, force)
-    with working(f"reading {len(files)} files"):
+    with working(f"reading {plural(len(files), 'file')}"):
         imported = import_files(files, _setup_of(given, setup), on_clash=on_clash)
     if save:
         write_atomic(save, points_to_csv(imported))
@@ -126,7 +127,7 @@ def export_profile(
         "engine_version": engine_version, "weights": weights, "kv": kv, "concurrency": concurrency,
         "request_rate": request_rate, "all_at_once": all_at_once or None,
     }  # fmt: skip
-    with working(f"reading {len(files)} files"):
+    with working(f"reading {plural(len(files), 'file')}"):
         found = _profiles(files, _setup_of(given, setup), on_clash)
     targets = file_names(found.points, save)
     for target in targets:
@@ -136,7 +137,7 @@ def export_profile(
     for each in found.points:
         for remark in each.remarks:
             typer.echo(f"note: {each.id}: {remark}", err=True)
-    typer.echo(f"{len(found.points)} reports written: {save}")
+    typer.echo(f"{plural(len(found.points), 'report')} written: {save}")
 
 
 def _setup_of(given: Mapping[str, object], setup: Path | None) -> "Setup":

@@ -13,10 +13,11 @@ import typer
 
 from cuvee.cli import profile_options as options
 from cuvee.cli.options import JsonOption
-from cuvee.cli.terminal import EXIT_INTERRUPTED, Progress, print_json, stdout, working
+from cuvee.cli.terminal import EXIT_INTERRUPTED, Progress, print_json, printable, stdout, working
 from cuvee.errors import InputError
 
 if TYPE_CHECKING:
+    from cuvee.profile.imports.load_point import Deployment
     from cuvee.profile.measure.allowance import Caps
     from cuvee.profile.measure.point import Point
     from cuvee.profile.measure.record import MeasureRecord
@@ -66,7 +67,6 @@ def profile(
 
     An interrupted measurement goes on with the same command.
     """
-    from cuvee.profile.imports.setup import Setup, load_setup, make_setup
     from cuvee.profile.measure.options import MeasureOptions
     from cuvee.profile.measure.sweep import Measuring
 
@@ -79,7 +79,7 @@ def profile(
         "gpu": gpu, "tp": tp, "pp": pp, "replicas": replicas, "model": model, "engine": engine,
         "engine_version": engine_version, "weights": weights, "kv": kv,
     }  # fmt: skip
-    served = make_setup(given, "command line").over(load_setup(setup) if setup else Setup()).deployment
+    served = _served(given, setup)
     asked_types, (record, earlier) = _types(trace, mix, types, lengths), _earlier(save, force=force)
     caps = _caps(max_requests, max_tokens, max_seconds, asked_types, earlier)
     chosen = MeasureOptions(**{name: value for name, value in how.items() if value is not None})
@@ -87,6 +87,17 @@ def profile(
     if dry_run:
         return _print_intent(asked, earlier, as_json=as_json)
     return _measure(asked, save, as_json=as_json)
+
+
+def _served(given: dict[str, Any], setup: Path | None) -> "Deployment":
+    """What serves, by options over a file; tells of a version that nobody knows."""
+    from cuvee.profile.engine import unknown_version
+    from cuvee.profile.imports.setup import Setup, load_setup, make_setup
+
+    served = make_setup(given, "command line").over(load_setup(setup) if setup else Setup()).deployment
+    if note := unknown_version(served.engine or "", served.engine_version or ""):
+        typer.echo(f"note: {printable(note)}", err=True)
+    return served
 
 
 def _refuse_bad(url: str) -> None:

@@ -13,6 +13,7 @@ from cuvee.errors import CuveeError
 from cuvee.profile.analytic import AnalyticProvider
 from cuvee.profile.calibrated import CalibratedReplica
 from cuvee.profile.constants import CONSTANTS, NAMES, touches, tuned
+from cuvee.profile.engine import unknown_version
 from cuvee.profile.fitting import NOISE, Fitted, Observed, fit
 from cuvee.profile.imports.hardware_bounds import Hardware, impossible
 from cuvee.profile.imports.load_point import Deployment, Load, LoadPoint
@@ -127,6 +128,12 @@ class Calibration:
     spreads: dict[str, float]
     configurations: tuple[CalibratedConfiguration, ...]
     set_aside: tuple[SetAside, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth telling of the points: versions of engines that nobody knows."""
+        told = (unknown_version(each.replica.engine, each.engine_version) for each in self.configurations)
+        return tuple(dict.fromkeys(filter(None, told)))
 
 
 def calibrate(measurements: Iterable[Measurement], *, date: str, with_doubtful: bool = False) -> Calibration:

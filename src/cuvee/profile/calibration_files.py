@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cuvee._version import __version__
-from cuvee.errors import InputError
+from cuvee.errors import InputError, reason_of
 from cuvee.files import read_text, write_atomic
 from cuvee.profile.analytic import AnalyticProvider
 from cuvee.profile.calibrated import CalibratedProvider
 from cuvee.profile.calibration import WIDEST_BAND, CalibratedConfiguration, Calibration
 from cuvee.profile.points import ANY_CONTEXT, held_to
+from cuvee.units import plural
 from cuvee.workload.records import WorkloadType
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ def load_calibration(path: str | Path) -> Calibration:
     try:
         record = json.loads(read_text(path, max_mb=MAX_FILE_MB), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:  # ValueError: broken JSON, or a number of over 4300 digits
-        raise InputError(f"{path}: {error}", expected="a profile file in JSON", remedy=AGAIN) from None
+        raise InputError(
+            f"{path}: not JSON ({reason_of(error)})", expected="a profile file in JSON, whole", remedy=AGAIN
+        ) from None
     arrived = record.get("schema_version") if isinstance(record, dict) else None
     if arrived != SCHEMA_VERSION or "configurations" not in record:
         missing = f"schema_version {arrived!r}" if arrived != SCHEMA_VERSION else "no field 'configurations'"
@@ -114,7 +117,7 @@ def load_calibrated(path: str | Path, analytic: AnalyticProvider) -> CalibratedP
 def _source(path: str | Path, mine: list[CalibratedConfiguration]) -> str:
     points = sum(len(each.points) for each in mine)
     of_all = f" of {len(mine)} configurations" if len(mine) > 1 else ""
-    return f"{path}: constants fitted to {points} measured points{of_all}"
+    return f"{path}: constants fitted to {plural(points, 'measured point')}{of_all}"
 
 
 def _age(configuration: CalibratedConfiguration) -> tuple[list[int], int]:

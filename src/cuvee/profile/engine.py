@@ -332,6 +332,17 @@ def engine_of_version(name: str, version: str) -> EngineSettings:
     return ENGINES[known[max(earlier) if earlier else min(known)]] if known else usual
 
 
+def unknown_version(name: str, version: str) -> str:
+    """What is to be told of a version that says nothing; empty where it does, and for an engine that nobody knows."""
+    if not version or is_version(version):
+        return ""
+    try:
+        usual = find_engine(name).name
+    except UnknownNameError:
+        return ""
+    return f"version {version!r} of {name} is unknown: the settings of {usual} stand in"
+
+
 def is_version(text: str) -> bool:
     """Whether `text` says which version of an engine is meant: one that begins with no number, or a year, does not."""
     numbers = _numbers(text)

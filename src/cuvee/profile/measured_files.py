@@ -21,6 +21,7 @@ from cuvee.profile.figures import figure, range_text
 from cuvee.profile.measured import LENGTH_TOLERANCE, MeasuredRate, StageKey, TableProvider, model_key
 from cuvee.profile.points import CACHE_PRECISION
 from cuvee.profile.table import Provenance
+from cuvee.units import plural
 
 MAX_FILE_MB = 64.0
 
@@ -45,7 +46,7 @@ class _Reading:
     left_out: Counter[str] = field(default_factory=Counter)
 
     def notes(self) -> tuple[str, ...]:
-        return tuple(f"{count} rows left out: {reason}" for reason, count in self.left_out.items())
+        return tuple(f"{plural(count, 'row')} left out: {reason}" for reason, count in self.left_out.items())
 
 
 def load_throughput_table(

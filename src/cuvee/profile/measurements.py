@@ -83,7 +83,14 @@ def load_measurements(path: str | Path) -> tuple[Measurement, ...]:
 
     Raises      InputError: no such columns, no rows, or a cell that is not what its column holds; with its place.
     """
-    columns, records = parse_csv(read_text(path, max_mb=MAX_FILE_MB), str(path))
+    text = read_text(path, max_mb=MAX_FILE_MB)
+    if text.lstrip().startswith(("{", "[")):
+        raise InputError(
+            f"{path}: JSON, not a table",
+            expected=f"CSV with {COLUMNS}",
+            remedy=f"make a table of it: cuvee import {path} --save points.csv",
+        )
+    columns, records = parse_csv(text, str(path))
     missing = [column for column in REQUIRED if column not in columns]
     if missing or not set(MEASURED) & set(columns):
         lacking = missing[0] if missing else "req_s"

@@ -18,6 +18,7 @@ from cuvee.profile.pessimism import PessimisticProvider
 from cuvee.profile.points import CACHE_PRECISION
 from cuvee.profile.replica import ReplicaConfig, Stage, split_layers
 from cuvee.profile.table import ThroughputProvider, ThroughputTable, overlay
+from cuvee.units import plural
 from cuvee.workload.records import WorkloadType
 
 FILLED = 0.5
@@ -76,7 +77,7 @@ def without_unfilled(table: TableProvider, analytic: AnalyticProvider) -> TableP
     """`table` without rates of replicas that were held far below the sequences that they run by the analytic model."""
     kept = tuple(rate for rate in table.rates if not _is_unfilled(rate, analytic))
     count = len(table.rates) - len(kept)
-    note = (f"{count} rows left out: {UNFILLED}",) if count else ()
+    note = (f"{plural(count, 'row')} left out: {UNFILLED}",) if count else ()
     return replace(table, rates=kept, notes=(*table.notes, *note))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from cuvee.catalog.quantization import written_precision
 from cuvee.errors import CuveeError
 from cuvee.profile.analytic import NETWORK_GB_PER_S, AnalyticProvider
+from cuvee.profile.engine import unknown_version
 from cuvee.profile.limited import LimitedProvider
 from cuvee.profile.measurements import Measurement
 from cuvee.profile.points import CannotModelError, KnownPoint
@@ -134,6 +135,12 @@ class Score:
         left_out = sum(each.reason == ABOVE for each in self.not_modelled)
         compared = {each.measurement.place for each in self.comparisons if each.quantity != "rate"}
         return left_out, left_out + len(compared)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth telling of the comparisons: versions of engines that nobody knows."""
+        rows = (each.measurement for each in self.comparisons)
+        return tuple(dict.fromkeys(filter(None, (unknown_version(row.engine, row.engine_version) for row in rows))))
 
     def worst(self, count: int) -> tuple[Comparison, ...]:
         """The comparisons that are furthest off."""

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from cuvee.profile.calibration import CalibratedConfiguration, CalibratedPoint, Calibration
 from cuvee.report.style import fitted, indented, literal, new_table
+from cuvee.units import plural
 
 SHOWN = 3
 """Constants listed for each configuration: those furthest from 1 by their prior's width."""
@@ -27,8 +28,9 @@ def print_calibration(calibration: Calibration, console: Console, *, saved: str 
     """
     configurations = calibration.configurations
     points = sum(len(each.points) for each in configurations)
-    plural = "" if len(configurations) == 1 else "s"
-    heading = f"constants fitted to {points} measured points of {len(configurations)} configuration{plural}"
+    heading = (
+        f"constants fitted to {plural(points, 'measured point')} of {plural(len(configurations), 'configuration')}"
+    )
     console.print(Text(f"{heading}; error = |predicted / measured - 1|", style="bold"))
     if configurations:
         console.print(_table(calibration, console))
@@ -109,6 +111,8 @@ def _print_doubts(calibration: Calibration, console: Console) -> None:
                     f"{point.output_tokens:g} tokens, {_explained(each, point)}"
                 )
                 console.print(indented(literal(text), style="yellow"))
+    for note in calibration.notes:
+        console.print(indented(literal(f"note: {note}"), style="yellow"))
     for reason, count in Counter(each.reason for each in calibration.set_aside).most_common():
         rows = [each.id for each in calibration.set_aside if each.reason == reason]
         shown = ", ".join(rows[:3]) + (f" and {count - 3} more" if count > 3 else "")

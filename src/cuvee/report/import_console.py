@@ -8,6 +8,7 @@ from rich.text import Text
 from cuvee.profile.imports.importing import Imported, ImportedPoint
 from cuvee.profile.imports.load_point import Latency
 from cuvee.report.style import fitted, indented, literal, new_table
+from cuvee.units import plural
 
 SCHEMA_VERSION = 1
 MS_PER_S = 1e3
@@ -17,7 +18,8 @@ TTFT, TPOT = "TTFT ms (p50/p99)", "TPOT ms (p50/p99)"
 def print_import(imported: Imported, console: Console) -> None:
     """Print a table of what was read, and below it doubts, remarks and clashes."""
     doubtful = sum(each.is_doubtful for each in imported.points)
-    heading = f"{len(imported.points)} load points read" + (f", {doubtful} of them doubtful" if doubtful else "")
+    of_them = f", {doubtful} of them doubtful" if doubtful else ""
+    heading = f"{plural(len(imported.points), 'load point')} read{of_them}"
     console.print(Text(heading, style="bold"))
     console.print(_table(imported, console))
     for each in imported.points:

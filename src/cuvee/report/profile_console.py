@@ -17,6 +17,7 @@ from cuvee.profile.measure.point import Point, Spread
 from cuvee.profile.measure.record import MeasureRecord
 from cuvee.profile.measure.sweep import Measured, Measuring
 from cuvee.report.style import fitted, indented, literal, new_table, tick
+from cuvee.units import plural
 
 SCHEMA_VERSION = 1
 MS_PER_S = 1e3
@@ -26,11 +27,9 @@ TTFT, TPOT = "TTFT ms (p50/p99)", "TPOT ms (p50/p99)"
 
 def intent_line(asked: Measuring, expected: Sequence[Expected | None]) -> str:
     """What is going to happen, on one line."""
-    plural = "" if len(asked.types) == 1 else "s"
     about = f", about {_total(expected)} by the model" if all(expected) else ""
-    return (
-        f"measuring {len(asked.types)} workload type{plural} at {literal(asked.url)}{about}; {_caps_line(asked.caps)}"
-    )
+    types = plural(len(asked.types), "workload type")
+    return f"measuring {types} at {literal(asked.url)}{about}; {_caps_line(asked.caps)}"
 
 
 def point_line(point: Point) -> str:
@@ -39,15 +38,16 @@ def point_line(point: Point) -> str:
     wide = f" {_wide(point)}".rstrip()
     time_s = "" if point.end_to_end is None else f", {point.end_to_end.mean_s:.3g} s a request"
     ttft = "" if point.ttft is None else f", TTFT {_three(point.ttft.mean_s * MS_PER_S)} ms"
-    return f"{point.type_name}: {load}: {point.rate_req_per_s:.3g} req/s{wide}{ttft}{time_s}, {point.completed} answers"
+    answers = plural(point.completed, "answer")
+    return f"{point.type_name}: {load}: {point.rate_req_per_s:.3g} req/s{wide}{ttft}{time_s}, {answers}"
 
 
 def print_profile(measured: Measured, imported: Imported, console: Console, *, saved: str) -> None:
     """Print every point, what speaks against some, and what to do with them."""
     record = measured.record
     engine = " ".join(filter(None, (record.facts.engine, record.facts.version))) or "engine not stated"
-    heading = f"{len(record.points)} points of {len(record.types)} workload types at {record.url}: {engine}"
-    console.print(Text(literal(heading), style="bold"))
+    heading = f"{plural(len(record.points), 'point')} of {plural(len(record.types), 'workload type')}"
+    console.print(Text(literal(f"{heading} at {record.url}: {engine}"), style="bold"))
     if record.points:
         console.print(_table(record, imported, console))
     for each in imported.points:
@@ -100,8 +100,7 @@ def print_intent(
     asked: Measuring, expected: Sequence[Expected | None], earlier: MeasureRecord | None, console: Console
 ) -> None:
     """Print what would be sent."""
-    plural = "" if len(asked.types) == 1 else "s"
-    heading = f"nothing is sent: {len(asked.types)} workload type{plural} would be measured at {asked.url}"
+    heading = f"nothing is sent: {plural(len(asked.types), 'workload type')} would be measured at {asked.url}"
     console.print(Text(literal(heading), style="bold"))
     table = new_table(console)
     for column in ("type", "loads, about"):
@@ -125,7 +124,7 @@ def print_intent(
         console.print(indented(f"together about {_total(expected)}, by the rates of the throughput model", style="dim"))
     console.print(indented(f"whatever the rates are: {_caps_line(asked.caps)}"))
     if earlier is not None:
-        console.print(indented(f"earlier runs sent {_sent_line(earlier.sent)}, which count"))
+        console.print(indented(f"sent by earlier runs, which count: {_sent_line(earlier.sent)}"))
     console.print(indented(literal(f"a request, its prompt left out: {_example(asked)}"), style="dim"))
 
 
@@ -148,7 +147,7 @@ def intent_record(
 def _total(expected: Sequence[Expected | None]) -> str:
     known = [each for each in expected if each is not None]
     minutes = sum(each.seconds for each in known) / SECONDS_PER_MINUTE
-    return f"{sum(each.requests for each in known):,.0f} requests in {minutes:.0f} min"
+    return f"{plural(round(sum(each.requests for each in known)), 'request')} in {minutes:.0f} min"
 
 
 def _example(asked: Measuring) -> str:
@@ -160,8 +159,8 @@ def _example(asked: Measuring) -> str:
 
 def _caps_line(caps: Caps) -> str:
     parts = [
-        "" if caps.max_requests is None else f"{caps.max_requests:,} requests",
-        "" if caps.max_tokens is None else f"{caps.max_tokens:,} tokens",
+        "" if caps.max_requests is None else plural(caps.max_requests, "request"),
+        "" if caps.max_tokens is None else plural(caps.max_tokens, "token"),
         "" if caps.max_seconds is None else f"{caps.max_seconds / SECONDS_PER_MINUTE:.3g} min",
     ]
     return "at most " + ", ".join(filter(None, parts))
@@ -169,7 +168,10 @@ def _caps_line(caps: Caps) -> str:
 
 def _sent_line(sent: Sent) -> str:
     minutes = sent.seconds / SECONDS_PER_MINUTE
-    return f"{sent.requests:,} requests, {sent.tokens:,} tokens, {minutes:.1f} min"
+    counts = f"{plural(sent.requests, 'request')}, {plural(sent.tokens, 'token')}"
+    if sent.is_at_most:
+        counts = f"at most {counts}, as a run was killed before it counted them"
+    return f"{counts}{';' if sent.is_at_most else ','} {minutes:.1f} min"
 
 
 def _remarks(imported: Imported) -> Iterator[str]:

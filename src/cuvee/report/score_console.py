@@ -9,6 +9,7 @@ from rich.text import Text
 
 from cuvee.profile.scoring import QUANTITIES, Comparison, ErrorSummary, Ordering, Score
 from cuvee.report.style import fitted, indented, literal, new_table
+from cuvee.units import plural
 
 WORST = 8
 """Comparisons listed, the furthest off first."""
@@ -20,7 +21,7 @@ SCHEMA_VERSION = 1
 def print_score(score: Score, console: Console) -> None:
     """Print the errors of each group and of all, the worst rows and those that could not be modelled."""
     points = len({each.measurement.place for each in score.comparisons})
-    heading = f"{points} measured points beside the model; error = |predicted / measured - 1|"
+    heading = f"{plural(points, 'measured point')} beside the model; error = |predicted / measured - 1|"
     console.print(Text(heading, style="bold"))
     if score.comparisons:
         console.print(_errors(score, console))
@@ -38,6 +39,8 @@ def print_score(score: Score, console: Console) -> None:
     for reason, rows in sorted(by_reason.items(), key=lambda item: -len(item[1])):
         shown = ", ".join(rows[:3]) + (f" and {len(rows) - 3} more" if len(rows) > 3 else "")
         console.print(indented(literal(f"not modelled: {reason}: {shown}"), style="yellow"))
+    for note in score.notes:
+        console.print(indented(literal(f"note: {note}"), style="yellow"))
     if score.doubtful:
         text = f"left out, as the file doubts them: {len(score.doubtful)} (--with-doubtful compares them, too)"
         console.print(indented(text, style="dim"))
@@ -56,6 +59,7 @@ def score_record(score: Score) -> dict[str, Any]:
             for each in score.not_modelled
         ],
         "doubtful": [each.id for each in score.doubtful],
+        "notes": list(score.notes),
     }
 
 

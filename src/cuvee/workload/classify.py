@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.errors import InputError
+from cuvee.units import plural
 from cuvee.workload.edges import LengthEdges, locate, paper_edges
 from cuvee.workload.records import Demand, LengthBox, Trace, WorkloadType, type_names
 from cuvee.workload.tree import choose_boxes
@@ -130,5 +131,5 @@ def _types_of(
 
 
 def _notes(trace: Trace) -> tuple[str, ...]:
-    skipped = (f"{count:,} rows left out: {reason}" for reason, count in sorted(trace.num_skipped.items()))
+    skipped = (f"{plural(count, 'row')} left out: {reason}" for reason, count in sorted(trace.num_skipped.items()))
     return (*trace.notes, *skipped)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from cuvee.errors import InputError
+from cuvee.files import require_commas
 
 ArrivalUnit = Literal["s", "ms", "iso"]
 
@@ -79,6 +80,7 @@ def find_columns(header: Sequence[str], place: str, asked: ColumnNames | None) -
         if set(columns.used) <= set(header):
             _check_unique(columns, header, place)
             return columns
+    require_commas(header, place)
     if asked is None:
         formats = "; ".join(f"{label}: {', '.join(names.used)}" for label, names in KNOWN_FORMATS.items())
         raise InputError(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cuvee.errors import InputError
 from cuvee.files import open_text
+from cuvee.units import plural
 from cuvee.workload.cells import MISSING_TOKENS, Column, parse_arrivals, parse_blocks, parse_tokens
 from cuvee.workload.columns import ColumnNames
 from cuvee.workload.prefixes import Prefixes
@@ -116,7 +117,7 @@ class _Gathered:
                 columns, arrivals = [column[order] for column in columns], arrivals[order]
                 model = None if model is None else model[order]
                 prefixes = None if prefixes is None else prefixes.of(order)
-                notes += (f"{num_early} rows stood after a later arrival: sorted by arrival",)
+                notes += (f"{plural(num_early, 'row')} stood after a later arrival: sorted by arrival",)
             arrivals = arrivals - arrivals[0]
         return Trace(
             name=name,

@@ -88,3 +88,18 @@ def test_caps_that_are_none():
     """A cap of 0 is refused: it would measure nothing."""
     with pytest.raises(InputError, match="max_requests = 0"):
         Caps(max_requests=0)
+
+
+def test_a_killed_run_is_counted_as_at_most():
+    """What a killed run noted ahead is no count of what it sent, in any later run; one that ended is counted."""
+    kept = list[Sent]()
+    first = allowance(Caps(max_requests=3), kept=kept)
+    first.take(10)
+    assert (kept[-1].requests, kept[-1].is_at_most, first.sent.is_at_most) == (LOT, True, False)
+    after_kill = allowance(Caps(max_requests=LOT), kept[-1])
+    assert after_kill.sent.is_at_most
+    with pytest.raises(SpentError, match="64 requests may have been sent: a run was killed"):
+        after_kill.take(10)
+    after_end = allowance(Caps(max_requests=1), first.sent)
+    with pytest.raises(SpentError, match=r"^1 request are sent \(--max-requests\)$"):
+        after_end.take(10)

@@ -88,9 +88,18 @@ def test_what_cannot_be_measured(tmp_path, manners, expected):
 
 
 def test_no_server():
-    """An address where nobody answers."""
-    with pytest.raises(InputError, match=r"no server at http://127\.0\.0\.1:9"):
+    """An address where nobody answers, in the system's words and not in those of a library."""
+    with pytest.raises(InputError, match=r"no server at http://127\.0\.0\.1:9 \(connection refused\)\n"):
         run(url="http://127.0.0.1:9")
+
+
+def test_the_first_request_fails():
+    """One request that failed is told as that. Tempting: "1 of 1 requests failed", of which at most 10 % may."""
+    with pytest.raises(InputError) as refused:
+        run(manners=Manners(stream="cut"))
+    assert refused.value.arrived.startswith("the first request failed (connection lost)")
+    assert "1 of 1" not in str(refused.value)
+    assert "at most" not in str(refused.value)
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://host", "http://", "http://host/?x=1", "http://host:99999"])

@@ -10,6 +10,7 @@ from cuvee.catalog.model import KV_BYTES, WEIGHT_BYTES
 from cuvee.catalog.models import load_model
 from cuvee.catalog.quantization import written_precision
 from cuvee.errors import CuveeError, InputError, UnknownNameError
+from cuvee.profile.engine import unknown_version
 from cuvee.profile.imports.clashes import WAYS, Clash, settled
 from cuvee.profile.imports.doubts import doubts_of, remarks_of
 from cuvee.profile.imports.formats import read_load_points
@@ -17,6 +18,7 @@ from cuvee.profile.imports.hardware_bounds import Hardware, impossible
 from cuvee.profile.imports.load_point import Deployment, LoadPoint
 from cuvee.profile.imports.setup import Setup, completed
 from cuvee.profile.points import CACHE_PRECISION
+from cuvee.units import plural
 
 SUFFIX = re.compile(r"\.(?:jsonl?|csv|ya?ml)\b", re.IGNORECASE)
 ITS_OWN_FILE = "its own file doubts it"
@@ -125,10 +127,13 @@ def unique(stem: str, taken: set[str]) -> str:
 
 
 def _remarks(points: Sequence[ImportedPoint]) -> list[str]:
-    nameless = sum(not each.point.deployment.engine for each in points)
-    if not nameless:
-        return []
-    return [f"{nameless} of {len(points)} points name no engine, and cuvee score leaves those out: give --engine"]
+    served = [each.point.deployment for each in points]
+    unknown = (unknown_version(each.engine or "", each.engine_version or "") for each in served)
+    remarks = list(dict.fromkeys(filter(None, unknown)))
+    if nameless := sum(not each.engine for each in served):
+        name = f"{nameless} of {plural(len(points), 'point')} name{'s' if len(points) == 1 else ''} no engine"
+        remarks.append(f"{name}, and cuvee score leaves those out: give --engine")
+    return remarks
 
 
 class _Hardware:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cuvee.errors import InputError
+from cuvee.units import plural
 
 LOT = 64
 """Requests noted as sent ahead of time [-]: a run that is killed is counted with at most so many too many, never with
@@ -36,11 +37,16 @@ class Caps:
 
 @dataclass(frozen=True)
 class Sent:
-    """What was sent: requests [-], tokens [tokens], and the time it took [s]."""
+    """What was sent: requests [-], tokens [tokens], and the time it took [s].
+
+    Attributes
+        is_at_most    Whether a run was killed before it had counted: up to `LOT` requests fewer were sent.
+    """
 
     requests: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    is_at_most: bool = False
 
 
 class SpentError(Exception):
@@ -73,12 +79,16 @@ class Allowance:
     @property
     def sent(self) -> Sent:
         """What was sent until now, earlier runs included."""
-        return Sent(self._requests, self._tokens, self._earlier.seconds + self._now() - self._started_s)
+        seconds = self._earlier.seconds + self._now() - self._started_s
+        return Sent(self._requests, self._tokens, seconds, self._earlier.is_at_most)
 
     @property
     def noted(self) -> Sent:
         """What counts as sent where this run were to be killed now: as `sent`, or a little more."""
-        return Sent(max(self._requests, self._kept_requests), max(self._tokens, self._kept_tokens), self.sent.seconds)
+        sent = self.sent
+        ahead = self._kept_requests > sent.requests or self._kept_tokens > sent.tokens
+        requests, tokens = max(sent.requests, self._kept_requests), max(sent.tokens, self._kept_tokens)
+        return Sent(requests, tokens, sent.seconds, sent.is_at_most or ahead)
 
     @property
     def remaining_s(self) -> float:
@@ -89,14 +99,18 @@ class Allowance:
         """Raise SpentError unless one more request of `tokens` [tokens] may be sent."""
         caps = self.caps
         if caps.max_requests is not None and self._requests + 1 > caps.max_requests:
-            self.refusal = f"{caps.max_requests:,} requests are sent (--max-requests)"
+            self.refusal = f"{plural(caps.max_requests, 'request')} {self._are} (--max-requests)"
         elif caps.max_tokens is not None and self._tokens + tokens > caps.max_tokens:
-            self.refusal = f"{self._tokens:,} of {caps.max_tokens:,} tokens are sent (--max-tokens)"
+            self.refusal = f"{self._tokens:,} of {caps.max_tokens:,} tokens {self._are} (--max-tokens)"
         elif self.remaining_s <= 0:
             raise self.out_of_time()
         else:
             return
         raise SpentError(self.refusal)
+
+    @property
+    def _are(self) -> str:
+        return "may have been sent: a run was killed before it counted them" if self._earlier.is_at_most else "are sent"
 
     def out_of_time(self) -> SpentError:
         """Refuse everything from here on, as the time is over."""

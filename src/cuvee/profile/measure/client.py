@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -52,9 +53,9 @@ class Client:
         except TimeoutError:
             self._fail(answer, "timeout", f"no byte within {self._timeout_s:g} s")
         except aiohttp.ClientConnectorError as error:
-            self._fail(answer, "no connection", str(error))
+            self._fail(answer, "no connection", _reason(error))
         except (aiohttp.ClientError, OSError) as error:
-            self._fail(answer, "connection lost", str(error) or type(error).__name__)
+            self._fail(answer, "connection lost", _reason(error))
 
     def _fail(self, answer: Answer, kind: str, text: str) -> None:
         answer.failure = kind
@@ -108,12 +109,31 @@ class Client:
                 return response.status, body.decode(errors="replace")
         except aiohttp.ClientConnectorError as error:
             raise InputError(
-                f"no server at {self.url} ({self.cleaned(str(error))})",
+                f"no server at {self.url} ({_reason(error)})",
                 expected="an OpenAI-compatible endpoint that answers",
                 remedy="start the engine, or check the address",
             ) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return 0, self.cleaned(str(error))
+            return 0, _reason(error)
+
+
+def _reason(error: Exception) -> str:
+    """Why there was no connection or no more of it, in the words of the system; a library's own are of no use."""
+    import aiohttp
+
+    cause = getattr(error, "os_error", None) or error
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "no trusted encryption"
+    if isinstance(cause, OSError) and cause.errno:
+        # The system's own words: asyncio puts "Connect call failed (...)" in their place.
+        return (os.strerror(cause.errno) if cause.errno > 0 else cause.strerror or "no such host").lower()
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the answer broke off"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the server closed the connection"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return "it does not speak HTTP" if isinstance(error, aiohttp.ClientResponseError) else "the network failed"
 
 
 async def _body(response: "ClientResponse", most_bytes: int) -> bytes:

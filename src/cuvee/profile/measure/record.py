@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cuvee._version import __version__
-from cuvee.errors import InputError
+from cuvee.errors import InputError, reason_of
 from cuvee.files import read_text, write_atomic
 from cuvee.profile.imports.load_point import Deployment
 from cuvee.profile.measure.allowance import Sent
@@ -108,8 +108,8 @@ def load_record(path: Path) -> MeasureRecord:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InputError(f"{path}: {where}: {first['msg']}", expected=expected, remedy=remedy) from None
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON ({error})", expected=expected, remedy=remedy) from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON ({reason_of(error)})", expected=expected, remedy=remedy) from None
 
 
 def require_same(record: MeasureRecord, asked: MeasureRecord, path: Path) -> None:

@@ -70,9 +70,13 @@ class Failures:
         kind = self.by_kind.most_common(1)[0][0]
         counts = ", ".join(f"{count} x {name}" for name, count in self.by_kind.most_common())
         words = f": {self._first[kind]}" if self._first[kind] else ""
+        what, expected = f"{self.total} of {self.answered + self.total} requests", f"at most {self._most:.0%} failures"
+        if not self.answered:
+            what = "the first request" if self.total == 1 else f"all of the first {self.total} requests"
+            expected = "an endpoint that answers"
         return FailedError(
-            f"{self.total} of {self.answered + self.total} requests failed ({counts}){words}",
-            expected=f"at most {self._most:.0%} failures",
+            f"{what} failed ({kind if len(self.by_kind) == self.total == 1 else counts}){words}",
+            expected=expected,
             remedy=REMEDIES.get(kind, "look into the engine's log; the same command goes on where it ended"),
         )
 
