@@ -275,3 +275,37 @@ def test_what_is_sent_is_neither_lost_nor_kept():
     for name in ("held", "reserved", "cached", "decoding", "prefilling"):
         assert (replicas[name] == 0).all(), name
     assert abs(result.split.occupancy).max() < 1e-9
+
+
+@pytest.mark.parametrize("batch", range(4))
+def test_the_plain_twin_agrees_on_prefill_and_decode_apart(batch):
+    """Replicas that only prefill send caches over busy links to others, whose caches fill: times to 1e-6 s."""
+    put_back = 0
+    for seed in range(batch * 30, batch * 30 + 30):
+        rng = np.random.default_rng(seed)
+        laws, links = [random_law(rng), random_law(rng)], [Sending(*rng.uniform(0, 3e-4, 2)), None]
+        senders, receivers = int(rng.integers(1, 4)), int(rng.integers(1, 4))
+        law_of = [0] * senders + [1] * receivers
+        number = int(rng.integers(1, 100))
+        arrival_s = np.cumsum(rng.exponential(rng.choice([0.003, 0.02, 0.1]), number))
+        if rng.random() < 0.3:
+            arrival_s = np.floor(arrival_s * 20) / 20
+        prompt, answer = rng.integers(1, 400, number), rng.integers(1, 150, number)
+        turns = [0, 0]
+
+        def choose(_decision, request, turns=turns, senders=senders, receivers=receivers):
+            stage = int(request.shipped > 0)
+            turns[stage] += 1
+            return (turns[stage] - 1) % (receivers if stage else senders) + stage * senders
+
+        fast = played(
+            laws, arrival_s, prompt, answer, law_of=law_of, group_of=law_of, sending=links, policy=Policy.PLAN,
+            shares=[[1.0, 0.0], [0.0, 1.0]], serves=[[True, False], [False, True]],
+        )  # fmt: skip
+        plain, replicas = played_plainly(laws, arrival_s, prompt, answer, law_of, choose, sending=links)
+        for name in ("first_s", "finish_s"):
+            expected = [getattr(each, name) for each in plain]
+            assert fast.requests[name] == pytest.approx(expected, abs=1e-6), (seed, name)
+        assert fast.engines.replicas.preemptions.sum() == sum(each.preemptions for each in replicas), seed
+        put_back += fast.engines.replicas.preemptions.sum()
+    assert put_back > 0

@@ -1,6 +1,7 @@
 """Laws, requests and random worlds that tests of the simulator play."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from cuvee.simulate.packing import packed_engines, packed_requests, packed_split
 from cuvee.simulate.play import Engines, Split, play
 from cuvee.simulate.policy import Policy
 from cuvee.simulate.reference import PlainReplica, PlainRequest, play_plainly
+from cuvee.workload.prefixes import Prefixes
 
 
 def linear_law(
@@ -77,7 +79,7 @@ class Played:
 
 def played(
     laws, arrival_s, prompt, answer, *, law_of=(0,), group_of=None, shares=None, policy=Policy.ROUND_ROBIN, events=(),
-    row=None, jumps=True, occupies=0.01, sending=None, serves=None,
+    row=None, jumps=True, occupies=0.01, sending=None, serves=None, prefixes=None,
 ) -> Played:  # fmt: skip
     """Requests played on replicas of `laws`: one row and one group unless said otherwise."""
     law_of = np.asarray(law_of, dtype=np.int64)
@@ -87,7 +89,9 @@ def played(
         np.asarray(arrival_s, dtype=float), np.asarray(prompt), np.asarray(answer),
         None if row is None else np.asarray(row),
     )  # fmt: skip
-    engines = packed_engines(list(laws), law_of, group_of, sending=sending, num_requests=len(requests))
+    engines = packed_engines(
+        list(laws), law_of, group_of, sending=sending, num_requests=len(requests), prefixes=prefixes
+    )
     serves = np.ones(shares.shape, bool) if serves is None else np.array(serves)
     split = packed_split(shares, np.full(shares.shape, occupies), group_of, np.zeros(len(shares), np.int64), serves)
     happening = np.array(list(events), dtype=EVENT).view(np.recarray)
@@ -95,12 +99,31 @@ def played(
     return Played(requests, engines, split)
 
 
-def played_plainly(laws, arrival_s, prompt, answer, law_of, choose):
+def played_plainly(laws, arrival_s, prompt, answer, law_of, choose, *, sending=None, prefixes=None):
     """The same by the plain twin: its requests and replicas."""
+    numbers = [()] * len(arrival_s)
+    if prefixes is not None:
+        numbers = [prefixes.ids[start:stop].tolist() for start, stop in pairwise(prefixes.first)]
     requests = [
-        PlainRequest(float(time_s), int(before), int(after))
-        for time_s, before, after in zip(arrival_s, prompt, answer, strict=True)
+        PlainRequest(float(time_s), int(before), int(after), index=index, numbers=mine)
+        for index, (time_s, before, after, mine) in enumerate(zip(arrival_s, prompt, answer, numbers, strict=True))
     ]
-    replicas = [PlainReplica(replace(laws[index])) for index in law_of]
+    size = 0 if prefixes is None else prefixes.block_tokens
+    replicas = [PlainReplica(replace(laws[index]), sending and sending[index], size) for index in law_of]
     play_plainly(requests, replicas, choose)
     return requests, replicas
+
+
+def random_prefixes(rng: np.random.Generator, prompt, block_tokens) -> Prefixes:
+    """Prompts that begin alike, some all the way: paths in a tree, where two branches leave every block."""
+    numbers: dict[tuple[int, ...], int] = {}
+    paths = []
+    for tokens in prompt:
+        path: tuple[int, ...] = ()
+        mine = []
+        for _ in range(-(-int(tokens) // block_tokens)):
+            path += (int(rng.random() < 0.2),)
+            mine.append(numbers.setdefault(path, len(numbers)))
+        paths.append(mine)
+    first = np.concatenate([[0], np.cumsum([len(mine) for mine in paths])])
+    return Prefixes(np.array([each for mine in paths for each in mine]), first, block_tokens)

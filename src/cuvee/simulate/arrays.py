@@ -42,6 +42,7 @@ LAW = np.dtype(
         ("reserves", "i8"),  # whether the answer's cache is set aside at admission
         ("ahead", "i8"),  # whether a round is scheduled while the one before is computed
         ("reuses", "i8"),  # whether who was put back finds what is left of its cache
+        ("shares", "i8"),  # whether prompts find the cache of others that begin alike
     ]
 )
 
@@ -113,6 +114,43 @@ HANDOFF = np.dtype(
     [
         ("time_s", "f8"),  # when the cache is there [s]
         ("request", "i8"),
+    ]
+)
+
+# What requests, replicas and blocks of prompts are to `cuvee.simulate.prefix_cache`.
+SHARING = np.dtype(
+    [
+        ("first", "i8"),  # where the numbers of its blocks begin
+        ("count", "i4"),
+        ("until", "i4"),  # of its blocks, those from here on are its own: others find another one's
+        ("held", "i4"),  # leading blocks whose entries it uses
+        ("blocks", "i4"),  # blocks of the cache in those
+        ("own", "i4"),  # entry of what it had filled beyond those when it was put back
+        ("own_after", "i4"),  # how many of its blocks stand before that
+        ("found", "i4"),  # tokens it found when it was admitted for the first time; -1 before
+    ]
+)
+
+ENTRY = np.dtype(
+    [
+        ("number", "i8"),  # of the block of prompts; -1 - request of what a sequence had filled that was put back
+        ("blocks", "i4"),  # of the cache, from its first, that are still there
+        ("uses", "i4"),  # sequences that use it; the following only where there are none
+        ("before", "i4"),  # free blocks of nobody that are taken before it
+        ("previous", "i4"),
+        ("following", "i4"),
+        ("chained", "i4"),  # the next entry of its bucket, or of the spare ones
+    ]
+)
+
+SHELF = np.dtype(
+    [
+        ("oldest", "i4"),  # entry that is taken first
+        ("newest", "i4"),
+        ("spare", "i4"),  # entry that is no longer in use
+        ("fresh", "i4"),  # entry that never was
+        ("after", "i8"),  # free blocks of nobody that are taken after all entries
+        ("free", "i8"),  # blocks of entries in the queue and of nobody
     ]
 )
 

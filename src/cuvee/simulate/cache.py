@@ -20,21 +20,6 @@ def reservation(requests: Records, request: int, reserves: int) -> int:
 
 
 @inlined
-def release(
-    replicas: Records, requests: Records, laws: Records, phase: Ints, r: int, request: int, tokens: int
-) -> None:
-    """Give back the cache of a decoding sequence that holds `tokens`."""
-    blocks = blocks_of(tokens)
-    if laws[replicas[r].law].reserves:
-        blocks = blocks_of(requests[request].prompt + requests[request].answer)
-    else:
-        phase[r, (1 + replicas[r].step - tokens) % BLOCK_TOKENS] -= 1
-    replicas[r].held -= blocks
-    replicas[r].freed += blocks
-    replicas[r].cached -= tokens
-
-
-@inlined
 def blocks_taken(replicas: Records, phase: Ints, r: int, rounds: int) -> int:
     """Blocks that decoding sequences take in the next `rounds` rounds."""
     taken = replicas[r].decoding * (rounds // BLOCK_TOKENS)

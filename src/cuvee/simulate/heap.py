@@ -3,40 +3,57 @@
 from cuvee.simulate.arrays import Ints, Records
 from cuvee.simulate.compiling import compiled, inlined
 
+REQUEST_BITS = 26
+"""Bits of an entry for its request: 67 million [-]. Those above are its step, so that entries are sorted by that."""
+
 
 @inlined
-def push(heap: Ints, replica: int, size: int, key: int, value: int) -> None:
+def entry(step: int, request: int) -> int:
+    """A sequence that makes its last token at `step`."""
+    return (step << REQUEST_BITS) | request
+
+
+@inlined
+def step_of(entry: int) -> int:
+    """The step at which a sequence makes its last token."""
+    return entry >> REQUEST_BITS
+
+
+@inlined
+def request_of(entry: int) -> int:
+    """The request of an entry."""
+    return entry & ((1 << REQUEST_BITS) - 1)
+
+
+@inlined
+def push(heap: Ints, replica: int, size: int, added: int) -> None:
     """Add an entry to a heap of `size`."""
     hole = size
     while hole > 0:
         above = (hole - 1) >> 1
-        if heap[replica, above, 0] <= key:
+        if heap[replica, above] <= added:
             break
-        heap[replica, hole, 0] = heap[replica, above, 0]
-        heap[replica, hole, 1] = heap[replica, above, 1]
+        heap[replica, hole] = heap[replica, above]
         hole = above
-    heap[replica, hole, 0] = key
-    heap[replica, hole, 1] = value
+    heap[replica, hole] = added
 
 
 @inlined
 def drop_first(heap: Ints, replica: int, size: int) -> None:
     """Take the first entry out of a heap of `size`, which leaves one less."""
-    key, value = heap[replica, size - 1, 0], heap[replica, size - 1, 1]
     last, hole = size - 1, 0
+    moved = heap[replica, last]
     while True:
         below = 2 * hole + 1
         if below >= last:
             break
-        if below + 1 < last and heap[replica, below + 1, 0] < heap[replica, below, 0]:
+        if below + 1 < last and heap[replica, below + 1] < heap[replica, below]:
             below += 1
-        if heap[replica, below, 0] >= key:
+        if heap[replica, below] >= moved:
             break
-        heap[replica, hole, 0] = heap[replica, below, 0]
-        heap[replica, hole, 1] = heap[replica, below, 1]
+        heap[replica, hole] = heap[replica, below]
         hole = below
-    heap[replica, hole, 0] = key
-    heap[replica, hole, 1] = value
+    heap[replica, hole] = moved
 
 
 @inlined
@@ -45,8 +62,7 @@ def drop(heap: Ints, replica: int, size: int, index: int) -> None:
     hole = index
     while hole > 0:
         above = (hole - 1) >> 1
-        heap[replica, hole, 0] = heap[replica, above, 0]
-        heap[replica, hole, 1] = heap[replica, above, 1]
+        heap[replica, hole] = heap[replica, above]
         hole = above
     drop_first(heap, replica, size)
 

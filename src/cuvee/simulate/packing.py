@@ -8,12 +8,15 @@ import numpy as np
 from cuvee.profile.step_law import StepLaw
 from cuvee.simulate.arrays import (
     BLOCK_TOKENS,
+    ENTRY,
     HANDOFF,
     LAW,
     NONE,
     NUM_GAPS,
     REPLICA,
     REQUEST,
+    SHARING,
+    SHELF,
     STAGE,
     Bools,
     Floats,
@@ -21,6 +24,11 @@ from cuvee.simulate.arrays import (
     Records,
 )
 from cuvee.simulate.play import Engines, Split
+from cuvee.simulate.prefix_cache import PrefixCache
+from cuvee.workload.prefixes import Prefixes
+
+BLOCKS_PER_BUCKET = 4
+"""Blocks of the cache for each bucket of entries [-]: an entry has several blocks where a prompt's blocks are large."""
 
 SEED_AT_LEAST = 1
 """Random numbers of the kernel cannot start from 0."""
@@ -59,12 +67,14 @@ def packed_engines(
     *,
     sending: Sequence[Sending | None] | None = None,
     num_requests: int = 0,
+    prefixes: Prefixes | None = None,
 ) -> Engines:
     """Idle replicas: `law_of` and `group_of` each, the groups in ascending order.
 
     Parameters
         sending         Of each law, where its replicas only prefill; None: all do whole requests.
         num_requests    Most caches under way [-].
+        prefixes        Of each request, where replicas find what prompts have in common; None: they do not.
     """
     depth = max(law.num_stages for law in laws)
     most_tokens = max(law.max_num_tokens for law in laws)
@@ -83,7 +93,7 @@ def packed_engines(
         host.stages[index], host.max_sequences[index] = law.num_stages, law.max_num_seqs
         host.max_tokens[index], host.blocks[index] = law.max_num_tokens, law.cache_tokens // BLOCK_TOKENS
         host.reserves[index], host.ahead[index] = law.reserves_answers, law.schedules_ahead
-        host.reuses[index] = law.reuses_cache
+        host.reuses[index], host.shares[index] = law.reuses_cache, prefixes is not None
         if sending is not None and (mine := sending[index]) is not None:
             host.send_s[index], host.link_s[index], host.reserves[index] = mine.send_s, mine.link_s, False
     number = len(law_of)
@@ -97,12 +107,34 @@ def packed_engines(
         host,
         stages,
         token_s,
-        np.zeros((number, most_sequences + 1, 2), np.int64),
+        np.zeros((number, most_sequences + 1), np.int64),
         np.zeros((number, BLOCK_TOKENS), np.int64),
         np.full((number, depth, 4), NONE),
         np.zeros((number, NUM_GAPS), np.int64),
         np.zeros(num_requests if sending is not None else 1, HANDOFF).view(np.recarray),
         np.zeros(1, np.int64),
+        _packed_prefixes(prefixes, host.blocks[law_of]),
+    )
+
+
+def _packed_prefixes(prefixes: Prefixes | None, blocks: Ints) -> PrefixCache:
+    """Empty caches of so many blocks each; their memory is used as far as they are filled."""
+    num_requests = 1 if prefixes is None else prefixes.num_requests
+    rows, most = (0, 0) if prefixes is None else (len(blocks), int(blocks.max()))
+    sharing = np.zeros(num_requests, SHARING).view(np.recarray)
+    shelves = np.zeros(len(blocks), SHELF).view(np.recarray)
+    sharing.own, sharing.found = NONE, NONE
+    shelves.oldest, shelves.newest, shelves.spare = NONE, NONE, NONE
+    shelves.after, shelves.free = blocks, blocks
+    if prefixes is not None:
+        sharing.first, sharing.count = prefixes.first[:-1], np.diff(prefixes.first)
+    return PrefixCache(
+        BLOCK_TOKENS if prefixes is None else prefixes.block_tokens,
+        np.zeros(1, np.int64) if prefixes is None else np.ascontiguousarray(prefixes.ids, dtype=np.int64),
+        sharing,
+        np.zeros((rows, most + 1), ENTRY).view(np.recarray),
+        np.zeros((rows, most // BLOCKS_PER_BUCKET + 1), np.int32),
+        shelves,
     )
 
 

@@ -6,8 +6,9 @@ from typing import NamedTuple
 from cuvee.simulate.arrays import IDLE, NONE, WAKE, Bools, Floats, Ints, Records
 from cuvee.simulate.cache import blocks_of
 from cuvee.simulate.compiling import compiled, compiled_entry, inlined, unowned
-from cuvee.simulate.heap import drop_handoff
+from cuvee.simulate.heap import drop_handoff, request_of
 from cuvee.simulate.policy import Policy, route
+from cuvee.simulate.prefix_cache import PrefixCache, empty
 from cuvee.simulate.replica import advance_decoding, begin, give, start_decoding
 
 PLAN, WEIGHTED, ROUND_ROBIN = int(Policy.PLAN), int(Policy.WEIGHTED), int(Policy.ROUND_ROBIN)
@@ -58,7 +59,7 @@ class Engines(NamedTuple):
     laws           Shape (num_laws,) of `LAW`.
     stages         Shape (num_laws, max_stages) of `STAGE`.
     token_s        Time of a step by its tokens, shape (num_laws, max_stages, max_tokens + 1) [s].
-    heap           Decoding sequences: step they finish at, and request; shape (num_replicas, most + 1, 2).
+    heap           Decoding sequences by their last step (`cuvee.simulate.heap`), shape (num_replicas, most + 1).
     phase          Sequences that take a new block at steps of this remainder, shape (num_replicas, BLOCK_TOKENS).
     lanes          Of each micro-batch: prompt in parts, its tokens left, prompt tokens of the round, and twice what
                    these attend to; shape (num_replicas, max_stages, 4).
@@ -66,6 +67,7 @@ class Engines(NamedTuple):
     handoffs       Caches under way, a heap by time: shape (num_requests,) of `HANDOFF` where some replica only
                    prefills, else (1,).
     pending        How many of them there are, shape (1,).
+    prefixes       What is in the caches of prompts that begin alike.
     """
 
     replicas: Records
@@ -78,6 +80,7 @@ class Engines(NamedTuple):
     gaps: Ints
     handoffs: Records
     pending: Ints
+    prefixes: PrefixCache
 
 
 @compiled
@@ -94,9 +97,11 @@ def switch(
 
 
 @compiled
-def lose(requests: Records, request: int, orphans: int) -> int:
+def lose(requests: Records, sharing: Records, request: int, orphans: int) -> int:
     """A request whose replica is gone: lost where its client has had a token, else first of the `orphans`."""
     requests[request].replica = NONE
+    if len(sharing) == len(requests):
+        sharing[request].held, sharing[request].blocks, sharing[request].own = 0, 0, NONE
     if requests[request].first_s > 0:
         requests[request].finish_s = math.nan
         return orphans
@@ -110,9 +115,11 @@ def lose(requests: Records, request: int, orphans: int) -> int:
 def fail(
     replicas: Records,
     requests: Records,
+    laws: Records,
     heap: Ints,
     phase: Ints,
     lanes: Ints,
+    prefixes: PrefixCache,
     occupancy: Floats,
     waiting: Floats,
     r: int,
@@ -123,17 +130,19 @@ def fail(
     """
     orphans = NONE
     for index in range(replicas[r].decoding):
-        orphans = lose(requests, heap[r, index, 1], orphans)
+        orphans = lose(requests, prefixes.sharing, request_of(heap[r, index]), orphans)
     for list_head in (replicas[r].done, replicas[r].head):
         request = list_head
         while request != NONE:
             following = requests[request].next
-            orphans = lose(requests, request, orphans)
+            orphans = lose(requests, prefixes.sharing, request, orphans)
             request = following
     for lane in range(lanes.shape[1]):
         if lanes[r, lane, 0] != NONE:
-            orphans = lose(requests, lanes[r, lane, 0], orphans)
+            orphans = lose(requests, prefixes.sharing, lanes[r, lane, 0], orphans)
             lanes[r, lane, 0] = NONE
+    if laws[replicas[r].law].shares:
+        empty(prefixes, r, laws[replicas[r].law].blocks)
     phase[r] = 0
     occupancy[r] = 0.0
     waiting[r] = 0.0
@@ -189,19 +198,22 @@ def exceeds(requests: Records, replicas: Records, laws: Records, request: int, r
 @inlined
 def advance(
     replicas: Records, requests: Records, laws: Records, stages: Records, token_s: Floats, heap: Ints, phase: Ints,
-    lanes: Ints, gaps: Ints, handoffs: Records, pending: Ints, occupancy: Floats, waiting: Floats, occupies: Floats,
-    r: int, until_s: float, jumps: bool,
+    lanes: Ints, gaps: Ints, handoffs: Records, pending: Ints, prefixes: PrefixCache, occupancy: Floats,
+    waiting: Floats, occupies: Floats, r: int, until_s: float, jumps: bool,
 ) -> None:  # fmt: skip
     """Play a replica until nothing of it is due before `until_s` [s]: what arrives as a step begins is part of it."""
     while replicas[r].next_s < until_s and replicas[r].mode != IDLE:
         now_s = replicas[r].next_s
         if replicas[r].mode != WAKE:
             replicas[r].busy_s += now_s - replicas[r].start_s
-            advance_decoding(replicas, requests, laws, heap, phase, gaps, occupancy, waiting, occupies, r, now_s)
-            start_decoding(
-                replicas, requests, laws, heap, phase, handoffs, pending, occupancy, waiting, occupies, r, now_s
+            advance_decoding(
+                replicas, requests, laws, heap, phase, gaps, prefixes, occupancy, waiting, occupies, r, now_s
             )
-        begin(replicas, requests, laws, stages, token_s, heap, phase, lanes, r, now_s, jumps)
+            start_decoding(
+                replicas, requests, laws, heap, phase, handoffs, pending, prefixes, occupancy, waiting, occupies, r,
+                now_s,
+            )  # fmt: skip
+        begin(replicas, requests, laws, stages, token_s, heap, phase, lanes, prefixes, r, now_s, jumps)
 
 
 @compiled_entry
@@ -223,6 +235,7 @@ def play(  # noqa: PLR0912  (one loop, so that each helper is copied into it onc
     heap, phase, lanes, gaps = (
         unowned(engines.heap), unowned(engines.phase), unowned(engines.lanes), unowned(engines.gaps),
     )  # fmt: skip
+    prefixes = engines.prefixes
     handoffs, pending = unowned(engines.handoffs), unowned(engines.pending)
     occupies, first, serves = unowned(split.occupies), unowned(split.first), unowned(split.serves)
     is_open, group_open = unowned(split.is_open), unowned(split.group_open)
@@ -254,7 +267,7 @@ def play(  # noqa: PLR0912  (one loop, so that each helper is copied into it onc
                         continue
                     advance(
                         replicas, requests, laws, stages, token_s, heap, phase, lanes, gaps, handoffs, pending,
-                        occupancy, waiting, occupies, r, now_s, jumps,
+                        prefixes, occupancy, waiting, occupies, r, now_s, jumps,
                     )  # fmt: skip
             if request != NONE and seeing != blind:
                 chosen = route(
@@ -275,6 +288,7 @@ def play(  # noqa: PLR0912  (one loop, so that each helper is copied into it onc
             if events[event].kind == OPEN:
                 replicas[r].front_s = max(replicas[r].front_s, now_s)
             elif events[event].kind == FAIL:
-                orphans, orphaned_s = fail(replicas, requests, heap, phase, lanes, occupancy, waiting, r), now_s
+                orphans = fail(replicas, requests, laws, heap, phase, lanes, prefixes, occupancy, waiting, r)
+                orphaned_s = now_s
         elif not catches_up:
             break

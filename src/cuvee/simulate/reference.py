@@ -3,6 +3,7 @@
 It says what `cuvee.simulate.play` computes, a thousand times slower; a test holds both to the same results.
 """
 
+import heapq
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
@@ -10,8 +11,18 @@ from dataclasses import dataclass, field
 
 from cuvee.profile.step_law import StepLaw
 from cuvee.simulate.arrays import BLOCK_TOKENS
+from cuvee.simulate.packing import Sending
 
 SAME_TIME_S = 1e-9
+
+
+@dataclass(eq=False)
+class PlainEntry:
+    """Cache of one block of prompts: `number` says which, and `users` how many sequences use it now."""
+
+    number: int
+    blocks: list[int]
+    users: int = 1
 
 
 @dataclass(eq=False)
@@ -19,8 +30,15 @@ class PlainRequest:
     """One request, its lengths [tokens] and what becomes of it; times in [s].
 
     Attributes
-        blocks    Blocks of the cache that it holds.
-        filled    Those that it had filled when it was put back.
+        index           Its place in the order of arrival.
+        numbers         Of the blocks of its prompt.
+        entries         Of the first of these, as far as it shares them.
+        publishes       Whether others find what it computes of its prompt.
+        found           Tokens found in the cache when it was first admitted [tokens]; -1 before.
+        shipped         Tokens whose cache came from another replica [tokens].
+        blocks          Blocks of the cache that it holds for itself.
+        filled          Those that it had filled when it was put back.
+        filled_after    Blocks of its prompt before those.
     """
 
     arrival_s: float
@@ -32,8 +50,15 @@ class PlainRequest:
     made: int = 0
     computed: int = 0
     admission: int = 0
+    index: int = 0
+    numbers: Sequence[int] = ()
+    entries: list[PlainEntry] = field(default_factory=list)
+    publishes: bool = True
+    found: int = -1
+    shipped: int = 0
     blocks: list[int] = field(default_factory=list)
     filled: list[int] = field(default_factory=list)
+    filled_after: int = 0
 
     @property
     def known(self) -> int:
@@ -48,9 +73,22 @@ def blocks(tokens: int) -> int:
 
 @dataclass(eq=False)
 class PlainReplica:
-    """One replica under `law`, between two rounds or in one that ends at `next_s` [s]."""
+    """One replica under `law`, between two rounds or in one that ends at `next_s` [s].
+
+    Attributes
+        sending         How it sends caches on, where it only prefills.
+        prefix_tokens   Tokens of a block of prompts [tokens]; 0 where it does not look for prefixes.
+        entries         What is in the cache of blocks of prompts, by their numbers.
+        sent            Requests whose cache is under way, and when it is there [s].
+    """
 
     law: StepLaw
+    sending: Sending | None = None
+    prefix_tokens: int = 0
+    entries: dict[int, PlainEntry] = field(default_factory=dict)
+    entry_of: dict[int, PlainEntry] = field(default_factory=dict)
+    sent: list[tuple[float, PlainRequest]] = field(default_factory=list)
+    link_free_s: float = 0.0
     next_s: float = math.inf
     front_s: float = 0.0
     waiting: deque[PlainRequest] = field(default_factory=deque)
@@ -86,8 +124,9 @@ class PlainReplica:
 
     def _needed(self, request: PlainRequest) -> int:
         """Blocks that a sequence needs beyond those it holds, before it makes its next token."""
-        tokens = request.prompt + request.answer if self.law.reserves_answers else request.known
-        return blocks(tokens) - len(request.blocks)
+        reserves = self.law.reserves_answers and self.sending is None
+        tokens = request.prompt + request.answer if reserves else request.known
+        return blocks(tokens) - len(request.blocks) - self._shared(request, len(request.entries))
 
     def _take(self, request: PlainRequest) -> None:
         """Take the blocks that are free for the longest; what they held is lost."""
@@ -95,11 +134,85 @@ class PlainReplica:
             block = self.free.popitem(last=False)[0]
             self.owner[block] = request
             request.blocks.append(block)
+            if (entry := self.entry_of.pop(block, None)) is not None:
+                entry.blocks.remove(block)
+                if not entry.blocks:
+                    del self.entries[entry.number]
 
     def _give_back(self, request: PlainRequest) -> None:
-        """Free the blocks of a sequence, the last one first."""
+        """Free the blocks of a sequence that nobody else uses, the last one first."""
         self.free.update(OrderedDict.fromkeys(reversed(request.blocks)))
-        request.blocks = []
+        for entry in reversed(request.entries):
+            entry.users -= 1
+            if entry.users == 0:
+                self.free.update(OrderedDict.fromkeys(reversed(entry.blocks)))
+        request.blocks, request.entries = [], []
+
+    def _in_block(self, request: PlainRequest, place: int) -> int:
+        """Full blocks of the cache in a block of its prompt."""
+        return max(min(self.prefix_tokens, request.prompt - place * self.prefix_tokens), 0) // BLOCK_TOKENS
+
+    def _shared(self, request: PlainRequest, places: int) -> int:
+        """Blocks of the cache in so many blocks of its prompt."""
+        return sum(self._in_block(request, place) for place in range(places))
+
+    def _matched(self, request: PlainRequest) -> list[PlainEntry]:
+        """Entries of the leading blocks of a prompt whose cache is all there."""
+        found: list[PlainEntry] = []
+        for place, number in enumerate(request.numbers if self.prefix_tokens and not request.shipped else ()):
+            entry, wanted = self.entries.get(number), self._in_block(request, place)
+            if entry is None or wanted == 0 or len(entry.blocks) < wanted:
+                break
+            found.append(entry)
+        return found
+
+    def _find(self, request: PlainRequest) -> None:
+        """Use what is there of a prompt: whole blocks of it with others, what is left of the next one alone."""
+        request.entries = self._matched(request)
+        for entry in request.entries:
+            if entry.users == 0:
+                self._take_back(entry.blocks)
+            entry.users += 1
+        request.publishes = not request.shipped
+        place = len(request.entries)
+        if request.publishes and self.prefix_tokens and place < len(request.numbers) and self._in_block(request, place):
+            rest = self.entries.get(request.numbers[place])
+            if rest is not None and rest.users == 0:
+                self._take_back(rest.blocks)
+                request.blocks = rest.blocks
+                for block in rest.blocks:
+                    self.owner[block] = request
+                    del self.entry_of[block]
+                del self.entries[rest.number]
+        if not request.blocks and place == request.filled_after:
+            self._find_again(request)
+        request.filled = []
+        held = self._shared(request, place) + len(request.blocks)
+        tokens = min(held * BLOCK_TOKENS, (request.known - 1) // BLOCK_TOKENS * BLOCK_TOKENS)
+        request.computed = request.shipped or tokens
+        if request.found < 0:
+            request.found = request.computed
+
+    def _take_back(self, blocks: Sequence[int]) -> None:
+        """These blocks are no longer free."""
+        for block in blocks:
+            del self.free[block]
+
+    def _publish(self, request: PlainRequest) -> None:
+        """Others find what is computed of a prompt from now on; where another was first, they find that one's."""
+        while request.publishes and len(request.entries) < len(request.numbers):
+            place, number = len(request.entries), request.numbers[len(request.entries)]
+            wanted, end = self._in_block(request, place), min((place + 1) * self.prefix_tokens, request.prompt)
+            if wanted == 0 or request.computed < end:
+                break
+            if number in self.entries:
+                request.publishes = False
+                break
+            entry = PlainEntry(number, request.blocks[:wanted])
+            request.blocks = request.blocks[wanted:]
+            self.entries[number] = entry
+            self.entry_of.update(dict.fromkeys(entry.blocks, entry))
+            request.entries.append(entry)
 
     def _begin_round(self) -> None:
         # Who schedules ahead does so when the round before begins, and waits for nothing where there was none.
@@ -140,6 +253,8 @@ class PlainReplica:
                 mine.append((request.computed, tokens))
                 request.computed += tokens
                 goes_on = True
+                if self.prefix_tokens:
+                    self._publish(request)
                 if request.computed == request.known:
                     self.lanes[lane] = None
                     self.prefilled.append(request)
@@ -149,13 +264,15 @@ class PlainReplica:
         running = len(self.decoding) + len(self.prefilled) + sum(each is not None for each in self.lanes)
         if not self.waiting or self.waiting[0].ready_s > self.seen_s + SAME_TIME_S:
             return None
-        if running >= self.law.max_num_seqs or self._needed(self.waiting[0]) > len(self.free):
+        matched = self._matched(self.waiting[0])
+        unused = sum(len(entry.blocks) for entry in matched if entry.users == 0)
+        alone = self._needed(self.waiting[0]) - self._shared(self.waiting[0], len(matched))
+        if running >= self.law.max_num_seqs or alone + unused > len(self.free):
             return None
         self.admissions += 1
         request = self.waiting.popleft()
         request.admission = self.admissions
-        if self.law.reuses_cache:
-            self._find_again(request)
+        self._find(request)
         self._take(request)
         return request
 
@@ -166,7 +283,6 @@ class PlainReplica:
                 break
             del self.free[block]
             request.blocks.append(block)
-        request.computed = len(request.blocks) * BLOCK_TOKENS
 
     def _put_back_last(self) -> None:
         in_prefill = [each for each in self.lanes if each is not None]
@@ -176,24 +292,37 @@ class PlainReplica:
         else:
             self.decoding.remove(last)
             last.computed = last.known - 1  # the token made last is not in the cache yet
-        last.filled = last.blocks[: last.computed // BLOCK_TOKENS]
+        if self.law.reuses_cache:
+            filled = last.computed // BLOCK_TOKENS - self._shared(last, len(last.entries))
+            last.filled, last.filled_after = last.blocks[: max(filled, 0)], len(last.entries)
         self._give_back(last)
-        last.computed = 0
+        last.computed = last.shipped = 0
         self.waiting.appendleft(last)
         self.preemptions += 1
 
     def _end_round(self) -> None:
-        for request in [*self.decoding, *self.prefilled]:
+        # The order in which blocks become free: decoding sequences as they arrived, then prompts, the last one first.
+        together = [*sorted(self.decoding, key=lambda each: each.index), *reversed(self.prefilled)]
+        stay = []
+        for request in together:
             request.made += 1
             request.first_s = request.first_s or self.next_s
             if request.made == request.answer:
                 request.finish_s = self.next_s
-        together = [*self.decoding, *self.prefilled]
-        for request in together:
-            if request.finish_s >= 0:
-                self._give_back(request)
-        self.decoding = [request for request in together if request.finish_s < 0]
-        self.prefilled = []
+            elif self.sending is not None:
+                self._send(request, self.sending)
+            else:
+                stay.append(request)
+                continue
+            self._give_back(request)
+        self.decoding, self.prefilled = stay, []
+
+    def _send(self, request: PlainRequest, sending: Sending) -> None:
+        """The cache of a prompt goes over the link, after those before it."""
+        begins_s = max(self.next_s, self.link_free_s)
+        self.link_free_s = begins_s + request.prompt * sending.link_s
+        request.shipped = request.prompt
+        self.sent.append((begins_s + request.prompt * sending.send_s, request))
 
     def _round_s(self, running: int, parts: Sequence[Sequence[tuple[int, int]]]) -> float:
         """Time of a round [s]; see `cuvee.simulate.step_time`."""
@@ -225,10 +354,27 @@ def play_plainly(
     replicas: Sequence[PlainReplica],
     choose: Callable[[int, PlainRequest], int],
 ) -> None:
-    """Play all requests, by arrival, to their last token; `choose` tells the replica of each, which are up to date."""
-    for index, request in enumerate(requests):
+    """Play all requests, by arrival, to their last token.
+
+    Parameters
+        choose    The replica of a request as the n-th of all decisions; replicas are up to date. One whose prompt
+                  another replica has computed comes a second time, with what was `shipped`.
+    """
+    coming = [(request.arrival_s, 1, request.index, request) for request in requests]  # of equal times caches are first
+    decisions = 0
+    while True:
         for replica in replicas:
-            replica.advance(request.arrival_s)
-        replicas[choose(index, request)].give(request, request.arrival_s)
+            if replica.sending is not None:  # what these send may come before anything else
+                replica.advance(coming[0][0] if coming else math.inf)
+                for time_s, request in replica.sent:
+                    heapq.heappush(coming, (time_s, 0, request.index, request))
+                replica.sent = []
+        if not coming:
+            break
+        now_s, _, _, request = heapq.heappop(coming)
+        for replica in replicas:
+            replica.advance(now_s)
+        replicas[choose(decisions, request)].give(request, now_s)
+        decisions += 1
     for replica in replicas:
         replica.advance(math.inf)

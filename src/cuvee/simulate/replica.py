@@ -7,6 +7,7 @@ nothing but decoding happens, many rounds are one event.
 
 import math
 
+from cuvee.simulate.admission import SAME_TIME_S, put_back_last, release, schedule_prefill
 from cuvee.simulate.arrays import (
     BLOCK_TOKENS,
     DECODE,
@@ -21,13 +22,11 @@ from cuvee.simulate.arrays import (
     Ints,
     Records,
 )
-from cuvee.simulate.cache import blocks_taken, found_again, release, reservation, rounds_of_cache
-from cuvee.simulate.compiling import compiled, inlined
-from cuvee.simulate.heap import drop, drop_first, push, push_handoff
+from cuvee.simulate.cache import blocks_taken, reservation, rounds_of_cache
+from cuvee.simulate.compiling import inlined
+from cuvee.simulate.heap import drop_first, entry, push, push_handoff, request_of, step_of
+from cuvee.simulate.prefix_cache import PrefixCache, give_back
 from cuvee.simulate.step_time import decode_line, mixed_s, rounds_until
-
-SAME_TIME_S = 1e-9
-"""Times this close are one [s]."""
 
 
 @inlined
@@ -69,6 +68,7 @@ def advance_decoding(
     heap: Ints,
     phase: Ints,
     gaps: Ints,
+    prefixes: PrefixCache,
     occupancy: Floats,
     waiting: Floats,
     occupies: Floats,
@@ -83,12 +83,13 @@ def advance_decoding(
             replicas[r].held += blocks_taken(replicas, phase, r, rounds)
         replicas[r].cached += decoding * rounds
     replicas[r].step += rounds
-    while decoding > 0 and heap[r, 0, 0] <= replicas[r].step:
-        request = heap[r, 0, 1]
+    while decoding > 0 and step_of(heap[r, 0]) <= replicas[r].step:
+        request = request_of(heap[r, 0])
         drop_first(heap, r, decoding)
         decoding -= 1
         replicas[r].decoding = decoding
-        release(replicas, requests, laws, phase, r, request, requests[request].to_prefill + requests[request].left)
+        tokens = requests[request].to_prefill + requests[request].left
+        release(replicas, requests, laws, phase, prefixes, r, request, tokens, 0)
         requests[request].finish_s = now_s
         depart(replicas, requests, occupancy, waiting, occupies, r, request)
 
@@ -102,6 +103,7 @@ def start_decoding(
     phase: Ints,
     handoffs: Records,
     pending: Ints,
+    prefixes: PrefixCache,
     occupancy: Floats,
     waiting: Floats,
     occupies: Floats,
@@ -110,17 +112,21 @@ def start_decoding(
 ) -> None:
     """Prompts that were computed to the end in this round have their first token."""
     request = replicas[r].done
-    reserves = laws[replicas[r].law].reserves
+    reserves, shares = laws[replicas[r].law].reserves, laws[replicas[r].law].shares
     while request != NONE:
         following = requests[request].next
         blocks = reservation(requests, request, reserves)
-        replicas[r].reserved -= blocks
         if requests[request].first_s == 0.0:
             requests[request].first_s = now_s
         tokens = requests[request].to_prefill
         requests[request].left -= 1
         left = requests[request].left
-        if left == 0 or replicas[r].prefills:
+        leaves = left == 0 or replicas[r].prefills
+        if shares:
+            alone = blocks - prefixes.sharing[request].blocks
+            blocks = give_back(prefixes, replicas, r, request, blocks, 0) if leaves else alone
+        replicas[r].reserved -= blocks
+        if leaves:
             replicas[r].freed += blocks
             depart(replicas, requests, occupancy, waiting, occupies, r, request)
             if left == 0:
@@ -132,123 +138,10 @@ def start_decoding(
             if not reserves:
                 phase[r, (1 + replicas[r].step - tokens) % BLOCK_TOKENS] += 1
             replicas[r].cached += tokens
-            push(heap, r, replicas[r].decoding, replicas[r].step + left, request)
+            push(heap, r, replicas[r].decoding, entry(replicas[r].step + left, request))
             replicas[r].decoding += 1
         request = following
     replicas[r].done = NONE
-
-
-@compiled
-def put_back_last(
-    replicas: Records, requests: Records, laws: Records, heap: Ints, phase: Ints, lanes: Ints, r: int
-) -> None:
-    """The sequence admitted last loses its cache, and goes to the head of the queue."""
-    last, newest = NONE, 0
-    for lane in range(laws[replicas[r].law].stages):
-        request = lanes[r, lane, 0]
-        if request != NONE and (last == NONE or requests[request].admission > newest):
-            last, newest = lane, requests[request].admission
-    if last != NONE:
-        request = lanes[r, last, 0]
-        tokens = requests[request].to_prefill - lanes[r, last, 1]
-        lanes[r, last, 0] = NONE
-        replicas[r].prefilling -= 1
-        replicas[r].reserved -= reservation(requests, request, 0)
-        replicas[r].freed += reservation(requests, request, 0)
-    else:
-        index = 0
-        for each in range(1, replicas[r].decoding):
-            if requests[heap[r, each, 1]].admission > requests[heap[r, index, 1]].admission:
-                index = each
-        request = heap[r, index, 1]
-        left = heap[r, index, 0] - replicas[r].step
-        tokens = requests[request].to_prefill + requests[request].left - left
-        drop(heap, r, replicas[r].decoding, index)
-        replicas[r].decoding -= 1
-        release(replicas, requests, laws, phase, r, request, tokens)
-        requests[request].to_prefill = tokens + 1  # with the token made last, which was not in the cache yet
-        requests[request].left = left
-    requests[request].shipped = 0
-    replicas[r].recomputed += tokens
-    if laws[replicas[r].law].reuses:
-        requests[request].kept, requests[request].kept_until = tokens // BLOCK_TOKENS, replicas[r].freed
-    requests[request].next = replicas[r].head
-    replicas[r].head = request
-    if replicas[r].tail == NONE:
-        replicas[r].tail = request
-    replicas[r].preemptions += 1
-
-
-@inlined
-def admit_next(replicas: Records, requests: Records, laws: Records, phase: Ints, r: int, newly: int) -> int:
-    """The request at the head of the queue, where it is known and has room; NONE else. It then has its cache."""
-    request = replicas[r].head
-    law = laws[replicas[r].law]
-    if request == NONE or requests[request].ready_s > replicas[r].seen_s + SAME_TIME_S:
-        return NONE
-    if replicas[r].decoding + replicas[r].prefilling + newly >= law.max_sequences:
-        return NONE
-    blocks = reservation(requests, request, law.reserves)
-    if replicas[r].held + replicas[r].reserved + blocks_taken(replicas, phase, r, 1) + blocks > law.blocks:
-        return NONE
-    requests[request].computed = found_again(replicas, requests, laws, phase, r, request)
-    replicas[r].reserved += blocks
-    replicas[r].head = requests[request].next
-    if replicas[r].head == NONE:
-        replicas[r].tail = NONE
-    replicas[r].admissions += 1
-    requests[request].admission = replicas[r].admissions
-    return request
-
-
-@inlined
-def schedule_prefill(
-    replicas: Records, requests: Records, laws: Records, phase: Ints, lanes: Ints, r: int
-) -> tuple[int, int, int, float, float]:
-    """Share the token budget among prompts: micro-batches take them in turn, each going on with its own first.
-
-    Returns     as `mixed_s` takes them: sequences, most and all prompt tokens, and the tokens these attend to.
-    """
-    stages, decoding = laws[replicas[r].law].stages, replicas[r].decoding
-    budget = laws[replicas[r].law].max_tokens - (decoding + stages - 1) // stages
-    newly, prompts, goes_on = 0, 0, True
-    lanes[r, :stages, 2:] = 0
-    while goes_on:
-        goes_on = False
-        for lane in range(stages):
-            left = budget - lanes[r, lane, 2]
-            request = lanes[r, lane, 0]
-            if left <= 0:
-                continue
-            if request == NONE:
-                request = admit_next(replicas, requests, laws, phase, r, newly)
-                if request == NONE:
-                    continue
-                lanes[r, lane, 0] = request
-                cached = requests[request].computed + requests[request].shipped
-                lanes[r, lane, 1] = requests[request].to_prefill - cached
-                replicas[r].prefilling += 1
-            missing = lanes[r, lane, 1]
-            part = min(missing, left)
-            lanes[r, lane, 1] = missing - part
-            lanes[r, lane, 2] += part
-            lanes[r, lane, 3] += part * (2 * (requests[request].to_prefill - missing) + part)
-            prompts += 1
-            goes_on = True
-            if part == missing:
-                lanes[r, lane, 0] = NONE
-                replicas[r].prefilling -= 1
-                newly += 1
-                requests[request].next = replicas[r].done
-                replicas[r].done = request
-    most = 0
-    for lane in range(1, stages):
-        if lanes[r, lane, 2] > lanes[r, most, 2]:
-            most = lane
-    tokens, pairs = lanes[r, most, 2], lanes[r, most, 3]
-    if stages > 1:
-        return prompts, tokens, lanes[r, :stages, 2].sum(), pairs * 0.5, lanes[r, :stages, 3].sum() * 0.5
-    return prompts, tokens, tokens, pairs * 0.5, pairs * 0.5
 
 
 @inlined
@@ -301,7 +194,7 @@ def run_decoding(
     replicas[r].growth_s = slope_s * decoding
     rounds = 1
     if jumps:
-        rounds = rounds_of_cache(replicas, laws, phase, r, heap[r, 0, 0] - replicas[r].step)
+        rounds = rounds_of_cache(replicas, laws, phase, r, step_of(heap[r, 0]) - replicas[r].step)
         if until < cached + decoding * rounds:
             rounds = max(min(rounds, int((until - cached) / decoding) + 1), 1)
     replicas[r].mode = DECODE
@@ -321,6 +214,7 @@ def begin(
     heap: Ints,
     phase: Ints,
     lanes: Ints,
+    prefixes: PrefixCache,
     r: int,
     now_s: float,
     jumps: bool,
@@ -332,13 +226,13 @@ def begin(
             replicas[r].decoding > 0
             and replicas[r].held + replicas[r].reserved + blocks_taken(replicas, phase, r, 1) > laws[law].blocks
         ):
-            put_back_last(replicas, requests, laws, heap, phase, lanes, r)
+            put_back_last(replicas, requests, laws, heap, phase, lanes, prefixes, r)
     decoding = replicas[r].decoding
     replicas[r].seen_s = now_s
     if laws[law].ahead and replicas[r].mode != WAKE:
         replicas[r].seen_s = last_round_start_s(replicas, r)
     replicas[r].start_s = now_s
-    prompts, chunk, chunks, most, pairs = schedule_prefill(replicas, requests, laws, phase, lanes, r)
+    prompts, chunk, chunks, most, pairs = schedule_prefill(replicas, requests, laws, phase, lanes, prefixes, r)
     if prompts > 0:
         cached = replicas[r].cached + decoding
         lasting_s = mixed_s(laws, stages, token_s, law, decoding, cached, prompts, chunk, chunks, most, pairs)
