@@ -41,7 +41,9 @@ STRANGERS = (("catalog", "workload"), ("simulate", "serve"))
 MAY_LOAD: dict[str, frozenset[str]] = {
     "aiohttp": frozenset(),  # an extra: cuvee.profile.measure.client loads it inside its functions
     "highspy": frozenset(),  # cuvee.plan.solver.program loads it inside the function that solves
-    "pydantic": frozenset({"cuvee.plan.scenario.scenario"}),  # an edge whose importers load it inside a function
+    "pydantic": frozenset(
+        {"cuvee.plan.scenario.scenario", "cuvee.deploy.engines_schema"}
+    ),  # edges, loaded inside functions
 }
 """Modules that may import a slow package when they are imported themselves."""
 

@@ -120,6 +120,7 @@ def main() -> None:
     params.cpuparams.poll = params.cpuparams_batch.poll = 0
     params.n_threads_http = HTTP_THREADS
     params.endpoint_metrics = True
+    params.kv_unified = True  # prompts and decodes then share steps, as in other engines
     params.cache_ram_mib = 0
     params.fit_params = False
     server = xllamacpp.Server(params)

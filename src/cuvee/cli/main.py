@@ -15,6 +15,7 @@ from cuvee.cli import (
     benchmark,
     calibrating,
     catalog,
+    deploying,
     evaluating,
     explaining,
     frontier,
@@ -57,6 +58,7 @@ app.command("explain")(explaining.explain)
 app.command("frontier")(frontier.frontier)
 app.command("periods")(periods.periods)
 app.command("check")(planning.check)
+app.command("up")(deploying.up)
 app.command("simulate")(simulating.simulate)
 app.command("benchmark")(benchmark.benchmark)
 app.command("evaluate")(evaluating.evaluate)

@@ -1,0 +1,117 @@
+"""A plan's replicas and the gateway before them as processes of this machine, kept running until somebody asks for the
+end.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cuvee.deploy.guardian import Guardian
+from cuvee.deploy.health import Probes
+from cuvee.deploy.launches import Launch, replicas_yaml
+from cuvee.deploy.process import Program, Running
+from cuvee.deploy.supervisor import Member, Patience, Supervisor
+from cuvee.files import write_atomic
+
+GATEWAY = "gateway"
+STEP_S = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetOptions:
+    """Where a fleet's files and ports are.
+
+    Attributes
+        folder          For replicas.yaml and logs/.
+        host, port      Where the gateway listens; None for no gateway.
+        gateway_words   More words of its command line.
+    """
+
+    folder: Path
+    host: str = "127.0.0.1"
+    port: int | None = 8000
+    gateway_words: tuple[str, ...] = ()
+
+    @property
+    def replicas_file(self) -> Path:
+        """What the gateway reads."""
+        return self.folder / "replicas.yaml"
+
+    def log_of(self, name: str) -> Path:
+        """Where the output of a program goes."""
+        return self.folder / "logs" / f"{name}.log"
+
+
+def replica_program(launch: Launch, options: FleetOptions) -> Program:
+    """The program of one replica."""
+    return Program(
+        launch.name,
+        launch.command,
+        f"{launch.url}/health",
+        options.log_of(launch.name),
+        launch.environment,
+        launch.cpus,
+    )
+
+
+def gateway_program(plan_file: Path, options: FleetOptions) -> Program:
+    """The gateway, by the same Python."""
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    command = (
+        sys.executable, "-m", "cuvee.cli.main", "serve", str(plan_file),
+        "--replicas", str(options.replicas_file), "--host", options.host, "--port", str(options.port),
+        *options.gateway_words,
+    )  # fmt: skip
+    return Program(GATEWAY, command, f"http://{host}:{options.port}/health", options.log_of(GATEWAY))
+
+
+def run_fleet(
+    launches: Sequence[Launch],
+    plan_file: Path,
+    options: FleetOptions,
+    patience: Patience,
+    *,
+    tell: Callable[[str], None],
+    show: Callable[[Sequence[Member]], None],
+    is_over: Callable[[], bool],
+) -> None:
+    """Start all, and keep them running until `is_over`; nothing is left running afterwards.
+
+    Parameters
+        tell    Told a line on everything that happens.
+        show    Shown what runs, again and again.
+    Raises      InputError: something does not start.
+    """
+    write_atomic(options.replicas_file, replicas_yaml(launches))
+    guardian, probes = Guardian(patience.grace_s), Probes()
+    programs = [replica_program(launch, options) for launch in launches]
+    supervisor = Supervisor(programs, lambda program: Running(program, guardian), probes, patience, tell)
+    has_gateway = options.port is None
+    try:
+        supervisor.begin(time.monotonic())
+        while not is_over():
+            supervisor.step(time.monotonic())
+            if not has_gateway and supervisor.is_ready:
+                supervisor.add(gateway_program(plan_file, options), time.monotonic())
+                has_gateway = True
+            show(supervisor.members)
+            time.sleep(STEP_S)
+    finally:
+        supervisor.end_all(time.monotonic, time.sleep)
+        probes.close()
+        guardian.close()
+
+
+def replica_of(member: Member) -> tuple[str, str]:
+    """Group and number of a replica by its program's name; the gateway is in no group."""
+    group, _, number = member.program.name.rpartition(".")
+    return group, number
+
+
+def address_of(program: Program) -> str:
+    """Scheme, host and port of a program."""
+    parts = urlsplit(program.health_url)
+    return f"{parts.scheme}://{parts.netloc}"
