@@ -64,7 +64,7 @@ def sglang_closed_loop() -> list[Comparison]:
 
 
 def _compare(chosen: Callable[[Measurement], bool]) -> list[Comparison]:
-    scored = score(row for row in load_measurements(COLLECTION) if chosen(row))
+    scored = score([row for row in load_measurements(COLLECTION) if chosen(row)])
     return [_comparison(each.measurement, each.measured, each.predicted) for each in scored.of("rate")]
 
 

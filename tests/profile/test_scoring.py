@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cuvee.errors import InputError
 from cuvee.profile import AnalyticProvider, ReplicaConfig, Stage, engine_of_version, find_engine
+from cuvee.profile.calibration import calibrate
 from cuvee.profile.measurements import load_measurements
 from cuvee.profile.scoring import ErrorSummary, score
 from tests.profile.public_figures import COLLECTION
@@ -16,10 +18,14 @@ HEADER = "gpu,model,engine,engine_version,isl,osl,tp,req_s\n"
 ROW = "H100-SXM,llama-3.1-8b,vllm,0.11,1000,500,1,"
 
 
-def scored(tmp_path: Path, text: str, **options: bool):
+def scored(tmp_path: Path, text: str, **options: Any):
+    return score(load_measurements(write(tmp_path, text)), **options)
+
+
+def write(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "points.csv"
     path.write_text(text)
-    return score(load_measurements(path), **options)
+    return path
 
 
 def predicted_rate(lengths: tuple[float, float]) -> float:
@@ -179,3 +185,15 @@ def test_loads_above_what_the_model_sustains_are_one_reason(tmp_path):
     text = f"{HEADER.strip()},request_rate,ttft_ms\n{ROW},500,100\n{ROW},600,100\n"
     reasons = {each.reason for each in scored(tmp_path, text).not_modelled}
     assert reasons == {"arrivals at a rate the model says the replica does not sustain"}
+
+
+def test_more_points_than_take_minutes_are_refused(tmp_path):
+    """A limit that is told, before any work; and how far it is, point by point."""
+    rows = load_measurements(write(tmp_path, f"{HEADER}{ROW}5\n"))
+    with pytest.raises(InputError, match="20,001 measured points\n  expected: at most 20,000 at once"):
+        score(rows * 20_001)
+    with pytest.raises(InputError, match="2,001 measured points\n  expected: at most 2,000 at once"):
+        calibrate(rows * 2_001, date="2026-01-01")
+    told: list[str] = []
+    score(rows * 2, progress=told.append)
+    assert told == ["point 1 of 2", "point 2 of 2"]

@@ -34,9 +34,9 @@ def calibrate(
     from cuvee.report.calibration_console import print_calibration
 
     refuse_overwriting(save, force)
-    with working(f"fitting constants to {points}"):
+    with working(f"reading {points}") as progress:
         today = datetime.now(UTC).date().isoformat()
-        found = fit_constants(load_measurements(points), date=today, with_doubtful=with_doubtful)
+        found = fit_constants(load_measurements(points), date=today, with_doubtful=with_doubtful, progress=progress)
     if as_json:
         print_json(calibration_record(found))
     else:

@@ -23,8 +23,8 @@ def score(
     from cuvee.profile.scoring import score as score_points
     from cuvee.report.score_console import print_score, score_record
 
-    with working(f"scoring {file}"):
-        found = score_points(load_measurements(file), with_doubtful=with_doubtful)
+    with working(f"reading {file}") as progress:
+        found = score_points(load_measurements(file), with_doubtful=with_doubtful, progress=progress)
     if as_json:
         print_json(score_record(found))
     else:

@@ -1,7 +1,7 @@
 """Constants fitted to measured points, configuration by configuration, and how far they are off: `calibrate`."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
@@ -18,7 +18,7 @@ from cuvee.profile.fitting import NOISE, Fitted, Observed, fit
 from cuvee.profile.imports.hardware_bounds import Hardware, impossible
 from cuvee.profile.imports.load_point import Deployment, Load, LoadPoint
 from cuvee.profile.measured import LENGTH_TOLERANCE
-from cuvee.profile.measurements import Measurement
+from cuvee.profile.measurements import Measurement, require_at_most
 from cuvee.profile.points import CannotModelError, KnownPoint
 from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.replica_arrays import ReplicaArrays
@@ -40,6 +40,9 @@ WIDEST_BAND = 1.0
 
 BAND = 0.8
 """Share of further points that lie within the error band [-], as of the bands of engines."""
+
+MOST_POINTS = 2_000
+"""Points that constants are fitted to at once [-]: some minutes, and three of a configuration are enough."""
 
 UNLIMITED = 1e9
 """Stands for the requests under way where they were not limited [-]."""
@@ -136,16 +139,26 @@ class Calibration:
         return tuple(dict.fromkeys(filter(None, told)))
 
 
-def calibrate(measurements: Iterable[Measurement], *, date: str, with_doubtful: bool = False) -> Calibration:
-    """Constants of every configuration with a measured rate, fitted to all points at once.
+def calibrate(
+    measurements: Sequence[Measurement],
+    *,
+    date: str,
+    with_doubtful: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Calibration:
+    """Constants of every configuration with a measured rate, fitted to all points at once, at most `MOST_POINTS`.
 
     Parameters
         date             Of the fit.
         with_doubtful    Whether to use points that their own file doubts.
+        progress         Told how far it is.
+    Raises               InputError: more points.
     """
+    require_at_most(MOST_POINTS, measurements)
     set_aside: list[SetAside] = []
     groups: dict[tuple[str, str, ReplicaConfig], list[KnownPoint]] = {}
-    for measurement in measurements:
+    for number, measurement in enumerate(measurements):
+        progress(f"looking up point {number + 1:,} of {len(measurements):,}")
         try:
             point = _usable(measurement, with_doubtful=with_doubtful)
         except CannotModelError as error:
@@ -158,7 +171,8 @@ def calibrate(measurements: Iterable[Measurement], *, date: str, with_doubtful: 
     alike = [_Alike(key[:2], tuple(points)) for key, points in groups.items()]
     spreads = np.array([constant.spread for constant in CONSTANTS])
     telling = [each for each in alike if each.kinds.max() > 0]
-    fits = dict(zip(telling, fit([each.observed for each in telling], np.outer(SHARED, spreads)), strict=True))
+    found = fit([each.observed for each in telling], np.outer(SHARED, spreads), progress)
+    fits = dict(zip(telling, found, strict=True))
     return Calibration(
         date=date,
         noise=NOISE,

@@ -76,11 +76,12 @@ class _Linear:
     weights: Array
 
 
-def fit(observed: Sequence[Observed], spreads: Array) -> list[Fitted]:
+def fit(observed: Sequence[Observed], spreads: Array, progress: Callable[[str], None] = lambda _: None) -> list[Fitted]:
     """Constants of every configuration, from all points at once.
 
     Parameters
         spreads    Standard deviation of each constant's part on each level, shape (num_levels, num_constants) [-].
+        progress   Told how far it is.
     """
     if not observed:
         return []
@@ -89,6 +90,7 @@ def fit(observed: Sequence[Observed], spreads: Array) -> list[Fitted]:
     parts = np.zeros(layout.size)
     linear: list[_Linear] = []
     for number in range(ROUNDS):
+        progress(f"fitting constants, round {number + 1} of at most {ROUNDS}")
         linear = [_linear(each, place, robust=number > 0) for each, place in zip(observed, places, strict=True)]
         step = layout.estimate(linear) - parts
         parts = parts + np.clip(step, -LONGEST_STEP, LONGEST_STEP)
@@ -97,6 +99,7 @@ def fit(observed: Sequence[Observed], spreads: Array) -> list[Fitted]:
             break
     fitted = []
     for index, (each, place) in enumerate(zip(observed, places, strict=True)):
+        progress(f"leaving out points of configuration {index + 1:,} of {len(observed):,}")
         mean, covariance = layout.given_others(linear, index)
         left_out = np.zeros(len(each.measured))
         for kind in np.unique(each.kinds):

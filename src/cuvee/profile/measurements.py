@@ -1,5 +1,6 @@
 """Measured points of any origin, as their authors wrote them: names are looked up when they are compared."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +103,16 @@ def load_measurements(path: str | Path) -> tuple[Measurement, ...]:
     if not found:
         raise InputError(f"{path}: no rows", expected="at least one measured point", remedy=f"give {COLUMNS}")
     return found
+
+
+def require_at_most(most: int, points: Sequence[Measurement]) -> None:
+    """Raise InputError where there are more than `most` points [-]."""
+    if len(points) > most:
+        raise InputError(
+            f"{len(points):,} measured points",
+            expected=f"at most {most:,} at once",
+            remedy="split the table, or leave points out: repeated ones say little more",
+        )
 
 
 def _measurement(record: Record) -> Measurement:

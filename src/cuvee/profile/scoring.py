@@ -1,8 +1,7 @@
 """How far predicted throughput and latency are from measured points: `score`."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from cuvee.errors import CuveeError
 from cuvee.profile.analytic import NETWORK_GB_PER_S, AnalyticProvider
 from cuvee.profile.engine import unknown_version
 from cuvee.profile.limited import LimitedProvider
-from cuvee.profile.measurements import Measurement
+from cuvee.profile.measurements import Measurement, require_at_most
 from cuvee.profile.points import CannotModelError, KnownPoint
 from cuvee.profile.table import ThroughputTable
 from cuvee.workload.latency_limits import LatencyLimits, LatencyObjective
@@ -23,6 +22,9 @@ NO_LIMIT_S = 1e6
 """A latency limit that nothing misses [s]: with one, the latency curve is drawn."""
 
 ABOVE = "arrivals at a rate the model says the replica does not sustain"
+
+MOST_POINTS = 20_000
+"""Points that are compared at once [-]: some minutes."""
 
 CLEARLY = 1.2
 """Ratio of measured rates from which a pair is ordered clearly [-]."""
@@ -153,7 +155,8 @@ class Score:
                     type, parallelism or precision, not in the number of replicas alone; two equal rates have no
                     order, measured or predicted.
         """
-        alike: dict[tuple[object, ...], list[tuple[tuple[object, ...], float, float]]] = {}
+        alike: dict[tuple[object, ...], list[tuple[int, float, float]]] = {}
+        numbers: dict[tuple[object, ...], int] = {}
         for each in self.of("rate", group):
             row = each.measurement
             gpus = row.tensor_parallel_size * row.pipeline_parallel_size
@@ -161,22 +164,33 @@ class Score:
             key = (row.group, row.model.lower(), row.workload, under_way)
             parallel = (row.tensor_parallel_size, row.pipeline_parallel_size)
             deployed = (row.gpu.lower(), *parallel, written_precision(row.weights), written_precision(row.kv))
-            alike.setdefault(key, []).append((deployed, each.measured / gpus, each.predicted / gpus))
-        found = [
-            ((first[1] - second[1]) * (first[2] - second[2]) > 0, max(first[1], second[1]) / min(first[1], second[1]))
-            for rows in alike.values()
-            for first, second in combinations(rows, 2)
-            if first[0] != second[0] and first[1] != second[1] and first[2] != second[2]
-        ]
-        clear = [right for right, ratio in found if ratio >= CLEARLY]
-        return Ordering(len(found), sum(right for right, _ in found), len(clear), sum(clear))
+            number = numbers.setdefault(deployed, len(numbers))
+            alike.setdefault(key, []).append((number, each.measured / gpus, each.predicted / gpus))
+        counts = np.zeros(4, dtype=np.int64)
+        for rows in alike.values():
+            deployment, measured, predicted = np.array(rows).T
+            for index in range(len(rows) - 1):  # not all pairs at once: there may be millions
+                later = slice(index + 1, None)
+                apart = (measured[index] - measured[later]) * (predicted[index] - predicted[later])
+                is_pair = (deployment[index] != deployment[later]) & (apart != 0)
+                low, high = np.minimum(measured[index], measured[later]), np.maximum(measured[index], measured[later])
+                is_clear = is_pair & (high >= CLEARLY * low)
+                counts += [is_pair.sum(), (is_pair & (apart > 0)).sum(), is_clear.sum(), (is_clear & (apart > 0)).sum()]
+        return Ordering(*counts.tolist())
 
 
-def score(measurements: Iterable[Measurement], *, with_doubtful: bool = False) -> Score:
-    """The analytic model beside measured points.
+def score(
+    measurements: Sequence[Measurement],
+    *,
+    with_doubtful: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Score:
+    """The analytic model beside measured points, at most `MOST_POINTS` of them.
 
     Parameters
         with_doubtful    Whether to compare points that their own file doubts.
+        progress         Told how far it is.
+    Raises               InputError: more points.
     Notes                A rate is compared where requests came all at once or a fixed number was under way, in which
                          case the replica runs no more sequences than that; latency where arrivals were paced. Of a
                          fixed number, latency is not compared: it hangs on how the load generator bunches requests.
@@ -184,7 +198,9 @@ def score(measurements: Iterable[Measurement], *, with_doubtful: bool = False) -
     comparisons: list[Comparison] = []
     not_modelled: list[NotModelled] = []
     doubtful: list[Measurement] = []
-    for measurement in measurements:
+    require_at_most(MOST_POINTS, measurements)
+    for number, measurement in enumerate(measurements):
+        progress(f"point {number + 1:,} of {len(measurements):,}")
         if measurement.is_doubtful and not with_doubtful:
             doubtful.append(measurement)
             continue
