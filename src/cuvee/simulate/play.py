@@ -235,7 +235,11 @@ def play(  # noqa: PLR0912  (one loop, so that each helper is copied into it onc
     heap, phase, lanes, gaps = (
         unowned(engines.heap), unowned(engines.phase), unowned(engines.lanes), unowned(engines.gaps),
     )  # fmt: skip
-    prefixes = engines.prefixes
+    known = engines.prefixes
+    prefixes = PrefixCache(
+        known.block_tokens, unowned(known.numbers), unowned(known.sharing), unowned(known.entries),
+        unowned(known.buckets), unowned(known.shelves),
+    )  # fmt: skip
     handoffs, pending = unowned(engines.handoffs), unowned(engines.pending)
     occupies, first, serves = unowned(split.occupies), unowned(split.first), unowned(split.serves)
     is_open, group_open = unowned(split.is_open), unowned(split.group_open)
