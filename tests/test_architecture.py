@@ -41,9 +41,10 @@ STRANGERS = (("catalog", "workload"), ("simulate", "serve"))
 MAY_LOAD: dict[str, frozenset[str]] = {
     "aiohttp": frozenset(),  # an extra: cuvee.profile.measure.client loads it inside its functions
     "highspy": frozenset(),  # cuvee.plan.solver.program loads it inside the function that solves
+    # edges whose importers load them inside a function
     "pydantic": frozenset(
-        {"cuvee.plan.scenario.scenario", "cuvee.deploy.engines_schema"}
-    ),  # edges, loaded inside functions
+        {"cuvee.plan.scenario.scenario", "cuvee.serve.replicas_schema", "cuvee.deploy.engines_schema"}
+    ),
 }
 """Modules that may import a slow package when they are imported themselves."""
 

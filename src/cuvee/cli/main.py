@@ -26,6 +26,7 @@ from cuvee.cli import (
     planning,
     profiling,
     scoring,
+    serving,
     simulating,
     traces,
 )
@@ -60,6 +61,7 @@ app.command("periods")(periods.periods)
 app.command("check")(planning.check)
 app.command("up")(deploying.up)
 app.command("simulate")(simulating.simulate)
+app.command("serve")(serving.serve)
 app.command("benchmark")(benchmark.benchmark)
 app.command("evaluate")(evaluating.evaluate)
 app.command("workload")(traces.workload)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cuvee.simulate.simulation import ReplicaEvent
     from cuvee.workload.latency_limits import LatencyLimits
 
-POLICY_HELP = "plan, plan-live, least-work, shortest-queue, power-of-two, round-robin, weighted or prefix."
+POLICY_HELP = "plan, plan-live, least-work, shortest-queue, power-of-two, round-robin, weighted, prefix or plan-prefix."
 EVENT_FORM = "GROUP[.REPLICA]@SECONDS, e.g. g1@600 or g1.0@600"
 
 

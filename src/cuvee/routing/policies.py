@@ -129,6 +129,59 @@ def by_prefix(prefix: int, occupancy: Sequence[float], is_open: Sequence[bool], 
     return chosen if chosen != NONE else least_loaded(occupancy, is_open, start, stop)
 
 
+def by_plan(
+    prefix: int,
+    shares: Sequence[float],
+    owed: MutableSequence[float],
+    group_open: Sequence[bool],
+    is_open: Sequence[bool],
+    first: Sequence[int],
+    occupancy: Sequence[float],
+    group_load: MutableSequence[float],
+) -> int:
+    """The replica that a plan's shares, corrected by live load, give a request to; NONE where all with one are closed.
+
+    Parameters
+        prefix         As of `by_prefix`: replicas of the group that has the turn are chosen by it.
+        shares         Of each group for requests of this type [-].
+        owed           Turns owed to each group [-]; changed in place.
+        group_open     Whether some replica of a group takes requests of this type.
+        is_open        The same of each replica.
+        first          First replica of each group and, at the end, the number of replicas.
+        occupancy      Of each replica [-]; see `FULL`.
+        group_load     Room for a number of each group; overwritten.
+    """
+    group = most_overdue(owed, shares, group_open)
+    if group == NONE:
+        return NONE
+    emptiest = least_loaded(occupancy, is_open, first[group], first[group + 1])
+    if occupancy[emptiest] >= FULL:
+        for each in range(len(shares)):
+            if group_open[each]:
+                emptiest = least_loaded(occupancy, is_open, first[each], first[each + 1])
+                group_load[each] = occupancy[emptiest]
+        group = least_overfull(owed, shares, group_open, group_load, group)
+    return by_prefix(prefix, occupancy, is_open, first[group], first[group + 1])
+
+
+def least_work(
+    occupies: Sequence[float], is_open: Sequence[bool], first: Sequence[int], occupancy: Sequence[float]
+) -> int:
+    """The open replica that is least occupied once it has the request too; NONE where all are closed.
+
+    Parameters
+        occupies    Share of a replica of each group that the request takes [-].
+    """
+    chosen, least = NONE, 0.0
+    for group in range(len(occupies)):
+        for replica in range(first[group], first[group + 1]):
+            if is_open[replica]:
+                work = occupancy[replica] + occupies[group]
+                if chosen == NONE or work < least:
+                    chosen, least = replica, work
+    return chosen
+
+
 def scrambled(value: int, salt: int) -> int:
     """A number from 0 to 2**31 - 1 that looks drawn at random, the same for the same `value` and `salt`, 0 or more."""
     mixed = (value % 2147483647 * 48271 + (salt + 1) * 69621) % 2147483647

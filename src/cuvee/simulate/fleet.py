@@ -7,17 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.catalog.gpu import GpuType
-from cuvee.catalog.gpus import load_gpu_types
 from cuvee.catalog.model import ModelSpec
 from cuvee.errors import InputError
 from cuvee.plan.check.rates import links_of_group
 from cuvee.plan.outcome.cell import Cell
 from cuvee.plan.outcome.result import Group, Plan
-from cuvee.profile.analytic import AnalyticProvider
-from cuvee.profile.calibrated import CalibratedProvider
-from cuvee.profile.constants import tuned
-from cuvee.profile.phases import AnalyticPhases, Phase
+from cuvee.profile.phases import Phase
 from cuvee.profile.step_law import StepLaw, step_law
+from cuvee.routing.targets import gpus_of, group_table, kinds_of
 from cuvee.simulate.packing import Sending
 from cuvee.units import BYTES_PER_GB
 from cuvee.workload.records import Demand, WorkloadType
@@ -149,7 +146,7 @@ def fleet_of(plan: Plan) -> Fleet:
                 expected="its dimensions, from which steps are timed",
                 remedy="plan with the model's config.json",
             )
-    gpus = {**load_gpu_types(), **{gpu.name: gpu for gpu in plan.inputs.gpus}}
+    gpus = gpus_of(plan)
     kinds = {(name, kind.name): kind for name, demand in demands.items() for kind in demand.types}
     rows = tuple(
         Row(each.model, kinds[each.model, each.workload], each.demand_req_per_s * plan.load_factor_of(each))
@@ -167,34 +164,23 @@ def _fleet_group(
     plan: Plan, group: Group, model: ModelSpec, gpus: Mapping[str, GpuType], rows: tuple[Row, ...]
 ) -> FleetGroup:
     """One group, its steps as fast as its rates say."""
-    inputs = plan.inputs
-    asked = [cell.workload for cell in group.cells]
-    mine = [(place, row) for place, row in enumerate(rows) if row.model == group.model and row.kind.name in asked]
-    served = np.array([_served(plan, group, row) for _, row in mine])
+    mine = kinds_of(plan, group)
+    served = np.array([_served(plan, group, rows[place]) for place, _ in mine])
     weight = served / served.sum() if served.sum() > 0 else np.full(len(mine), 1 / len(mine))
-    kinds = [row.kind for _, row in mine]
+    kinds = [kind for _, kind in mine]
     prompt = float(weight @ [kind.input_tokens for kind in kinds])
     context = float(weight @ [kind.input_tokens + kind.output_tokens / 2 for kind in kinds])
-    engine = inputs.engine
-    fitted = CalibratedProvider(inputs.calibrated, {model.name: model}, gpus, engine).replicas_of([group.config])
-    if fitted:
-        corrected = tuned(model, group.config, gpus[fitted[0].gpu], engine, fitted[0].constants)
-        gpus, engine = {**gpus, fitted[0].gpu: corrected.gpu}, corrected.engine
-    provider = AnalyticProvider({model.name: model}, gpus, engine, inputs.network_gb_per_s)
-    network = inputs.network_gb_per_s * BYTES_PER_GB
+    provider, table = group_table(plan, group, model, gpus, kinds)
+    network = provider.network_gb_per_s * BYTES_PER_GB
     sending = None
-    if group.phase is Phase.BOTH:
-        table = provider.table([group.config], kinds)
-    else:
-        links = links_of_group(plan, group)
-        table = AnalyticPhases(provider).phase_table(group.phase, [group.config], [links], kinds)
+    if group.phase is Phase.PREFILL:
         send_s = model.kv_bytes(prompt, group.config.kv_precision) / prompt / network
-        sending = Sending(send_s, send_s / links) if group.phase is Phase.PREFILL else None
+        sending = Sending(send_s, send_s / links_of_group(plan, group))
     cells = {cell.workload: cell for cell in group.cells}
     known = np.array([_saturated_req_per_s(cells[kind.name]) for kind in kinds])
     law = step_law(
-        model, group.config, gpus, engine,
-        prompt_tokens=prompt, context_tokens=context, network_gb_per_s=inputs.network_gb_per_s,
+        model, group.config, provider.gpus, provider.engine,
+        prompt_tokens=prompt, context_tokens=context, network_gb_per_s=provider.network_gb_per_s,
     )  # fmt: skip
     slowed = float(weight @ (table.rate_req_per_s[0] / known))
     running = np.zeros(len(rows))

@@ -275,7 +275,7 @@ def play(  # noqa: PLR0912  (one loop, so that each helper is copied into it onc
                     )  # fmt: skip
             if request != NONE and seeing != blind:
                 chosen = route(
-                    policy, requests[request].row, requests[request].prefix, replicas, split.shares, occupies, first,
+                    policy, requests[request].row, requests[request].prefix, split.shares, occupies, first,
                     split.model, is_open, group_open, split.owed, split.group_turn, split.model_turn, split.group_load,
                     occupancy, waiting, split.draw,
                 )  # fmt: skip

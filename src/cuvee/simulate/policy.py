@@ -1,10 +1,9 @@
 """The policies of `cuvee.routing` on the arrays of the kernel: the very functions, compiled."""
 
-import math
 from enum import IntEnum
 
 from cuvee.routing import policies
-from cuvee.simulate.arrays import NONE, Bools, Floats, Ints, Records
+from cuvee.simulate.arrays import NONE, Bools, Floats, Ints
 from cuvee.simulate.compiling import compiled, compiled_with, inlined
 
 most_overdue = compiled(policies.most_overdue)
@@ -14,6 +13,8 @@ in_turn = compiled(policies.in_turn)
 of_two = compiled(policies.of_two)
 scrambled = compiled(policies.scrambled)
 by_prefix = compiled_with(policies.by_prefix, least_loaded, scrambled)
+by_plan = compiled_with(policies.by_plan, most_overdue, least_loaded, least_overfull, by_prefix)
+least_work = compiled(policies.least_work)
 
 
 class Policy(IntEnum):
@@ -27,21 +28,10 @@ class Policy(IntEnum):
     ROUND_ROBIN = 5
     WEIGHTED = 6
     PREFIX = 7
+    PLAN_PREFIX = 8
 
 
-PLAN, PLAN_LIVE, LEAST_WORK, SHORTEST_QUEUE, POWER_OF_TWO, ROUND_ROBIN, WEIGHTED, PREFIX = map(int, Policy)
-
-
-@compiled
-def least_work(row: int, replicas: Records, occupies: Floats, is_open: Bools, occupancy: Floats) -> int:
-    """The replica that is least occupied once it has the request too; NONE where none can serve it."""
-    chosen, least = NONE, math.inf
-    for replica in range(len(occupancy)):
-        if is_open[row, replica]:
-            work = occupancy[replica] + occupies[row, replicas[replica].group]
-            if work < least:
-                chosen, least = replica, work
-    return chosen
+PLAN, PLAN_LIVE, LEAST_WORK, SHORTEST_QUEUE, POWER_OF_TWO, ROUND_ROBIN, WEIGHTED, PREFIX, PLAN_PREFIX = map(int, Policy)
 
 
 @inlined
@@ -50,39 +40,34 @@ def route_by_plan(
     group_turn: Ints, group_load: Floats, occupancy: Floats,
 ) -> int:  # fmt: skip
     """The replica that the shares of a plan give a request to; NONE where all that have one are closed."""
+    if policy in (PLAN_LIVE, PLAN_PREFIX):
+        known = prefix if policy == PLAN_PREFIX else NONE
+        return by_plan(known, shares[row], owed[row], group_open[row], is_open[row], first, occupancy, group_load)
     group = most_overdue(owed[row], shares[row], group_open[row])
     if group == NONE:
         return NONE
-    if policy == PLAN_LIVE:
-        for each in range(len(group_load)):
-            if group_open[row, each]:
-                emptiest = least_loaded(occupancy, is_open[row], first[each], first[each + 1])
-                group_load[each] = occupancy[emptiest]
-        group = least_overfull(owed[row], shares[row], group_open[row], group_load, group)
     start, stop = first[group], first[group + 1]
     if policy == PREFIX:
         return by_prefix(prefix, occupancy, is_open[row], start, stop)
-    if policy == PLAN_LIVE:
-        return least_loaded(occupancy, is_open[row], start, stop)
     group_turn[group] = in_turn(group_turn[group], is_open[row], start, stop)
     return group_turn[group]
 
 
 @inlined
 def route(
-    policy: int, row: int, prefix: int, replicas: Records, shares: Floats, occupies: Floats, first: Ints, model: Ints,
+    policy: int, row: int, prefix: int, shares: Floats, occupies: Floats, first: Ints, model: Ints,
     is_open: Bools, group_open: Bools, owed: Floats, group_turn: Ints, model_turn: Ints, group_load: Floats,
     occupancy: Floats, waiting: Floats, draw: Ints,
 ) -> int:  # fmt: skip
     """The replica that gets a request; NONE where none can."""
     number = len(occupancy)
-    if policy in (PLAN, PLAN_LIVE, PREFIX, WEIGHTED):
+    if policy in (PLAN, PLAN_LIVE, PREFIX, PLAN_PREFIX, WEIGHTED):
         chosen = route_by_plan(
             policy, row, prefix, shares, first, is_open, group_open, owed, group_turn, group_load, occupancy
         )
-        return chosen if chosen != NONE else least_work(row, replicas, occupies, is_open, occupancy)
+        return chosen if chosen != NONE else least_work(occupies[row], is_open[row], first, occupancy)
     if policy == LEAST_WORK:
-        return least_work(row, replicas, occupies, is_open, occupancy)
+        return least_work(occupies[row], is_open[row], first, occupancy)
     if policy == SHORTEST_QUEUE:
         return least_loaded(waiting, is_open[row], 0, number)
     if policy == POWER_OF_TWO:

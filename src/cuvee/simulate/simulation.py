@@ -26,6 +26,7 @@ POLICIES = {
     "round-robin": Policy.ROUND_ROBIN,
     "weighted": Policy.WEIGHTED,
     "prefix": Policy.PREFIX,
+    "plan-prefix": Policy.PLAN_PREFIX,
 }
 """Routing policies by the names of the command line."""
 

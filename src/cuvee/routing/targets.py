@@ -1,0 +1,83 @@
+"""Where requests of a plan may go: its workload types, its groups, and how many requests keep one replica busy."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.catalog.gpu import GpuType
+from cuvee.catalog.gpus import load_gpu_types
+from cuvee.catalog.model import ModelSpec
+from cuvee.plan.check.rates import links_of_group
+from cuvee.plan.outcome.cell import Cell
+from cuvee.plan.outcome.result import Group, Plan
+from cuvee.profile.analytic import AnalyticProvider
+from cuvee.profile.calibrated import CalibratedProvider
+from cuvee.profile.constants import tuned
+from cuvee.profile.phases import AnalyticPhases, Phase
+from cuvee.profile.table import ThroughputTable
+from cuvee.workload.records import WorkloadType
+
+Floats = NDArray[np.float64]
+
+
+def gpus_of(plan: Plan) -> dict[str, GpuType]:
+    """GPU types that the plan speaks of, by name."""
+    return {**load_gpu_types(), **{gpu.name: gpu for gpu in plan.inputs.gpus}}
+
+
+def kinds_of(plan: Plan, group: Group) -> list[tuple[int, WorkloadType]]:
+    """Row of the plan's assignment and workload type of everything that `group` can serve."""
+    demands = {entry.model.name: entry.demand for entry in plan.inputs.problem.models}
+    types = {kind.name: kind for kind in demands[group.model].types}
+    asked = {cell.workload for cell in group.cells}
+    return [
+        (place, types[row.workload])
+        for place, row in enumerate(plan.assignment)
+        if row.model == group.model and row.workload in asked
+    ]
+
+
+def group_table(
+    plan: Plan, group: Group, model: ModelSpec, gpus: Mapping[str, GpuType], kinds: Sequence[WorkloadType]
+) -> tuple[AnalyticProvider, ThroughputTable]:
+    """The analytic model of the replicas of `group`, with the constants fitted to them, and its rates on `kinds`."""
+    inputs, engine = plan.inputs, plan.inputs.engine
+    fitted = CalibratedProvider(inputs.calibrated, {model.name: model}, gpus, engine).replicas_of([group.config])
+    if fitted:
+        corrected = tuned(model, group.config, gpus[fitted[0].gpu], engine, fitted[0].constants)
+        gpus, engine = {**gpus, fitted[0].gpu: corrected.gpu}, corrected.engine
+    provider = AnalyticProvider({model.name: model}, gpus, engine, inputs.network_gb_per_s)
+    if group.phase is Phase.BOTH:
+        return provider, provider.table([group.config], kinds)
+    links = links_of_group(plan, group)
+    return provider, AnalyticPhases(provider).phase_table(group.phase, [group.config], [links], kinds)
+
+
+def steady_sequences(plan: Plan) -> Floats:
+    """B: requests of each row of the plan that keep one replica of each group as busy as it gets.
+
+    Returns     shape (num_rows, num_groups) [-], 1 or more; 0 where the group cannot serve the row.
+    Notes       By the analytic model, as the simulator has it. Of a model without a shape by Little's law, the rate of
+                the plan times how long a request takes; where the plan does not say that, the engine's own limit.
+    """
+    models = {entry.model.name: entry.model for entry in plan.inputs.problem.models}
+    gpus = gpus_of(plan)
+    steady = np.zeros((len(plan.assignment), len(plan.groups)))
+    for column, group in enumerate(plan.groups):
+        mine = kinds_of(plan, group)
+        places, kinds = [place for place, _ in mine], [kind for _, kind in mine]
+        if models[group.model].shape_known:
+            _, table = group_table(plan, group, models[group.model], gpus, kinds)
+            steady[places, column] = np.maximum(table.num_sequences[0], 1.0)
+        else:
+            cells = {cell.workload: cell for cell in group.cells}
+            most = plan.inputs.engine.max_num_seqs
+            steady[places, column] = [_by_littles_law(cells[kind.name], kind, most) for kind in kinds]
+    return steady
+
+
+def _by_littles_law(cell: Cell, kind: WorkloadType, most: int) -> float:
+    """Requests that one replica holds at its rate on `kind` [-]."""
+    held_s = cell.ttft_s + max(kind.output_tokens - 1, 0.0) * cell.tpot_s
+    return min(max(cell.rate_req_per_s * held_s, 1.0), most) if held_s > 0 else float(most)

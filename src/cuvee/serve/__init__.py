@@ -1,0 +1,1 @@
+"""The gateway: OpenAI-compatible, streaming, follows the plan. One thread, raw transports."""

@@ -1,0 +1,348 @@
+"""The gateway: takes requests, recognises them, has them answered by the replica that the plan and the load say."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import orjson
+
+from cuvee.routing.policies import NONE
+from cuvee.serve.counters import Counters
+from cuvee.serve.endpoints import GET_PATHS, POST_PATHS, Endpoint
+from cuvee.serve.exchange import Exchange
+from cuvee.serve.facts import BodyError, Facts, read_facts
+from cuvee.serve.health import Health
+from cuvee.serve.replica import GONE
+from cuvee.serve.replies import error_body, reply
+from cuvee.serve.upstream import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cuvee.serve.http_in import ClientConnection
+    from cuvee.serve.options import ServeOptions
+    from cuvee.serve.replica import Replica
+    from cuvee.serve.request import Request
+    from cuvee.serve.serving import ServedState, Serving
+
+FREE_RETRIES = 10.0
+"""Retries that need no requests before them [-]."""
+
+TICK_S = 0.25
+"""How often waits are looked at [s]."""
+
+
+class Gateway:
+    """What all connections share.
+
+    Attributes
+        clients           Connections of clients.
+        buffered_bytes    Bodies that are being received [bytes].
+        is_draining       Whether it is about to end: no new connections, and each ends with its answer.
+        exchanges         Requests that have arrived and are not over.
+        ended             Called with each exchange that is over: access log and trace hang on it.
+    """
+
+    def __init__(self, serving: Serving, options: ServeOptions) -> None:
+        self.serving = serving
+        self.options = options
+        self.clients: set[ClientConnection] = set()
+        self.exchanges: set[Exchange] = set()
+        self.buffered_bytes = 0
+        self.is_draining = False
+        self.counters = Counters()
+        self.health = Health(self)
+        self.retries_left = FREE_RETRIES
+        self.ended: list[Callable[[Exchange], None]] = []
+        self._settling: asyncio.Task[None] | None = None
+        self._is_settled = True
+
+    # What connections of clients call.
+
+    def handle(self, client: ClientConnection, request: Request) -> None:
+        """Answer one request."""
+        if request.method == b"POST":
+            endpoint = POST_PATHS.get(request.path)
+            if endpoint is not None:
+                self._admit(client, request, endpoint)
+                return
+        self._answer_itself(client, request)
+
+    def _admit(self, client: ClientConnection, request: Request, endpoint: Endpoint) -> None:
+        """Read what routing needs, and send the request on or have it wait."""
+        try:
+            facts = read_facts(request.body, answers=endpoint.answers)
+        except BodyError as error:
+            _refuse(client, request, 400, "invalid_body", str(error), error.param)
+            return
+        models = self.serving.models
+        model = models.get(facts.model)
+        if model is None:
+            if facts.model or len(models) != 1:
+                status = (404, "model_not_found", f"the model {facts.model[:200]!r} is not served here")
+                missing = (400, "model_missing", "the request names no model")
+                _refuse(client, request, *(status if facts.model else missing), "model")
+                return
+            model = next(iter(models.values()))
+        exchange = Exchange(self, client, request, facts)
+        exchange.endpoint = endpoint.name
+        exchange.model = model
+        self._recognise(exchange, model, facts)
+        client.answering = exchange
+        self.exchanges.add(exchange)
+        if self.retries_left < FREE_RETRIES:
+            self.retries_left += self.options.retry_share
+        if model.line.length or not self._place(exchange):
+            self._queue(exchange, model)
+
+    def _recognise(self, exchange: Exchange, model: ServedState, facts: Facts) -> None:
+        """The row of the plan that a request is taken for, by its prompt and the answer that is expected."""
+        prompt = model.prompts.tokens(facts)
+        answer = model.answers.expected(model.types, prompt, exchange.key)
+        if facts.most_tokens and answer > facts.most_tokens:
+            answer = facts.most_tokens
+        exchange.prompt_tokens = prompt
+        exchange.expected_tokens = answer = max(answer, facts.least_tokens, 1)
+        exchange.row = model.types.row(prompt, answer)
+        if facts.beginning:
+            exchange.prefix = zlib.crc32(facts.beginning.encode("utf-8", "replace")) & 0x7FFFFFFF
+        facts.text = facts.beginning = None
+
+    def _place(self, exchange: Exchange) -> bool:
+        """Send a request to the replica that is to have it; False where it has to wait."""
+        place = self.serving.router.choose(exchange.row, exchange.prefix)
+        if place == NONE:
+            return False
+        self._send(exchange, place)
+        return True
+
+    def _send(self, exchange: Exchange, place: int) -> None:
+        serving = self.serving
+        replica = serving.replicas[place]
+        exchange.taken = serving.router.take(exchange.row, place, exchange.sequences)
+        replica.held += 1
+        replica.num_requests += 1
+        model, workload = serving.row_names[exchange.row]
+        exchange.counters = self.counters.of(model, workload, replica.group)
+        exchange.counters.sent += 1
+        exchange.send(replica)
+
+    def _queue(self, exchange: Exchange, model: ServedState) -> None:
+        """Have a request wait for room; refuse it where nobody serves it or too many wait."""
+        if not self.serving.router.is_served(exchange.row):
+            exchange.refuse(503, "no_replica", "no replica of the model is up", headers=b"retry-after: 2\r\n")
+        elif model.line.is_full:
+            wait_s = min(max(round(self.options.queue_s / 4), 1), 60)
+            exchange.refuse(
+                429, "queue_full", "too many requests wait already", headers=b"retry-after: %d\r\n" % wait_s
+            )
+        else:
+            exchange.deadline_s = exchange.arrived_s + self.options.queue_s
+            model.line.add(exchange)
+
+    # What exchanges call.
+
+    def may_retry(self, exchange: Exchange) -> bool:
+        """Whether a request may go to another replica, and there is one."""
+        return (
+            not exchange.has_begun
+            and len(exchange.tried) + 1 < self.options.attempts
+            and self.retries_left >= 1.0
+            and self.serving.router.choose_other(exchange.row, [*exchange.tried, _place_of(exchange)]) != NONE
+        )
+
+    def retry(self, exchange: Exchange) -> bool:
+        """Send a request to a replica that it was not tried on; False where there is none."""
+        exchange.tried.append(_place_of(exchange))
+        place = self.serving.router.choose_other(exchange.row, exchange.tried)
+        if place == NONE:
+            return False
+        self._release(exchange)
+        self.retries_left -= 1.0
+        self.counters.retries += 1
+        self._send(exchange, place)
+        return True
+
+    def stale(self) -> None:
+        """A kept connection turned out to be closed."""
+        self.counters.stale_connections += 1
+
+    def failed(self, replica: Replica, failure: Failure) -> None:
+        """A replica failed on a request."""
+        self.health.failed(replica, failure)
+
+    def finished(self, exchange: Exchange) -> None:
+        """The answer is complete: count it, learn from it, and have the next one take its place."""
+        replica, model = exchange.replica, exchange.model
+        assert replica is not None
+        assert model is not None
+        if exchange.status < 500:
+            if replica.failures or replica.num_ejections:
+                self.health.succeeded(replica)
+            if exchange.answer_tokens and exchange.status == 200:
+                per_answer = max(exchange.answer_tokens // exchange.sequences, 1)
+                model.answers.add(exchange.prompt_tokens, per_answer, exchange.key)
+        else:
+            self.health.failed(replica, Failure.BROKEN)
+        self._over(exchange)
+
+    def ended_early(self, exchange: Exchange, *, is_cancelled: bool) -> None:
+        """The client went, or the replica failed for good."""
+        if exchange.replica is None:
+            if exchange.model is not None:
+                exchange.model.line.remove(exchange)
+            self.exchanges.discard(exchange)
+            return
+        if is_cancelled:
+            exchange.counters.cancelled += 1
+        self._over(exchange)
+
+    def refused(self, exchange: Exchange, code: str) -> None:
+        """An error of ours was the answer."""
+        self.counters.refused[code] = self.counters.refused.get(code, 0) + 1
+        self.exchanges.discard(exchange)
+
+    def learn_prompt(self, exchange: Exchange, tokens: int) -> None:
+        """The engine counted the tokens of a prompt."""
+        facts, model = exchange.facts, exchange.model
+        if model is not None and facts.prompt_bytes and exchange.sequences == 1:
+            model.prompts.learn(facts.prompt_bytes, tokens)
+
+    def _over(self, exchange: Exchange) -> None:
+        now_s = monotonic()
+        mine = exchange.counters
+        mine.requests[min(exchange.status // 100, 5)] += 1
+        mine.e2e.add(now_s - exchange.arrived_s)
+        mine.queued.add(exchange.sent_s - exchange.arrived_s)
+        mine.prompt_tokens += exchange.prompt_tokens
+        mine.answer_tokens += exchange.answer_tokens
+        self._release(exchange)
+        self.exchanges.discard(exchange)
+        for tell in self.ended:
+            tell(exchange)
+
+    def _release(self, exchange: Exchange) -> None:
+        """Take a request off its replica; whoever waits may have the room."""
+        replica = exchange.replica
+        assert replica is not None
+        replica.held -= 1
+        if replica.place == GONE:
+            if not replica.held:
+                replica.pool.close()
+            return
+        self.serving.router.release(replica.place, exchange.taken)
+        model = exchange.model
+        if model is not None and model.line.length:
+            model.line.next(self._place)
+
+    # Replicas that come and go.
+
+    def replica_changed(self, replica: Replica) -> None:
+        """A replica went down or came back: its share goes where it hurts least, its requests elsewhere."""
+        if replica.place == GONE:
+            return
+        self.serving.router.set_up(replica.place, replica.is_up)
+        self.settle()
+        if not replica.is_up:
+            for exchange in [each for each in self.exchanges if each.replica is replica and not each.has_begun]:
+                if self.may_retry(exchange):
+                    if exchange.upstream is not None:
+                        exchange.upstream.drop()
+                    exchange.reply_fails(Failure.DOWN)
+        else:
+            self.serve_waiting()
+
+    def serve_waiting(self) -> None:
+        """Send on everyone for whom there is room now."""
+        for model in set(self.serving.models.values()):
+            while model.line.length and model.line.next(self._place):
+                pass
+
+    def settle(self) -> None:
+        """Settle the shares anew for the replicas that are up, beside the event loop; until then they split in turn."""
+        self._is_settled = False
+        if self._settling is None or self._settling.done():
+            self._settling = asyncio.get_running_loop().create_task(self._settle())
+
+    async def _settle(self) -> None:
+        while not self._is_settled:
+            self._is_settled = True
+            serving = self.serving
+            shares = await asyncio.to_thread(serving.shares_for, serving.num_up())
+            if serving is self.serving and self._is_settled:
+                serving.router.shares = shares
+                self.serve_waiting()
+
+    # Time.
+
+    def tick(self) -> None:
+        """Look at everyone who waits: clients, lines, replicas that say nothing."""
+        now_s = monotonic()
+        for client in list(self.clients):
+            client.overdue(now_s)
+        for model in set(self.serving.models.values()):
+            for exchange in list(model.line.overdue(now_s)):
+                exchange.refuse(503, "queue_timeout", "no replica had room in time", headers=b"retry-after: 5\r\n")
+        options = self.options
+        for exchange in list(self.exchanges):
+            upstream = exchange.upstream
+            if upstream is not None and not exchange.client.is_paused:
+                limit_s = options.silent_s if exchange.has_begun else options.first_byte_s
+                if now_s - upstream.since_s > limit_s:
+                    upstream.drop()
+                    exchange.reply_fails(Failure.SILENT)
+        for replica in self.serving.replicas:
+            replica.pool.tidy(now_s)
+
+    # Answers of its own.
+
+    def _answer_itself(self, client: ClientConnection, request: Request) -> None:
+        path = request.path
+        if request.method == b"GET":
+            if path == b"/v1/models":
+                names = [name for name, state in self.serving.models.items()]
+                _reply(client, request, orjson.dumps({"object": "list", "data": [_model(name) for name in names]}))
+                return
+            if path.startswith(b"/v1/models/"):
+                name = path[len(b"/v1/models/") :].decode("latin-1")
+                if name in self.serving.models:
+                    _reply(client, request, orjson.dumps(_model(name)))
+                else:
+                    _refuse(client, request, 404, "model_not_found", "the model is not served here", "model")
+                return
+            if path == b"/health":
+                is_served = all(map(self.serving.router.is_served, range(len(self.serving.row_names))))
+                body = orjson.dumps({"status": "ok" if is_served else "degraded"})
+                client.send(reply(200 if is_served else 503, body, closes=request.is_close))
+                client.done(request.is_close)
+                return
+        if path in POST_PATHS or path in GET_PATHS:
+            allowed = b"POST" if path in POST_PATHS else b"GET"
+            body = error_body(405, "method_not_allowed", f"{request.method.decode('latin-1')} is not allowed here")
+            client.send(reply(405, body, headers=b"allow: %b\r\n" % allowed, closes=request.is_close))
+            client.done(request.is_close)
+            return
+        _refuse(client, request, 404, "not_found", "no such path")
+
+
+def _place_of(exchange: Exchange) -> int:
+    return exchange.replica.place if exchange.replica is not None else NONE
+
+
+def _model(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "cuvee"}
+
+
+def _reply(client: ClientConnection, request: Request, body: bytes) -> None:
+    client.send(reply(200, body, closes=request.is_close))
+    client.done(request.is_close)
+
+
+def _refuse(
+    client: ClientConnection, request: Request, status: int, code: str, message: str, param: str | None = None
+) -> None:
+    client.send(reply(status, error_body(status, code, message, param), closes=request.is_close))
+    client.done(request.is_close)

@@ -1,0 +1,126 @@
+"""Who is up: probes, failures in a row, and how long whoever failed is left out."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol
+
+from cuvee.serve.upstream import Failure
+
+if TYPE_CHECKING:
+    from cuvee.serve.counters import Counters
+    from cuvee.serve.options import ServeOptions
+    from cuvee.serve.replica import Replica
+    from cuvee.serve.serving import Serving
+
+PATHS = (b"/health", b"/v1/models")
+"""What is asked for: the second where the first is not known."""
+
+AT_ONCE = frozenset({Failure.UNREACHABLE})
+"""Failures that one is enough of: nobody listens."""
+
+
+class Owner(Protocol):
+    """Whose replicas are watched."""
+
+    serving: Serving
+    options: ServeOptions
+    counters: Counters
+
+    def replica_changed(self, replica: Replica) -> None:
+        """A replica went down or came back."""
+
+
+class Health:
+    """Health of all replicas."""
+
+    def __init__(self, gateway: Owner) -> None:
+        self.gateway = gateway
+        self.probes: dict[Replica, asyncio.Task[None]] = {}
+
+    def watch(self) -> None:
+        """Probe every replica that is served, and no other."""
+        served = set(self.gateway.serving.replicas)
+        for replica in self.probes.keys() - served:
+            self.probes.pop(replica).cancel()
+        for replica in served - self.probes.keys():
+            self.probes[replica] = asyncio.get_running_loop().create_task(self._watch(replica))
+
+    def stop(self) -> None:
+        """Probe nobody any more."""
+        for task in self.probes.values():
+            task.cancel()
+
+    def failed(self, replica: Replica, failure: Failure) -> None:
+        """A request or probe failed; the replica is left out once that is enough."""
+        replica.failures += 1
+        replica.num_failures += 1
+        if replica.is_up and (failure in AT_ONCE or replica.failures >= self.gateway.options.failures):
+            self._eject(replica)
+
+    def succeeded(self, replica: Replica) -> None:
+        """A request was answered well."""
+        if replica.failures or replica.num_ejections:
+            replica.failures = replica.num_ejections = 0
+
+    def _eject(self, replica: Replica) -> None:
+        options = self.gateway.options
+        backoff_s = min(options.backoff_s * 2**replica.num_ejections, options.most_backoff_s)
+        replica.up_at_s = monotonic() + backoff_s
+        replica.num_ejections = min(replica.num_ejections + 1, 30)
+        replica.num_ejected += 1
+        replica.is_up = False
+        self.gateway.counters.ejections += 1
+        self.gateway.replica_changed(replica)
+
+    def _readmit(self, replica: Replica) -> None:
+        replica.is_up = True
+        replica.failures = 0
+        self.gateway.counters.readmissions += 1
+        self.gateway.replica_changed(replica)
+
+    async def _watch(self, replica: Replica) -> None:
+        """Probe one replica for ever; a probe that works brings it back once its time is over."""
+        probe_s = self.gateway.options.probe_s
+        while True:
+            is_well = await probe(replica, probe_s)
+            if not is_well:
+                self.failed(replica, Failure.SILENT)
+            elif not replica.is_up:
+                if monotonic() >= replica.up_at_s:
+                    self._readmit(replica)
+            elif replica.failures:
+                replica.failures -= 1
+            wait_s = probe_s if replica.is_up else max(min(probe_s, replica.up_at_s - monotonic()), 0.05)
+            await asyncio.sleep(wait_s * random.uniform(0.9, 1.1))
+
+
+async def probe(replica: Replica, timeout_s: float) -> bool:
+    """Whether a replica answers within `timeout_s` [s], over a connection of its own."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            for path in PATHS:
+                status = await _status_of(replica, path)
+                if status != 404:
+                    return 200 <= status < 300
+    except (OSError, TimeoutError, ValueError, IndexError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        pass
+    return False
+
+
+async def _status_of(replica: Replica, path: bytes) -> int:
+    """Status of the reply to a GET."""
+    address = replica.address
+    reader, writer = await asyncio.open_connection(address.host, address.port, ssl=replica.pool.tls)
+    try:
+        head = replica.own_head
+        writer.write(b"GET %b%b HTTP/1.1\r\n%bconnection: close\r\n\r\n" % (replica.root, path, head))
+        line = await reader.readuntil(b"\r\n")
+        return int(line.split(b" ", 2)[1])
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()

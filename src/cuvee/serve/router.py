@@ -1,0 +1,158 @@
+"""To which replica: the plan's shares and the load as it is, on plain lists that the policies of `routing/` take.
+
+A row is a workload type of a model, as in the plan's assignment; replicas of a group stand side by side.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+from cuvee.routing.policies import NONE, by_plan, least_loaded, least_work
+
+NO_PREFIX = -1
+
+
+@dataclass
+class Router:
+    """Who gets a request.
+
+    Attributes
+        shares         Of each row's requests by group [-]; changed as a whole when replicas come and go.
+        occupies       Share of a replica that a request of a row takes, by row and replica [-]; 0: it cannot serve it.
+        group_of       Group of each replica, ascending.
+        most           Requests that a replica holds at once at most, by replica [-].
+        fullness       Occupancy from which a replica gets no more [-].
+        first          First replica of each group and, at the end, the number of replicas.
+        occupancy      Of each replica, requests it holds included [-].
+        held           Requests that each replica holds [-].
+        is_up          Whether a replica is healthy.
+        is_open        Whether a replica takes requests of a row: it is up, and has room.
+        group_open     Whether some replica of a group does.
+        owed           Turns owed, by row and group [-].
+    """
+
+    shares: list[list[float]]
+    occupies: list[list[float]]
+    group_of: list[int]
+    most: list[float]
+    fullness: float
+    num_groups: int
+    first: list[int] = field(init=False)
+    occupancy: list[float] = field(init=False)
+    held: list[int] = field(init=False)
+    is_up: list[bool] = field(init=False)
+    has_room: list[bool] = field(init=False)
+    is_open: list[list[bool]] = field(init=False)
+    group_open: list[list[bool]] = field(init=False)
+    owed: list[list[float]] = field(init=False)
+    group_load: list[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        counts = [self.group_of.count(group) for group in range(self.num_groups)]
+        number, rows = len(self.group_of), len(self.shares)
+        self.first = [0, *accumulate(counts)]
+        self.occupancy, self.held = [0.0] * number, [0] * number
+        self.is_up, self.has_room = [True] * number, [True] * number
+        self.is_open = [[taken > 0 for taken in row] for row in self.occupies]
+        self.group_open = [[False] * self.num_groups for _ in range(rows)]
+        self.owed = [[0.0] * self.num_groups for _ in range(rows)]
+        self.group_load = [0.0] * self.num_groups
+        self._settle(range(number))
+
+    def choose(self, row: int, prefix: int = NO_PREFIX) -> int:
+        """The replica that gets a request of `row`; NONE where it has to wait, or where nobody can serve it.
+
+        Notes    What no group with a share can take for want of room waits for one. Where all of those are down, the
+                 least occupied of the others takes it, though the plan thinks little of that.
+        """
+        chosen = by_plan(
+            prefix, self.shares[row], self.owed[row], self.group_open[row], self.is_open[row], self.first,
+            self.occupancy, self.group_load,
+        )  # fmt: skip
+        if chosen != NONE or self._some_shareholder_is_up(row):
+            return chosen
+        by_group = [self.occupies[row][first] if first < len(self.group_of) else 0.0 for first in self.first[:-1]]
+        return least_work(by_group, self.is_open[row], self.first, self.occupancy)
+
+    def choose_among(self, row: int, groups: Sequence[int]) -> int:
+        """The emptiest open replica of some groups, none of which may be owed a turn; NONE where all are closed."""
+        chosen = NONE
+        for group in groups:
+            emptiest = least_loaded(self.occupancy, self.is_open[row], self.first[group], self.first[group + 1])
+            if emptiest != NONE and (chosen == NONE or self.occupancy[emptiest] < self.occupancy[chosen]):
+                chosen = emptiest
+        return chosen
+
+    def choose_other(self, row: int, tried: Sequence[int]) -> int:
+        """The emptiest open replica that was not tried, of a group with a share if there is one; NONE of none."""
+        holders = [group for group, share in enumerate(self.shares[row]) if share > 0]
+        for groups in (holders, range(self.num_groups)):
+            left = [
+                replica
+                for group in groups
+                for replica in range(self.first[group], self.first[group + 1])
+                if self.is_open[row][replica] and replica not in tried
+            ]
+            if left:
+                return min(left, key=self.occupancy.__getitem__)
+        return NONE
+
+    def is_served(self, row: int) -> bool:
+        """Whether some replica that is up can serve requests of `row`, now or once it has room."""
+        return any(up and taken > 0 for up, taken in zip(self.is_up, self.occupies[row], strict=True))
+
+    def take(self, row: int, replica: int, sequences: int) -> float:
+        """Book a request on a replica; returns the share of it that it takes, for `release` [-]."""
+        taken = self.occupies[row][replica] * sequences
+        self.occupancy[replica] += taken
+        self.held[replica] += 1
+        if self.occupancy[replica] >= self.fullness or self.held[replica] >= self.most[replica]:
+            self._give_room(replica, False)
+        return taken
+
+    def release(self, replica: int, taken: float) -> None:
+        """Take a request off a replica."""
+        self.occupancy[replica] -= taken
+        self.held[replica] -= 1
+        if (
+            not self.has_room[replica]
+            and self.occupancy[replica] < self.fullness
+            and self.held[replica] < self.most[replica]
+        ):
+            self._give_room(replica, True)
+
+    def set_up(self, replica: int, is_up: bool) -> None:
+        """Let a replica take requests, or no more."""
+        if self.is_up[replica] != is_up:
+            self.is_up[replica] = is_up
+            self._settle((replica,))
+
+    def carry(self, replica: int, old: "Router", place: int) -> None:
+        """Go on with the load that a replica has from another router."""
+        self.occupancy[replica], self.held[replica] = old.occupancy[place], old.held[place]
+        self.is_up[replica] = old.is_up[place]
+        self.has_room[replica] = self.occupancy[replica] < self.fullness and self.held[replica] < self.most[replica]
+        self._settle((replica,))
+
+    def _give_room(self, replica: int, has_room: bool) -> None:
+        if self.has_room[replica] != has_room:
+            self.has_room[replica] = has_room
+            self._settle((replica,))
+
+    def _settle(self, replicas: Sequence[int]) -> None:
+        """Bring what is open in line with who is up and has room."""
+        groups = {self.group_of[replica] for replica in replicas}
+        for row, is_open in enumerate(self.is_open):
+            for replica in replicas:
+                able = self.occupies[row][replica] > 0
+                is_open[replica] = able and self.is_up[replica] and self.has_room[replica]
+            for group in groups:
+                self.group_open[row][group] = any(is_open[self.first[group] : self.first[group + 1]])
+
+    def _some_shareholder_is_up(self, row: int) -> bool:
+        occupies = self.occupies[row]
+        return any(
+            share > 0
+            and any(self.is_up[each] and occupies[each] > 0 for each in range(self.first[group], self.first[group + 1]))
+            for group, share in enumerate(self.shares[row])
+        )
