@@ -100,6 +100,8 @@ def benchmark(
     question = _question(model, precision, lists, single)
     with working("comparing") as progress:
         answer = question.answer()
+        for note in answer.notes:
+            progress.keep(f"note: {note}")
         if html is not None:
             progress("drawing")
             write_atomic(html, study_page(answer.studies, answer.performances))

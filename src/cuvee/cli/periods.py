@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cuvee.cli import options
-from cuvee.cli.notes import tell_unused
+from cuvee.cli.notes import tell_left_out, tell_unused
 from cuvee.cli.planning import NO_PLAN, as_text
 from cuvee.cli.saving import require_folder, write_files
 from cuvee.cli.terminal import EXIT_INTERRUPTED, stdout, working
@@ -57,6 +57,8 @@ def periods(
     with working("reading") as progress:
         progress("reading, and generating candidates")
         prepared, day = prepare_day(scenario, name=name)
+        if scenario.throughput_table:
+            tell_left_out(prepared, progress)
         asked = scenario.time_of_day
         result = plan_periods(
             prepared,

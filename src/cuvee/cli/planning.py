@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cuvee.cli import options
-from cuvee.cli.notes import tell_unused
+from cuvee.cli.notes import tell_left_out, tell_unused
 from cuvee.cli.saving import require_folder, write_files
 from cuvee.cli.terminal import (
     EXIT_INTERRUPTED,
@@ -151,7 +151,10 @@ def prepare(scenario: "Scenario", name: str, progress: Progress) -> "PreparedPro
     from cuvee.plan.scenario.resolve import prepare_scenario
 
     progress("reading, and generating candidates")
-    return prepare_scenario(scenario, name=name)
+    prepared = prepare_scenario(scenario, name=name)
+    if scenario.throughput_table:
+        tell_left_out(prepared, progress)
+    return prepared
 
 
 def solve(prepared: "PreparedProblem", progress: Progress) -> "Plan":

@@ -1,7 +1,7 @@
 """The measured provider: rates read from a table, for the cells that the table has."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -21,6 +21,9 @@ repeated runs draw slightly different lengths, and those at low concurrency did 
 
 LENGTH_TOLERANCE = 0.05
 """Widest gap to the measured lengths at which a workload is the same one, where none is stated [-]."""
+
+ROUNDING = 1e-9
+"""Slack of that gap for what rounding takes [-]."""
 
 UNNAMED = "a table of rates without a name"
 
@@ -129,16 +132,16 @@ class TableProvider:
 
     def rates_of(self, configs: Iterable[ReplicaConfig]) -> tuple[MeasuredRate, ...]:
         """The lines that speak of `configs`, whatever the lengths, each with its source."""
-        return tuple(
-            replace(rate, source=self.source_of(rate).source)
-            for config in configs
-            for rate in self._by_cell.get(_cell_key(config), ())
-            if rate.serves(config)
-        )
+        return tuple(replace(rate, source=self.source_of(rate).source) for rate in self.lines_of(configs))
+
+    def lines_of(self, configs: Iterable[ReplicaConfig]) -> Iterator[MeasuredRate]:
+        """The same lines as they stand in the table."""
+        for config in configs:
+            yield from (rate for rate in self._by_cell.get(_cell_key(config), ()) if rate.serves(config))
 
     def _nearest(self, known: Sequence[MeasuredRate], workload: WorkloadType) -> MeasuredRate | None:
         gaps = [rate.distance(workload) for rate in known]
-        widest = min(self.length_tolerance + 1e-9, min(gaps, default=np.inf) + NEAR_TIE)
+        widest = min(self.length_tolerance + ROUNDING, min(gaps, default=np.inf) + NEAR_TIE)
         near = [rate for rate, gap in zip(known, gaps, strict=True) if gap <= widest]
         return max(near, key=lambda rate: rate.rate_req_per_s, default=None)
 

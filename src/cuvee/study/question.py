@@ -13,7 +13,8 @@ from cuvee.catalog.offers import MARKET, load_offers
 from cuvee.errors import InputError
 from cuvee.profile.analytic import AnalyticProvider
 from cuvee.profile.engine import find_engine
-from cuvee.profile.providers import known_first
+from cuvee.profile.measured_use import notes_on_use
+from cuvee.profile.providers import known_first, measured_table
 from cuvee.study.performance import Performance, performance
 from cuvee.study.study import DEFAULT_LOAD, Asked, Study, priced, require_entries
 from cuvee.workload.classify import classify
@@ -93,7 +94,9 @@ class StudyQuestion:
         wanted = studies if self.offers else tuple(study for study in studies if study.entries)
         for study in wanted or studies:
             require_entries(study)
-        return Answer(wanted, performances)
+        table, replicas = measured_table(provider), [each.table for each in performances]
+        notes = () if table is None else notes_on_use(table, replicas, [gpu.name for gpu in gpus])
+        return Answer(wanted, performances, notes)
 
     def _models(self) -> tuple[list[ModelSpec], dict[str, float]]:
         models = [load_model(name) for name, _ in self.shares]
@@ -151,10 +154,15 @@ class StudyQuestion:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """Studies of the same requests at the prices of each set of offers, and what they all rest on."""
+    """Studies of the same requests at the prices of each set of offers, and what they all rest on.
+
+    Attributes
+        notes    What of a table of measured rates was not used.
+    """
 
     studies: tuple[Study, ...]
     performances: tuple[Performance, ...]
+    notes: tuple[str, ...] = ()
 
 
 def _demand_of(texts: Sequence[str]) -> Demand:
