@@ -140,7 +140,7 @@ def test_two_runs_into_one_folder_leave_whole_files(start, small):
     assert wait(start("check", "out/plan.json"))[0] == 0
 
 
-def on_terminal(arguments: tuple[str, ...], folder, columns: int, environment: dict[str, str]) -> str:
+def on_terminal(arguments: tuple[str, ...], folder, columns: int, environment: dict[str, str], code: int = 0) -> str:
     """Output of the command on a terminal of `columns` columns, stdout and stderr together."""
     ours, theirs = pty.openpty()
     import fcntl
@@ -164,7 +164,7 @@ def on_terminal(arguments: tuple[str, ...], folder, columns: int, environment: d
         if not part:
             break
         shown += part
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=30) == code
     os.close(ours)
     return shown.decode()
 
@@ -178,9 +178,31 @@ def test_a_terminal_gets_colour_unless_it_says_no(small):
 
 
 @pytest.mark.parametrize("columns", [60, 20, 300])
-def test_a_terminal_of_any_width_gets_tables_of_60_to_100_columns(small, columns):
+def test_a_terminal_of_any_width_gets_tables_of_60_to_160_columns(small, columns):
     """No digit is cut; what is narrower still breaks the lines itself."""
     shown = on_terminal(("plan", "scenario.yaml"), small, columns, {"NO_COLOR": "1", "TERM": "xterm"})
     lines = re.sub(r"\x1b\[[\d;]*[mK]", "", shown).splitlines()
-    assert max(map(len, lines)) <= max(60, min(columns, 100))
+    assert max(map(len, lines)) <= max(60, min(columns, 160))
     assert "…" not in shown
+
+
+NAME = "a-run-whose-name-is-so-long-that-a-table-of-100-columns-has-to-fold-it"
+
+
+def test_a_wide_terminal_gets_wide_tables(small):
+    """A name that 100 columns fold stands on one line of 150. Tempting: to stop at 100 and leave a third blank."""
+    (small / "points.csv").write_text(f"id,gpu,model,engine,isl,osl,req_s\n{NAME},A40,llama-3-8b,vllm,500,500,3\n")
+    plain = {"NO_COLOR": "1", "TERM": "xterm"}
+    narrow, wide = (on_terminal(("score", "points.csv"), small, columns, plain) for columns in (100, 150))
+    assert NAME in wide
+    assert NAME not in narrow
+
+
+def test_messages_are_broken_between_words_on_a_terminal(small):
+    """At 80 columns no line is longer, no word is cut, and a pipe gets each part on one line as ever."""
+    (small / "points.csv").write_text("a,b\n1,2\n")
+    shown = on_terminal(("score", "points.csv"), small, 80, {"NO_COLOR": "1", "TERM": "xterm"}, code=2)
+    lines = re.sub(r"\x1b\[[\d;]*[mK]", "", shown).splitlines()
+    assert len(lines) > 3
+    assert max(map(len, lines)) <= 80
+    assert "concurrency, request_rate" in " ".join(shown.split())

@@ -30,7 +30,7 @@ from cuvee.cli import (
     simulating,
     traces,
 )
-from cuvee.cli.terminal import EXIT_INTERRUPTED, InterruptedEarlyError, printable
+from cuvee.cli.terminal import EXIT_INTERRUPTED, InterruptedEarlyError, printable, wrapped
 from cuvee.errors import CuveeError
 
 EXIT_NO_PLAN = 1
@@ -172,7 +172,7 @@ def _system_message(error: OSError) -> str:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(printable(message), file=sys.stderr)  # noqa: T201 the one message a failing command ends with
+    print(wrapped(printable(message)), file=sys.stderr)  # noqa: T201 the one message a failing command ends with
     sys.exit(code)
 
 

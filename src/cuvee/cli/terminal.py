@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -27,13 +27,13 @@ QUIET_S = 1.0
 
 
 def stdout(*, record: bool = False) -> "Console":
-    """Console for results; at most WIDTH columns, colour only on a terminal, every text literal."""
+    """Console for results, as wide as the terminal up to WIDEST, WIDTH elsewhere; colour only on a terminal."""
     from rich.console import Console
 
-    from cuvee.report.style import WIDTH
+    from cuvee.report.style import WIDEST, WIDTH
 
     console = Console(highlight=False, markup=False, emoji=False, record=record)
-    console.width = min(WIDTH, max(NARROWEST, console.width)) if console.is_terminal else WIDTH
+    console.width = min(WIDEST, max(NARROWEST, console.width)) if console.is_terminal else WIDTH
     return console
 
 
@@ -53,6 +53,22 @@ def _finite(value: Any) -> Any:  # noqa: ANN401 any JSON value
 def printable(text: str) -> str:
     """`text` with everything that could move the cursor as "?", but for line breaks."""
     return "".join(each if each.isprintable() or each == "\n" else "?" for each in text)
+
+
+def wrapped(text: str) -> str:
+    """`text` with its lines broken between words where stderr is a terminal, their rest standing in by four columns.
+
+    Elsewhere each line stays one, for whoever searches in it.
+    """
+    import textwrap
+
+    if sys.stderr is None or not sys.stderr.isatty():
+        return text
+    with suppress(OSError):
+        columns = max(NARROWEST, os.get_terminal_size(sys.stderr.fileno()).columns)
+        fill = textwrap.TextWrapper(columns, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+        return "\n".join(fill.fill(line) for line in text.split("\n"))
+    return text
 
 
 class InterruptedEarlyError(Exception):

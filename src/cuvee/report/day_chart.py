@@ -7,7 +7,7 @@ from rich.text import Text
 
 from cuvee.plan.periods.result import PeriodPlan
 from cuvee.report.axis import tick_label, ticks
-from cuvee.report.style import BLOCKS, plain
+from cuvee.report.style import BLOCKS, WIDTH, plain
 from cuvee.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR
 from cuvee.workload.day import clock
 
@@ -23,7 +23,7 @@ def day_lines(day: PeriodPlan, console: Console) -> Iterator[Text]:
     values = [value for value in ticks(0.0, top, 5) if value]
     margin = max(len("req/s"), *(len(tick_label(value)) for value in values)) + 2
     # Whole columns to the hour, so that a period ends where the axis says.
-    width = (console.width - margin - 2) // int(HOURS_PER_DAY) * int(HOURS_PER_DAY)
+    width = (min(console.width, WIDTH) - margin - 2) // int(HOURS_PER_DAY) * int(HOURS_PER_DAY)
     label_of = {min(ROWS - 1, int(value / top * ROWS - 1e-9)): tick_label(value) for value in values}
     columns = [_levels(day, (column + 0.5) / width * SECONDS_PER_DAY, ROWS / top) for column in range(width)]
     ascii_only = plain(console)

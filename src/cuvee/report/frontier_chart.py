@@ -8,7 +8,7 @@ from rich.text import Text
 from cuvee.plan.frontier.frontier import Frontier, Swept
 from cuvee.plan.frontier.knees import Point
 from cuvee.report.axis import tick_label, ticks
-from cuvee.report.style import BLOCKS, plain
+from cuvee.report.style import BLOCKS, WIDTH, plain
 
 ROWS = 14
 """Lines of the chart above its axis."""
@@ -28,7 +28,7 @@ def chart_lines(frontier: Frontier, console: Console) -> Iterator[Text]:
     top = max(rate if budget else cost for cost, rate in frontier.steps)
     values = ticks(0.0, top * HEADROOM, 5)
     margin = max(len(tick_label(value)) for value in values) + 2
-    width = console.width - margin - len(frontier.swept.unit) - 2
+    width = min(console.width, WIDTH) - margin - len(frontier.swept.unit) - 2
     label_of = {min(ROWS - 1, int(value / (top * HEADROOM) * ROWS)): tick_label(value) for value in values}
     columns = [_levels(frontier, place, ROWS / (top * HEADROOM)) for place in _places(frontier, width)]
     yield Text(f"\n{'req/s' if budget else '$/h':>{margin}}", style="dim")

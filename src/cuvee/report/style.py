@@ -7,6 +7,7 @@ from unicodedata import category
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
+from rich.constrain import Constrain
 from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
@@ -20,7 +21,10 @@ HEAT = ("grey23", "dark_green", "green4", "green3", "chartreuse2")
 
 
 WIDTH = 100
-"""Columns everything fits into; terminals of fewer lose padding."""
+"""Columns everything fits into; terminals of fewer lose padding, and on wider ones text and charts get no wider."""
+
+WIDEST = 160
+"""Columns that tables fold their text to on terminals that have them."""
 
 NARROW = 80
 """Terminals of fewer columns lose what can be read elsewhere as well."""
@@ -128,7 +132,7 @@ def _natural_width(column: Column) -> int:
 
 def indented(text: str, *, style: str = "") -> RenderableType:
     """A paragraph that stands in by two columns, its continuation lines too."""
-    return Padding(Text(text, style=style), (0, 0, 0, 2), expand=False)
+    return Constrain(Padding(Text(text, style=style), (0, 0, 0, 2), expand=False), WIDTH)
 
 
 def dated(as_of: str) -> str:
