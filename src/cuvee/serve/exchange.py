@@ -13,6 +13,7 @@ from cuvee.serve.upstream import Failure, UpstreamConnection
 if TYPE_CHECKING:
     from cuvee.serve.facts import Facts
     from cuvee.serve.http_in import ClientConnection
+    from cuvee.serve.keys import Account
     from cuvee.serve.replica import Replica
     from cuvee.serve.request import Request
     from cuvee.serve.serving import ServedState
@@ -73,8 +74,10 @@ class Exchange:
     """
 
     __slots__ = (
+        "account",
         "answer_tokens",
         "arrived_s",
+        "booked_tokens",
         "client",
         "closes",
         "counters",
@@ -105,6 +108,7 @@ class Exchange:
         "taken",
         "tried",
         "upstream",
+        "workload",
     )  # fmt: skip
 
     def __init__(self, gateway: Owner, client: ClientConnection, request: Request, facts: Facts) -> None:
@@ -112,8 +116,10 @@ class Exchange:
         self.client = client
         self.request = request
         self.facts = facts
-        self.endpoint = ""
+        self.endpoint = self.workload = ""
         self.key = ""
+        self.account: Account | None = None
+        self.booked_tokens = 0
         self.model: ServedState | None = None
         self.counters = NOBODY
         self.row = self.prompt_tokens = self.expected_tokens = self.answer_tokens = 0
@@ -122,7 +128,7 @@ class Exchange:
         self.replica: Replica | None = None
         self.upstream: UpstreamConnection | None = None
         self.taken = 0.0
-        self.tried: list[int] = []
+        self.tried: list[Replica] = []
         self.stale_tries = 0
         self.status = 0
         self.num_events = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import zlib
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cuvee.serve.http_in import ClientConnection
+    from cuvee.serve.keys import Account
     from cuvee.serve.options import ServeOptions
     from cuvee.serve.replica import Replica
     from cuvee.serve.request import Request
@@ -73,6 +75,13 @@ class Gateway:
 
     def _admit(self, client: ClientConnection, request: Request, endpoint: Endpoint) -> None:
         """Read what routing needs, and send the request on or have it wait."""
+        account = None
+        if self.serving.accounts is not None:
+            account = self.serving.accounts.find(request.authorization)
+            if account is None:
+                self._unknown(client, request)
+                return
+            request.authorization = b""
         try:
             facts = read_facts(request.body, answers=endpoint.answers)
         except BodyError as error:
@@ -90,9 +99,13 @@ class Gateway:
         exchange = Exchange(self, client, request, facts)
         exchange.endpoint = endpoint.name
         exchange.model = model
+        if account is not None:
+            exchange.key = account.key.name
         self._recognise(exchange, model, facts)
         client.answering = exchange
         self.exchanges.add(exchange)
+        if account is not None and not self._may_begin(exchange, account):
+            return
         if self.retries_left < FREE_RETRIES:
             self.retries_left += self.options.retry_share
         if model.line.length or not self._place(exchange):
@@ -111,6 +124,19 @@ class Gateway:
             exchange.prefix = zlib.crc32(facts.beginning.encode("utf-8", "replace")) & 0x7FFFFFFF
         facts.text = facts.beginning = None
 
+    def _may_begin(self, exchange: Exchange, account: Account) -> bool:
+        """Book a request on its key, or refuse it until there is room for it."""
+        tokens = exchange.prompt_tokens + exchange.expected_tokens * exchange.sequences
+        wait_s = account.wait_s(exchange.arrived_s, tokens)
+        if wait_s > 0:
+            retry = b"retry-after: %d\r\n" % max(math.ceil(wait_s), 1)
+            exchange.refuse(429, "rate_limit_exceeded", "the key has used up what it may ask for", headers=retry)
+            return False
+        account.begin(tokens)
+        exchange.account = account
+        exchange.booked_tokens = tokens
+        return True
+
     def _place(self, exchange: Exchange) -> bool:
         """Send a request to the replica that is to have it; False where it has to wait."""
         place = self.serving.router.choose(exchange.row, exchange.prefix)
@@ -126,6 +152,7 @@ class Gateway:
         replica.held += 1
         replica.num_requests += 1
         model, workload = serving.row_names[exchange.row]
+        exchange.workload = workload
         exchange.counters = self.counters.of(model, workload, replica.group)
         exchange.counters.sent += 1
         exchange.send(replica)
@@ -149,22 +176,29 @@ class Gateway:
         """Whether a request may go to another replica, and there is one."""
         return (
             not exchange.has_begun
+            and exchange.row != NONE
             and len(exchange.tried) + 1 < self.options.attempts
             and self.retries_left >= 1.0
-            and self.serving.router.choose_other(exchange.row, [*exchange.tried, _place_of(exchange)]) != NONE
+            and self._other(exchange) != NONE
         )
 
     def retry(self, exchange: Exchange) -> bool:
         """Send a request to a replica that it was not tried on; False where there is none."""
-        exchange.tried.append(_place_of(exchange))
-        place = self.serving.router.choose_other(exchange.row, exchange.tried)
+        place = self._other(exchange)
         if place == NONE:
             return False
+        assert exchange.replica is not None
+        exchange.tried.append(exchange.replica)
         self._release(exchange)
         self.retries_left -= 1.0
         self.counters.retries += 1
         self._send(exchange, place)
         return True
+
+    def _other(self, exchange: Exchange) -> int:
+        """A replica that a request was not tried on; NONE of none."""
+        tried = [each.place for each in (*exchange.tried, exchange.replica) if each is not None]
+        return self.serving.router.choose_other(exchange.row, tried)
 
     def stale(self) -> None:
         """A kept connection turned out to be closed."""
@@ -194,7 +228,7 @@ class Gateway:
         if exchange.replica is None:
             if exchange.model is not None:
                 exchange.model.line.remove(exchange)
-            self.exchanges.discard(exchange)
+            self._forget(exchange, 0)
             return
         if is_cancelled:
             exchange.counters.cancelled += 1
@@ -202,8 +236,8 @@ class Gateway:
 
     def refused(self, exchange: Exchange, code: str) -> None:
         """An error of ours was the answer."""
-        self.counters.refused[code] = self.counters.refused.get(code, 0) + 1
-        self.exchanges.discard(exchange)
+        self._count_refusal(code)
+        self._forget(exchange, 0)
 
     def learn_prompt(self, exchange: Exchange, tokens: int) -> None:
         """The engine counted the tokens of a prompt."""
@@ -220,9 +254,26 @@ class Gateway:
         mine.prompt_tokens += exchange.prompt_tokens
         mine.answer_tokens += exchange.answer_tokens
         self._release(exchange)
-        self.exchanges.discard(exchange)
+        self._forget(exchange, exchange.prompt_tokens + exchange.answer_tokens)
         for tell in self.ended:
             tell(exchange)
+
+    def _forget(self, exchange: Exchange, used_tokens: int) -> None:
+        """A request is over: give its key back what it did not use."""
+        self.exchanges.discard(exchange)
+        account, exchange.account = exchange.account, None
+        if account is not None:
+            account.end(used_tokens - exchange.booked_tokens)
+
+    def _unknown(self, client: ClientConnection, request: Request) -> None:
+        """Refuse a request without a key that is known."""
+        self._count_refusal("invalid_api_key")
+        body = error_body(401, "invalid_api_key", "no API key that is known here: send Authorization: Bearer KEY")
+        client.send(reply(401, body, headers=b"www-authenticate: Bearer\r\n", closes=request.is_close))
+        client.done(request.is_close)
+
+    def _count_refusal(self, code: str) -> None:
+        self.counters.refused[code] = self.counters.refused.get(code, 0) + 1
 
     def _release(self, exchange: Exchange) -> None:
         """Take a request off its replica; whoever waits may have the room."""
@@ -301,6 +352,10 @@ class Gateway:
 
     def _answer_itself(self, client: ClientConnection, request: Request) -> None:
         path = request.path
+        accounts = self.serving.accounts
+        if accounts is not None and path != b"/health" and accounts.find(request.authorization) is None:
+            self._unknown(client, request)
+            return
         if request.method == b"GET":
             if path == b"/v1/models":
                 names = [name for name, state in self.serving.models.items()]
@@ -326,10 +381,6 @@ class Gateway:
             client.done(request.is_close)
             return
         _refuse(client, request, 404, "not_found", "no such path")
-
-
-def _place_of(exchange: Exchange) -> int:
-    return exchange.replica.place if exchange.replica is not None else NONE
 
 
 def _model(name: str) -> dict[str, object]:

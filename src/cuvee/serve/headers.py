@@ -31,10 +31,11 @@ class Reading(Protocol):
         """Tell a client that waits for it to send the body."""
 
 
-def _host(connection: Reading, _request: Request, _value: bytes) -> None:
+def _host(connection: Reading, request: Request, value: bytes) -> None:
     if connection.saw_host:
         connection.refuse(400, "bad_request", "two Host headers")
     connection.saw_host = True
+    request.host = value
 
 
 def _length(connection: Reading, _request: Request, value: bytes) -> None:

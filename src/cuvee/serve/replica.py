@@ -28,8 +28,6 @@ class Replica:
     """
 
     def __init__(self, address: ReplicaAddress, connect_s: float) -> None:
-        self.address = address
-        self.group = address.group
         self.place = GONE
         self.pool = Pool(address, connect_s)
         self.held = 0
@@ -37,6 +35,12 @@ class Replica:
         self.failures = self.num_ejections = 0
         self.up_at_s = 0.0
         self.num_requests = self.num_failures = self.num_ejected = 0
+        self.become(address)
+
+    def become(self, address: ReplicaAddress) -> None:
+        """Take what an address says of the same url: its group, its name, its key."""
+        self.address = address
+        self.group = address.group
         self.root = address.root.encode()
         host = f"[{address.host}]" if ":" in address.host else address.host
         host_line = b"host: %b:%d\r\n" % (host.encode("idna" if not host.isascii() else "ascii"), address.port)

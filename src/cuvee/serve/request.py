@@ -18,7 +18,7 @@ class Request:
     """
 
     __slots__ = (
-        "authorization", "body", "head", "is_close", "is_old", "method", "named", "path", "query", "refusal",
+        "authorization", "body", "head", "host", "is_close", "is_old", "method", "named", "path", "query", "refusal",
         "slo_tpot", "slo_ttft",
     )  # fmt: skip
 
@@ -27,7 +27,7 @@ class Request:
         self.path = b""
         self.query = b""
         self.head: list[bytes] = []
-        self.authorization = b""
+        self.authorization = self.host = b""
         self.slo_ttft = b""
         self.slo_tpot = b""
         self.body = b""

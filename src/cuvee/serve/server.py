@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from cuvee.errors import InputError
+from cuvee.serve.admin import Admin
 from cuvee.serve.gateway import TICK_S, Gateway
 from cuvee.serve.http_in import ClientConnection
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
+    from cuvee.serve.http_in import Handler
+    from cuvee.serve.journal import Journal
     from cuvee.serve.options import ServeOptions
     from cuvee.serve.serving import Serving
 
@@ -29,7 +33,11 @@ class Server:
     def __init__(self, serving: Serving, options: ServeOptions) -> None:
         self.gateway = Gateway(serving, options)
         self.address = ("", 0)
-        self._listening: asyncio.Server | None = None
+        self.admin_address = ("", 0)
+        self.admin: Admin | None = None
+        self._listening: list[asyncio.Server] = []
+        self._journals: list[Journal] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
 
@@ -40,20 +48,50 @@ class Server:
             shared    Whether other processes listen on the same port.
         Raises        InputError: the port is taken, or the host is not this machine's.
         """
+        self.address = await self._listen(self.gateway, host, port, "--port", tls=tls, shared=shared)
+        self.gateway.health.watch()
+        self._ticking = asyncio.get_running_loop().create_task(self._tick())
+
+    async def start_admin(self, host: str, port: int, reload: Callable[[], Awaitable[list[str]]]) -> None:
+        """Listen for whoever runs the gateway; raises as `start` does."""
+        self.admin = Admin(self.gateway, reload, host)
+        self.admin_address = await self._listen(self.admin, host, port, "--admin-port")
+
+    def keep(self, journal: Journal) -> None:
+        """Write a line of `journal` for each request."""
+        self._journals.append(journal)
+        self.gateway.ended.append(journal.add)
+
+    def background(self, work: Coroutine[None, None, None]) -> None:
+        """Have something done beside everything else."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _listen(
+        self,
+        handler: Handler,
+        host: str,
+        port: int,
+        option: str,
+        *,
+        tls: ssl.SSLContext | None = None,
+        shared: bool = False,
+    ) -> tuple[str, int]:
         loop = asyncio.get_running_loop()
         try:
-            self._listening = await loop.create_server(
-                lambda: ClientConnection(self.gateway), host, port, ssl=tls, reuse_port=shared or None, backlog=4096
+            listening = await loop.create_server(
+                lambda: ClientConnection(handler), host, port, ssl=tls, reuse_port=shared or None, backlog=4096
             )
         except (OSError, OverflowError) as error:
             raise InputError(
                 f"{host}:{port} cannot be listened on ({error})",
                 expected="a free port of this machine",
-                remedy="choose another: --port",
+                remedy=f"choose another: {option}",
             ) from None
-        self.address = self._listening.sockets[0].getsockname()[:2]
-        self.gateway.health.watch()
-        self._ticking = loop.create_task(self._tick())
+        self._listening.append(listening)
+        name: tuple[str, int] = listening.sockets[0].getsockname()[:2]
+        return name
 
     async def run(self, ready: Callable[[Server], None] | None = None) -> None:
         """Serve until a signal says to end, then end in order."""
@@ -75,15 +113,15 @@ class Server:
         """Take no more, let what runs finish within its time, and close."""
         gateway = self.gateway
         gateway.is_draining = True
-        if self._listening is not None:
-            self._listening.close()
+        for listening in self._listening:
+            listening.close()
         for client in list(gateway.clients):
             client.drain()
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         while gateway.clients and loop.time() - began_s < gateway.options.drain_s:
             await asyncio.sleep(0.02)
-        for client in list(gateway.clients):
+        for client in [*gateway.clients, *(self.admin.clients if self.admin is not None else ())]:
             client.transport.abort()
         gateway.health.stop()
         for replica in gateway.serving.replicas:
@@ -92,8 +130,19 @@ class Server:
             self._ticking.cancel()
             with suppress(asyncio.CancelledError):
                 await self._ticking
+        await self._write_journals()
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             self.gateway.tick()
+            if self.admin is not None:
+                now_s = monotonic()
+                for client in list(self.admin.clients):
+                    client.overdue(now_s)
+            await self._write_journals()
+
+    async def _write_journals(self) -> None:
+        for journal in self._journals:
+            with suppress(OSError):  # a full disk stops no request
+                await journal.write()

@@ -19,6 +19,7 @@ from cuvee.serve.router import Router
 if TYPE_CHECKING:
     from cuvee.plan.evaluation.evaluation import Fleet
     from cuvee.plan.outcome.result import Plan
+    from cuvee.serve.keys import Accounts
     from cuvee.serve.options import ServeOptions
     from cuvee.serve.replicas_file import Deployment, ReplicaAddress
 
@@ -56,6 +57,7 @@ class Serving:
         planned         Shares of the plan, by row and group [-].
         copies          Replicas of each group that the plan has [-].
         notes           What is to be known of the files.
+        accounts        Keys and what they have used; None where anybody may ask.
     """
 
     plan: Plan
@@ -68,19 +70,23 @@ class Serving:
     copies: list[int]
     fleet: Fleet
     notes: tuple[str, ...]
+    accounts: Accounts | None = None
 
     def adopt(self, old: Serving) -> list[Replica]:
         """Go on where `old` was: with its connections, its load, and what it learnt; returns replicas that are gone."""
-        known = {each.address: each for each in old.replicas}
+        known = {each.address.url: each for each in old.replicas}
         for place, fresh in enumerate(self.replicas):
-            kept = known.pop(fresh.address, None)
+            kept = known.pop(fresh.address.url, None)
             if kept is not None:
                 self.router.carry(place, old.router, kept.place)
+                kept.become(fresh.address)
                 self.replicas[place] = kept
         for replica in known.values():
             replica.place = GONE
         for place, replica in enumerate(self.replicas):
             replica.place = place
+        if self.accounts is not None and old.accounts is not None:
+            self.accounts.adopt(old.accounts)
         learnt = {state.model: state for state in old.models.values()}
         for state in {id(each): each for each in self.models.values()}.values():
             before = learnt.get(state.model)

@@ -1,0 +1,134 @@
+"""The side of whoever runs the gateway: metrics, status and reload, on a port of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from cuvee.errors import CuveeError
+from cuvee.serve.metrics import CONTENT_TYPE, metrics_text
+from cuvee.serve.options import ServeOptions
+from cuvee.serve.replies import error_body, reply
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from cuvee.serve.gateway import Gateway
+    from cuvee.serve.http_in import ClientConnection
+    from cuvee.serve.request import Request
+
+OWN_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Names of this machine that a browser cannot be tricked into."""
+
+
+class Admin:
+    """Answers on the admin port.
+
+    Parameters
+        reload    Reads the files that were given at the start again; raises InputError where they are wrong.
+        host      Where it listens: unless that is loopback, any Host is taken.
+    """
+
+    def __init__(self, gateway: Gateway, reload: Callable[[], Awaitable[list[str]]], host: str) -> None:
+        self.gateway = gateway
+        self.reload = reload
+        self.checks_host = host in OWN_NAMES
+        self.options = ServeOptions(body_bytes=10_000, connections=200)
+        self.clients: set[ClientConnection] = set()
+        self.buffered_bytes = 0
+        self.is_draining = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def handle(self, client: ClientConnection, request: Request) -> None:
+        """Answer one request."""
+        if not self._is_from_here(request):
+            self._answer(client, request, 403, error_body(403, "forbidden", "not for pages of a browser"))
+            return
+        known = {b"/metrics": b"GET", b"/health": b"GET", b"/status": b"GET", b"/reload": b"POST"}
+        method = known.get(request.path)
+        if method is None:
+            self._answer(client, request, 404, error_body(404, "not_found", "no such path"))
+        elif method != request.method:
+            body = error_body(405, "method_not_allowed", f"{method.decode()} is meant for this path")
+            self._answer(client, request, 405, body, headers=b"allow: %b\r\n" % method)
+        elif request.path == b"/metrics":
+            self._answer(client, request, 200, metrics_text(self.gateway), content_type=CONTENT_TYPE)
+        elif request.path == b"/reload":
+            task = asyncio.get_running_loop().create_task(self._reload(client, request))
+            client.answering = _Patience()
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            self._answer(client, request, 200, orjson.dumps(status_of(self.gateway)))
+
+    async def _reload(self, client: ClientConnection, request: Request) -> None:
+        try:
+            notes = await self.reload()
+        except CuveeError as error:
+            self._answer(client, request, 422, error_body(422, "not_reloaded", str(error)))
+            return
+        self._answer(client, request, 200, orjson.dumps({"reloaded": True, "notes": notes}))
+
+    def _is_from_here(self, request: Request) -> bool:
+        """Whether no page of a browser sent it: it names an origin, or a host that was made to lead here."""
+        if any(name.lower() == b"origin" for name in request.head[::4]):
+            return False
+        host = urlsplit("//" + request.host.decode("latin-1")).hostname
+        return not self.checks_host or host in OWN_NAMES
+
+    def _answer(
+        self,
+        client: ClientConnection,
+        request: Request,
+        status: int,
+        body: bytes,
+        *,
+        content_type: bytes = b"application/json",
+        headers: bytes = b"",
+    ) -> None:
+        if not client.is_ending:
+            client.send(reply(status, body, content_type=content_type, headers=headers, closes=request.is_close))
+            client.done(request.is_close)
+
+
+class _Patience:
+    """Stands for an answer that is being made; there is nothing to cancel."""
+
+    def client_gone(self) -> None:
+        """Nobody waits any more."""
+
+    def pause(self) -> None:
+        """Nothing is sent yet."""
+
+    def resume(self) -> None:
+        """Nothing was held."""
+
+
+def status_of(gateway: Gateway) -> dict[str, Any]:
+    """The state of replicas and groups, for people and for the launcher's table."""
+    serving, router = gateway.serving, gateway.serving.router
+    replicas = [
+        {
+            "name": replica.name, "url": replica.address.url, "group": replica.group, "is_up": replica.is_up,
+            "held": replica.held, "occupancy": round(router.occupancy[place], 4), "requests": replica.num_requests,
+            "failures": replica.num_failures, "ejections": replica.num_ejected,
+            "connections": len(replica.pool.connections),
+        }
+        for place, replica in enumerate(serving.replicas)
+    ]  # fmt: skip
+    rows = [
+        {
+            "model": model, "workload": workload,
+            "shares": dict(zip(serving.groups, router.shares[row], strict=True)),
+            "planned": dict(zip(serving.groups, serving.planned[row], strict=True)),
+        }
+        for row, (model, workload) in enumerate(serving.row_names)
+    ]  # fmt: skip
+    waiting = {state.model: state.line.length for state in serving.models.values()}
+    return {
+        "status": "draining" if gateway.is_draining else "serving", "replicas": replicas, "assignment": rows,
+        "waiting": waiting, "under_way": len(gateway.exchanges), "clients": len(gateway.clients),
+    }  # fmt: skip
