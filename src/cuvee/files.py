@@ -74,8 +74,8 @@ def require_commas(header: Sequence[str], place: str) -> None:
         )
 
 
-def write_atomic(path: str | Path, text: str) -> None:
-    """Write `text` as UTF-8 so that a reader sees the old file or the new one, never a part.
+def write_atomic(path: str | Path, text: str | bytes) -> None:
+    """Write `text`, as UTF-8, so that a reader sees the old file or the new one, never a part.
 
     Parameters
         path    Target; its folder is created where missing. A device or pipe is written directly.
@@ -83,7 +83,7 @@ def write_atomic(path: str | Path, text: str) -> None:
     Raises      InputError: the folder or file cannot be written.
     """
     try:
-        content = text.encode("utf-8")
+        content = text.encode("utf-8") if isinstance(text, str) else text
         target = Path(os.path.realpath(path))
         if _is_device(path):
             with Path(path).open("ab") as stream:

@@ -1,6 +1,7 @@
 """`cuvee simulate` on the command line."""
 
 import csv
+import importlib.util
 import json
 
 import pytest
@@ -46,6 +47,41 @@ def test_every_request_as_csv(cuvee, plan_file, tmp_path):
     assert all(float(row["finish_s"]) >= float(row["first_token_s"]) > float(row["arrival_s"]) for row in rows)
 
 
+def test_every_request_as_parquet(cuvee, plan_file, tmp_path):
+    """The same columns; what a request has not got is empty."""
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow, of the extra [parquet], is not installed")
+    out = tmp_path / "requests.parquet"
+    assert cuvee("simulate", plan_file, "--requests", "40", "--fail", "g1@2", "--out", str(out)).code == 0
+    assert cuvee("simulate", plan_file, "--requests", "40", "--fail", "g1@2", "--out", str(out) + ".csv").code == 0
+    rows = list(csv.DictReader((tmp_path / "requests.parquet.csv").read_text().splitlines()))
+    table = parquet.read_table(out)
+    assert table.column_names == list(rows[0])
+    assert table["input_tokens"].to_pylist() == [int(row["input_tokens"]) for row in rows]
+    assert table["group"].to_pylist() == [row["group"] or None for row in rows]
+    assert table["finish_s"].null_count == sum(not row["finish_s"] for row in rows) > 0
+
+
+def test_parquet_without_pyarrow(cuvee, plan_file, tmp_path, monkeypatch):
+    """Before anything is played: which extra brings it."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    done = cuvee("simulate", plan_file, "--out", str(tmp_path / "requests.parquet"))
+    assert (done.code, "cuvee[parquet]" in done.err) == (2, True)
+
+
+def test_prefixes_of_a_trace(cuvee, plan_file, tmp_path):
+    """The second prompt is found but for its last block, which the screen, the JSON and the file say."""
+    trace, out = tmp_path / "trace.jsonl", tmp_path / "requests.csv"
+    row = '{{"timestamp": {}, "input_length": 1024, "output_length": 50, "hash_ids": [0, 1]}}\n'
+    trace.write_text("".join(row.format(1000 * each) for each in range(9)))
+    asked = ("simulate", plan_file, "--trace", str(trace), "--prefix-cache", "--fail", "g1@0")
+    assert "found in the prefix cache: 87.5% of prompt tokens" in cuvee(*asked).out  # 8 x 1008 of 9 x 1024
+    record = json.loads(cuvee(*asked, "--json", "--out", str(out)).out)
+    assert record["prefix_cache"] is True
+    assert record["scopes"][0]["found_share"] == 0.875
+    found = [row["cached_tokens"] for row in csv.DictReader(out.read_text().splitlines())]
+    assert found == ["0", *["1008"] * 8]
+
+
 def test_no_file_is_overwritten_unasked(cuvee, plan_file, tmp_path):
     """Neither the plan itself nor any other; with --force another one is."""
     kept = tmp_path / "kept.csv"
@@ -67,6 +103,13 @@ def test_a_draw_of_the_plans_own_mix_is_of_its_mix(cuvee, plan_file):
     ("arguments", "message"),
     [
         (["--fail", "g1"], "GROUP[.REPLICA]@SECONDS"),
+        (["--fail", "g1@1e3"], "GROUP[.REPLICA]@SECONDS"),
+        (["--fail", "g1.0@-5"], "GROUP[.REPLICA]@SECONDS"),
+        (["--fail", "g1@5+5"], "GROUP[.REPLICA]@SECONDS"),
+        (["--fail", "g1.9@5"], "its 2 replicas"),
+        (["--drain", "g7@5"], "g1, g2"),
+        (["--interrupt", "g1@5"], "SECONDS+DELAY"),
+        (["--prefix-cache"], "hash_ids"),
         (["--answers", "oracle"], "oracle"),
         (["--trace", "no-such-file.csv"], "no-such-file.csv"),
         (["--policy", "best"], "plan-live"),

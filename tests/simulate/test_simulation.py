@@ -8,9 +8,10 @@ import pytest
 import cuvee
 from cuvee.errors import InputError
 from cuvee.plan.outcome.result import Plan
-from cuvee.simulate.metrics import PERCENTILES, report
+from cuvee.simulate.metrics import PERCENTILES, Report, report
 from cuvee.simulate.simulation import ReplicaEvent, simulate
 from cuvee.workload.latency_limits import LatencyLimits
+from cuvee.workload.prefixes import Prefixes
 from cuvee.workload.records import Trace
 
 
@@ -158,3 +159,90 @@ def test_a_plan_without_a_fleet_cannot_be_played(plan):
     """It says so."""
     with pytest.raises(InputError, match="without a fleet"):
         simulate(replace(plan, groups=(), assignment=()))
+
+
+def alike(number: int, *, prefixes: int, seed: int = 0) -> Trace:
+    """A trace of requests whose prompts are one of some prefixes of 2,048 tokens, and 100 tokens of their own."""
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(0, prefixes, number)[:, None] * 4 + np.arange(4)
+    ids = np.hstack([blocks, 4 * prefixes + np.arange(number)[:, None]]).ravel()
+    told = Prefixes(ids, np.arange(number + 1) * 5, 512)
+    arrival_s = np.cumsum(rng.exponential(1.0, number))
+    return Trace("alike", np.full(number, 2148), np.full(number, 20), arrival_s, prefixes=told)
+
+
+def found_share(done: Report) -> float:
+    """Share of all prompt tokens that were in the cache."""
+    assert done.all.found_share is not None
+    return done.all.found_share
+
+
+def test_a_prefix_cache_saves_prompts_and_time(plan):
+    """With it most prompt tokens are found and first tokens come sooner; without, nothing is said of any."""
+    trace = alike(1500, prefixes=20)
+    without, found = (report(simulate(plan, trace, load=0.5, prefix_cache=cached)) for cached in (False, True))
+    assert without.all.found_share is None
+    assert 0.7 < found_share(found) < 2048 / 2148
+    assert found.all.ttft.mean_s < 0.6 * without.all.ttft.mean_s
+
+
+def test_prefix_affinity_is_worth_something(plan):
+    """More prefixes than one cache holds: by prefix each replica sees its part of them, in turn each sees all."""
+    trace = alike(3000, prefixes=150)
+    by_turns, by_prefix = (
+        report(simulate(plan, trace, load=0.25, prefix_cache=True, policy=policy)) for policy in ("plan", "prefix")
+    )
+    assert found_share(by_prefix) > found_share(by_turns) + 0.1
+    assert by_prefix.all.ttft.mean_s < by_turns.all.ttft.mean_s
+
+
+def test_a_request_that_is_drawn_twice_is_two_requests(plan):
+    """Drawn ten times as often as there are requests: each draw of a request has a prompt of its own.
+
+    All prompts of the trace differ, so nothing is found. Tempting: nine of ten prompts found, as they came before.
+    """
+    trace = alike(50, prefixes=50)
+    numbers = np.arange(250)
+    apart = replace(trace, prefixes=Prefixes(numbers, np.arange(51) * 5, 512))
+    assert found_share(report(simulate(plan, apart, num_requests=500, prefix_cache=True))) == 0.0
+    once = replace(trace, prefixes=Prefixes(numbers % 5, np.arange(51) * 5, 512))
+    assert found_share(report(simulate(plan, once, num_requests=500, prefix_cache=True))) > 0.5
+
+
+def test_a_trace_without_prefixes_has_none_to_find(plan):
+    """It says so, and what to give."""
+    with pytest.raises(InputError, match=r"nothing of prefixes.*\n.*hash_ids"):
+        simulate(plan, replace(alike(5, prefixes=2), prefixes=None), prefix_cache=True)
+    with pytest.raises(InputError, match="the plan's mix"):
+        simulate(plan, num_requests=10, prefix_cache=True)
+
+
+def test_cost_per_percentile_counts_only_what_came_in_time(plan):
+    """$ of the window over tokens of requests within each percentile; at p100 what is printed for all of them."""
+    simulation = simulate(plan, num_requests=2000, load=0.5)
+    done, requests = report(simulation), simulation.requests
+    within = done.all.usd_per_million_tokens_within
+    assert within["e2e"][-1] == within["ttft"][-1] == pytest.approx(done.usd_per_million_tokens)
+    until_s = requests.arrival_s[-1]
+    counted = (requests.finish_s > 0.1 * until_s) & (requests.finish_s <= until_s)
+    e2e_s = requests.finish_s - requests.arrival_s
+    tokens = requests.answer[counted & (e2e_s <= done.all.e2e.at(50))].sum()
+    cost = plan.cost_usd_per_hour / 3600 * 0.9 * until_s
+    assert within["e2e"][PERCENTILES.index(50)] == pytest.approx(cost / tokens * 1e6)
+    groups = {scope.name: scope.cost_usd_per_hour for scope in done.scopes if scope.kind == "group"}
+    assert groups == {group.id: group.cost_usd_per_hour for group in plan.groups}
+    assert {scope.cost_usd_per_hour for scope in done.scopes if scope.kind == "type"} == {None}
+
+
+def test_an_interruption_is_a_failure_and_a_start(plan):
+    """Gone at 20 s, back after 30 s: nothing is sent there in between, and something after."""
+    group = plan.groups[0].id
+    events = [ReplicaEvent("interrupt", group, 20.0, 0, delay_s=30.0)]
+    simulation = simulate(plan, num_requests=1000, load=0.5, events=events)
+    requests = simulation.requests
+    arrived = requests.arrival_s[requests.replica == 0]
+    assert not ((arrived > 20) & (arrived < 50)).any()
+    assert arrived.min() < 20
+    assert arrived.max() > 50
+    same = [ReplicaEvent("fail", group, 20.0, 0), ReplicaEvent("start", group, 50.0, 0)]
+    assert simulate(plan, num_requests=1000, load=0.5, events=same).requests.tobytes() == requests.tobytes()

@@ -18,6 +18,21 @@ if TYPE_CHECKING:
 
 POLICY_HELP = "plan, plan-live, least-work, shortest-queue, power-of-two, round-robin, weighted, prefix or plan-prefix."
 EVENT_FORM = "GROUP[.REPLICA]@SECONDS, e.g. g1@600 or g1.0@600"
+INTERRUPT_FORM = "GROUP[.REPLICA]@SECONDS+DELAY, e.g. g1.0@600+180"
+
+Events = list[str] | None
+FailOption = Annotated[Events, typer.Option(help=f"A replica that is gone: {EVENT_FORM}.")]
+DrainOption = Annotated[Events, typer.Option(help="A replica that takes no more, in the same form.")]
+StartOption = Annotated[Events, typer.Option(help="A replica that is ready only then.")]
+InterruptOption = Annotated[
+    Events, typer.Option(help=f"A replica that is gone, and ready again after the delay, as spot is: {INTERRUPT_FORM}.")
+]
+PrefixCacheOption = Annotated[
+    bool, typer.Option("--prefix-cache", help="Find what prompts have in common, by the trace's hash_ids.")
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Write every request as CSV; to a .parquet file as Parquet.")
+]
 
 
 def simulate(
@@ -32,21 +47,25 @@ def simulate(
     rate_scale: Annotated[float | None, typer.Option(help="Factor on the trace's own rate.")] = None,
     policy: Annotated[str, typer.Option(help=POLICY_HELP)] = "plan",
     answers: Annotated[str, typer.Option(help="What the router knows of answers: known, mean or online.")] = "known",
-    fail: Annotated[list[str] | None, typer.Option(help=f"A replica that is gone: {EVENT_FORM}.")] = None,
-    drain: Annotated[list[str] | None, typer.Option(help="A replica that takes no more, in the same form.")] = None,
-    start: Annotated[list[str] | None, typer.Option(help="A replica that is ready only then.")] = None,
+    fail: FailOption = None,
+    drain: DrainOption = None,
+    start: StartOption = None,
+    interrupt: InterruptOption = None,
+    prefix_cache: PrefixCacheOption = False,
     ttft: Annotated[float | None, typer.Option(help="Limit on the time to first token [s], for attainment.")] = None,
     tpot: Annotated[float | None, typer.Option(help="Limit on the time per output token [s].")] = None,
     e2e: Annotated[float | None, typer.Option(help="Limit on the time to the last token [s].")] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn; the same seed gives the same result.")] = 0,
-    out: Annotated[Path | None, typer.Option("--out", help="Write every request as CSV.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write every request, as CSV or, to FILE.parquet, as Parquet.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite that file.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Play requests on a plan, engine step by engine step: rates, latencies, shares and use."""
-    from cuvee.files import write_atomic
     from cuvee.plan.outcome.files import load_plan
-    from cuvee.report.simulation_console import print_simulation, requests_csv, simulation_record
+    from cuvee.report.request_files import check_requests_file, write_requests
+    from cuvee.report.simulation_console import print_simulation, simulation_record
     from cuvee.simulate.compiling import IS_COMPILED
     from cuvee.simulate.metrics import report
     from cuvee.simulate.simulation import simulate as play
@@ -54,8 +73,10 @@ def simulate(
     from cuvee.workload.readers import load_trace
 
     refuse_overwriting(out, force)
+    if out is not None:
+        check_requests_file(out)
     plan = load_plan(plan_file)
-    asked_for = {"fail": fail, "drain": drain, "start": start}
+    asked_for = {"fail": fail, "drain": drain, "start": start, "interrupt": interrupt}
     events = [_event(kind, text) for kind, given in asked_for.items() for text in given or ()]
     with working(f"reading {trace}" if trace else "drawing requests") as progress:
         asked = load_trace(trace) if trace else None
@@ -64,12 +85,12 @@ def simulate(
         progress("simulating")
         done = play(
             plan, asked, num_requests=requests, load=load, rate_scale=rate_scale, policy=policy, foresight=answers,
-            events=events, seed=seed,
+            events=events, prefix_cache=prefix_cache, seed=seed,
         )  # fmt: skip
         progress("reckoning")
         found = report(done, limits=_limits(plan, ttft, tpot, e2e))
     if out is not None:
-        write_atomic(out, requests_csv(done))
+        write_requests(out, done)
     if as_json:
         print_json(simulation_record(done, found))
     else:
@@ -80,11 +101,14 @@ def _event(kind: str, text: str) -> "ReplicaEvent":
     """An event of the command line."""
     from cuvee.simulate.simulation import ReplicaEvent
 
-    form = re.fullmatch(r"(\w+)(?:\.(\d{1,9}))?@(\d+(?:\.\d+)?)", text.strip())
+    number, delays = r"(\d{1,12}(?:\.\d{1,9})?)", kind == "interrupt"
+    form = re.fullmatch(
+        rf"(\w+)(?:\.(\d{{1,9}}))?@{number}{rf'[+]{number}' if delays else '()'}", text.strip(), re.ASCII
+    )
     if form is None:
         remedy = "name a group as `cuvee plan` prints it, and a time"
-        raise InputError(f"--{kind} {text!r}", expected=EVENT_FORM, remedy=remedy)
-    return ReplicaEvent(kind, form[1], float(form[3]), int(form[2]) if form[2] else None)
+        raise InputError(f"--{kind} {text!r}", expected=INTERRUPT_FORM if delays else EVENT_FORM, remedy=remedy)
+    return ReplicaEvent(kind, form[1], float(form[3]), int(form[2]) if form[2] else None, float(form[4] or 0))
 
 
 def _limits(

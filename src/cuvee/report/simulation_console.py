@@ -9,11 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cuvee.catalog.tables import csv_text
 from cuvee.plan.outcome.result import Group
 from cuvee.profile.phases import Phase
 from cuvee.report.style import fitted, indented, literal, new_table
-from cuvee.simulate.arrays import NONE
 from cuvee.simulate.metrics import PERCENTILES, GroupUse, Latencies, Report, Scope
 from cuvee.simulate.simulation import Simulation
 from cuvee.workload.latency_limits import time_text
@@ -56,6 +54,7 @@ def simulation_record(simulation: Simulation, report: Report) -> dict[str, Any]:
     inputs = {
         "policy": simulation.policy,
         "answers": simulation.foresight.value,
+        "prefix_cache": simulation.found is not None,
         "seed": simulation.seed,
         "requests_from": simulation.arrivals.source,
         "shortened_requests": simulation.arrivals.num_shortened,
@@ -63,30 +62,6 @@ def simulation_record(simulation: Simulation, report: Report) -> dict[str, Any]:
     }
     cleaned: dict[str, Any] = _without_nan({"schema_version": SCHEMA_VERSION, **inputs, **record})
     return cleaned
-
-
-def requests_csv(simulation: Simulation) -> str:
-    """Every request: times [s], lengths [tokens], model, workload type, group and replica; empty where not served."""
-    fleet, requests = simulation.fleet, simulation.requests
-    rows = [(row.model, row.kind.name) for row in fleet.rows]
-    group_of = fleet.group_of
-    first_of = {index: int((group_of < index).sum()) for index in range(len(fleet.groups))}
-    columns_told = (
-        "arrival_s", "input_tokens", "output_tokens", "first_token_s", "finish_s", "model", "workload", "group",
-        "replica",
-    )  # fmt: skip
-    found: list[tuple[object, ...]] = []
-    columns = (requests[name].tolist() for name in ("arrival_s", "prompt", "answer", "first_s", "finish_s", "replica"))
-    for row, (arrival, prompt, answer, first, finish, replica) in zip(
-        simulation.row.tolist(), zip(*columns, strict=True), strict=True
-    ):
-        where = ("", "")
-        if replica != NONE:
-            index = int(group_of[replica])
-            where = (fleet.groups[index].group.id, str(replica - first_of[index]))
-        times = [f"{first:.6f}" if first > 0 else "", f"{finish:.6f}" if isfinite(finish) and finish >= 0 else ""]
-        found.append((f"{arrival:.6f}", prompt, answer, *times, *rows[row], *where))
-    return csv_text(columns_told, found)
 
 
 def _heading(simulation: Simulation, report: Report) -> str:
@@ -105,6 +80,11 @@ def _verdict(simulation: Simulation, report: Report) -> list[str]:
             f"{report.cost_usd_per_hour:.2f} $/h, {report.usd_per_million_tokens:.3g} $ per million output tokens at "
             "this load"
         )
+        within = whole.usd_per_million_tokens_within["e2e"]
+        told = [f"p{percentile} {within[PERCENTILES.index(percentile)]:.3g} $" for percentile in SHOWN]
+        lines.append(f"the same, where only requests within a percentile of e2e count: {', '.join(told)}")
+    if whole.found_share is not None:
+        lines.append(f"found in the prefix cache: {whole.found_share:.1%} of prompt tokens")
     if whole.attainment is not None:
         lines.append(
             f"within the latency limits: {whole.attainment:.1%} of requests, {whole.goodput_req_per_s or 0:.4g} req/s"

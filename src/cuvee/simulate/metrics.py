@@ -1,17 +1,19 @@
 """What a simulation amounts to: rates, percentiles of latency, shares, use and cost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.simulate.arrays import GAPS_PER_OCTAVE, SHORTEST_GAP_S, Records, picked
+from cuvee.simulate.fleet import Fleet
 from cuvee.simulate.simulation import Simulation
 from cuvee.units import SECONDS_PER_HOUR, TOKENS_PER_PRICE_UNIT
 from cuvee.workload.latency_limits import LatencyLimits
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 PERCENTILES = (*range(5, 100, 5), 99, 100)
@@ -39,6 +41,13 @@ class Latencies:
         """One of `PERCENTILES` [s]."""
         return self.percentiles_s[PERCENTILES.index(percentile)]
 
+    def usd_per_million_within(self, values_s: Floats, tokens: Ints, cost_usd: float) -> tuple[float, ...]:
+        """`cost_usd` over the tokens of requests that took no longer than each percentile [$/1M tokens]."""
+        place = np.searchsorted(self.percentiles_s, values_s)
+        within = np.bincount(place, weights=tokens, minlength=len(PERCENTILES) + 1).cumsum()[: len(PERCENTILES)]
+        usd = np.divide(cost_usd * TOKENS_PER_PRICE_UNIT, within, out=np.full(len(within), np.nan), where=within > 0)
+        return tuple(map(float, usd))
+
     @staticmethod
     def of(values_s: Floats) -> "Latencies":
         """Of values without nan [s]."""
@@ -59,6 +68,10 @@ class Scope:
         ttft, tpot, e2e              Time to first token, per output token after it, and to the last.
         attainment                   Share of the requests within all limits [-]; None without limits.
         goodput_req_per_s            Rate of those [req/s]; None without limits.
+        found_share                  Share of its prompt tokens that were in the cache [-]; None without prefix cache.
+        cost_usd_per_hour            Of the replicas that serve nothing else [$/h]; None of a workload type.
+        usd_per_million_tokens_within    By latency and `PERCENTILES`: that cost over the answer tokens of requests
+                                     which took no longer than the percentile [$/1M tokens]; nan where there are none.
     """
 
     kind: str
@@ -72,6 +85,9 @@ class Scope:
     e2e: Latencies
     attainment: float | None = None
     goodput_req_per_s: float | None = None
+    found_share: float | None = None
+    cost_usd_per_hour: float | None = None
+    usd_per_million_tokens_within: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -161,16 +177,8 @@ def report(simulation: Simulation, *, limits: Sequence[LatencyLimits | None] | N
         in_window, window_s = served, float(np.max(requests.finish_s[served], initial=0.0)) or 1.0
     kept = _kept(simulation, limits) if limits is not None else None
     measured = _Measured(simulation, served, in_window, window_s, kept)
-    scopes = [measured.scope("all", "all requests", np.ones(len(requests), bool))]
-    models = [row.model for row in fleet.rows]
-    if len(fleet.models) > 1:
-        scopes += [measured.of_rows("model", name, [row == name for row in models]) for name in fleet.models]
-    for place, row in enumerate(fleet.rows):
-        label = row.kind.name if len(fleet.models) == 1 else f"{row.model} {row.kind.name}"
-        scopes.append(measured.of_rows("type", label, [each == place for each in range(len(models))]))
+    scopes = _scopes(measured, fleet)
     group_of, sender_of = (np.append(fleet.group_of, -1)[requests[name]] for name in ("replica", "sender"))
-    for index, each in enumerate(fleet.groups):
-        scopes.append(measured.scope("group", each.group.id, (group_of == index) | (sender_of == index)))
     series_s = np.linspace(0, until_s, NUM_BINS + 1)
     tokens_per_s = scopes[0].output_tokens_per_s
     price_per_s = fleet.cost_usd_per_hour / SECONDS_PER_HOUR
@@ -193,6 +201,27 @@ def report(simulation: Simulation, *, limits: Sequence[LatencyLimits | None] | N
     )
 
 
+def _scopes(measured: "_Measured", fleet: Fleet) -> list[Scope]:
+    """All requests, then by model, workload type and group."""
+    requests = measured.simulation.requests
+    everything = np.ones(len(requests), bool)
+    scopes = [measured.scope("all", "all requests", everything, fleet.cost_usd_per_hour)]
+    models = [row.model for row in fleet.rows]
+    groups = [each.group for each in fleet.groups]
+    if len(fleet.models) > 1:
+        for name in fleet.models:
+            cost = sum(group.cost_usd_per_hour for group in groups if group.model == name)
+            scopes.append(measured.of_rows("model", name, [row == name for row in models], cost))
+    for place, row in enumerate(fleet.rows):
+        label = row.kind.name if len(fleet.models) == 1 else f"{row.model} {row.kind.name}"
+        scopes.append(measured.of_rows("type", label, [each == place for each in range(len(models))]))
+    group_of, sender_of = (np.append(fleet.group_of, -1)[requests[name]] for name in ("replica", "sender"))
+    for index, group in enumerate(groups):
+        mine = (group_of == index) | (sender_of == index)
+        scopes.append(measured.scope("group", group.id, mine, group.cost_usd_per_hour))
+    return scopes
+
+
 @dataclass(frozen=True, eq=False)
 class _Measured:
     """Latencies of all requests, cut into scopes."""
@@ -203,26 +232,47 @@ class _Measured:
     window_s: float
     kept: Bools | None
 
-    def of_rows(self, kind: str, name: str, rows: Sequence[bool]) -> Scope:
+    def of_rows(self, kind: str, name: str, rows: Sequence[bool], cost_usd_per_hour: float | None = None) -> Scope:
         """The scope of the requests of some rows."""
-        return self.scope(kind, name, np.array(rows)[self.simulation.row])
+        return self.scope(kind, name, np.array(rows)[self.simulation.row], cost_usd_per_hour)
 
-    def scope(self, kind: str, name: str, chosen: Bools) -> Scope:
+    def scope(self, kind: str, name: str, chosen: Bools, cost_usd_per_hour: float | None = None) -> Scope:
         """The scope of the requests that are `chosen`."""
         requests = self.simulation.requests
         served, ended = picked(requests, chosen & self.served), chosen & self.in_window
-        ttft_s, e2e_s = served.first_s - served.arrival_s, served.finish_s - served.arrival_s
-        several = served.answer > 1
-        tpot_s = ((served.finish_s - served.first_s)[several]) / (served.answer[several] - 1)
+        times_s = _times_s(served)
+        latencies = {name: Latencies.of(values[~np.isnan(values)]) for name, values in times_s.items()}
         number = int(chosen.sum())
         kept = None if self.kept is None else chosen & self.kept
+        within = {}
+        if cost_usd_per_hour is not None:
+            cost_usd = cost_usd_per_hour / SECONDS_PER_HOUR * self.window_s
+            tokens = np.where(self.in_window[chosen & self.served], served.answer, 0)
+            within = {name: latencies[name].usd_per_million_within(times_s[name], tokens, cost_usd) for name in times_s}
         return Scope(
             kind, name, number, len(served),
             float(ended.sum() / self.window_s), float(requests.answer[ended].sum() / self.window_s),
-            Latencies.of(ttft_s), Latencies.of(tpot_s), Latencies.of(e2e_s),
+            **latencies,
             attainment=None if kept is None else float(kept.sum() / max(number, 1)),
             goodput_req_per_s=None if kept is None else float((kept & ended).sum() / self.window_s),
+            found_share=self._found_share(chosen),
+            cost_usd_per_hour=cost_usd_per_hour,
+            usd_per_million_tokens_within=within,
         )  # fmt: skip
+
+    def _found_share(self, chosen: Bools) -> float | None:
+        """Share of prompt tokens that were in the cache when their requests were admitted."""
+        if self.simulation.found is None:
+            return None
+        admitted = chosen & (self.simulation.found >= 0)
+        prompts = int(self.simulation.requests.prompt[admitted].sum())
+        return float(self.simulation.found[admitted].sum() / max(prompts, 1))
+
+
+def _times_s(served: Records) -> dict[str, Floats]:
+    """Latencies of requests that were served, by their names in `Scope` [s]; nan where one has none."""
+    tpot_s = (served.finish_s - served.first_s) / np.where(served.answer > 1, served.answer - 1, np.nan)
+    return {"ttft": served.first_s - served.arrival_s, "tpot": tpot_s, "e2e": served.finish_s - served.arrival_s}
 
 
 def _kept(simulation: Simulation, limits: Sequence[LatencyLimits | None]) -> Bools:

@@ -30,6 +30,9 @@ from cuvee.workload.prefixes import Prefixes
 BLOCKS_PER_BUCKET = 4
 """Blocks of the cache for each bucket of entries [-]: an entry has several blocks where a prompt's blocks are large."""
 
+MOST_PREFIX = 2**31 - 1
+"""Numbers of prefixes are told apart up to here [-]."""
+
 SEED_AT_LEAST = 1
 """Random numbers of the kernel cannot start from 0."""
 
@@ -43,7 +46,7 @@ def packed_requests(
     requests.to_prefill, requests.left = prompt, answer
     requests.finish_s, requests.next, requests.replica, requests.sender = -1.0, NONE, NONE, NONE
     requests.row = 0 if row is None else row
-    requests.prefix = NONE if prefix is None else prefix
+    requests.prefix = NONE if prefix is None else np.where(prefix < 0, NONE, prefix % MOST_PREFIX)
     return requests
 
 

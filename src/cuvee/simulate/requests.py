@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from cuvee.errors import InputError
 from cuvee.simulate.fleet import Fleet
 from cuvee.workload.assign import assign_types
+from cuvee.workload.prefixes import Prefixes
 from cuvee.workload.records import Trace
 
 Ints = NDArray[np.int64]
@@ -35,6 +36,7 @@ class Arrivals:
         num_shortened       Requests cut to the longest context of their model [-].
         source              Where they come from, for people.
         is_of_trace         Whether that is a trace, and not the plan's own mix.
+        prefixes            Which prompts begin alike, where the trace tells.
     """
 
     arrival_s: Floats
@@ -44,6 +46,7 @@ class Arrivals:
     num_shortened: int
     source: str
     is_of_trace: bool
+    prefixes: Prefixes | None = None
 
     @property
     def rate_req_per_s(self) -> float:
@@ -91,8 +94,11 @@ def arrivals_of(
         arrival_s = np.cumsum(rng.exponential(1 / rate, len(prompt)))
     else:
         arrival_s = _replayed(trace, rate, rate_scale)
-    source = trace.name if trace is not None else "the plan's mix"
-    return Arrivals(arrival_s, prompt, answer, row, num_shortened, source, trace is not None)
+    source, prefixes = "the plan's mix", None
+    if trace is not None:
+        source = trace.name
+        prefixes = None if trace.prefixes is None else _told_apart(trace.prefixes, picked, num_requests is not None)
+    return Arrivals(arrival_s, prompt, answer, row, num_shortened, source, trace is not None, prefixes)
 
 
 def _check(trace: Trace | None, num_requests: int | None, load: float | None, rate_scale: float | None) -> None:
@@ -124,6 +130,25 @@ def _of_the_plan(fleet: Fleet, number: int, rng: np.random.Generator) -> tuple[I
 def _drawn(trace: Trace, number: int, rng: np.random.Generator) -> Ints:
     """Indices of requests, drawn with replacement."""
     return rng.integers(0, trace.num_requests, number)
+
+
+def _told_apart(prefixes: Prefixes, picked: Ints, is_drawn: bool) -> Prefixes:
+    """Prefixes of the requests that were picked: one that is drawn again is another request, with another prompt.
+
+    Its first draw shares prefixes with the first draws of others, its second with their second, and so on.
+    """
+    if not is_drawn:
+        return prefixes
+    order = np.argsort(picked, kind="stable")
+    places = np.arange(len(picked))
+    begins = np.maximum.accumulate(np.where(np.diff(picked[order], prepend=-1) > 0, places, 0))
+    draw = np.empty(len(picked), np.int64)
+    draw[order] = places - begins
+    known, numbers = np.unique(prefixes.ids, return_inverse=True)
+    chosen = Prefixes(numbers, prefixes.first, prefixes.block_tokens).of(picked)
+    return Prefixes(
+        chosen.ids + np.repeat(draw, np.diff(chosen.first)) * len(known), chosen.first, prefixes.block_tokens
+    )
 
 
 def _models(fleet: Fleet, trace: Trace, picked: Ints, rng: np.random.Generator) -> Ints:

@@ -33,26 +33,31 @@ POLICIES = {
 MOST_SEED = 2**31 - 1
 """Largest seed [-]."""
 
-KINDS = {"fail": FAIL, "drain": CLOSE, "start": OPEN}
-"""Events by their names."""
+AFFINITY_TOKENS = 1024
+"""Prompts that agree on so many tokens are for one replica, under the policy "prefix" [tokens]."""
+
+KINDS = {"fail": (FAIL,), "drain": (CLOSE,), "start": (OPEN,), "interrupt": (FAIL, OPEN)}
+"""Events by their names: what happens at their time, and what after their delay."""
 
 
 @dataclass(frozen=True)
 class ReplicaEvent:
-    """A replica that fails, drains or starts.
+    """A replica that fails, drains, starts, or is interrupted.
 
     Attributes
         kind       "fail": gone with all it holds; "drain": takes no more; "start": takes requests from then on, and
-                   none before.
+                   none before where nothing happened to it earlier; "interrupt": fails, and starts after `delay_s`.
         group      Id of its group.
         replica    Which of the group, from 0; None: all.
         time_s     From the start of the simulation [s].
+        delay_s    Of an interruption: until the replica, or one in its place, is ready again [s].
     """
 
     kind: str
     group: str
     time_s: float
     replica: int | None = None
+    delay_s: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +70,8 @@ class Simulation:
         replicas        Every replica at the end, an array of `REPLICA`.
         gaps            Times between tokens by replica, shape (num_replicas, NUM_GAPS).
         cpu_s           Processor time of the simulation itself, compilation and results not included [s].
+        found           Prompt tokens of each request that were in the cache of its replica [tokens]; -1 where it was
+                        not admitted; None without prefix cache.
     """
 
     fleet: Fleet
@@ -78,6 +85,7 @@ class Simulation:
     gaps: Ints
     cpu_s: float
     events: tuple[ReplicaEvent, ...] = ()
+    found: Ints | None = None
 
 
 def simulate(
@@ -90,6 +98,7 @@ def simulate(
     policy: str = "plan",
     foresight: Foresight | str = Foresight.KNOWN,
     events: Sequence[ReplicaEvent] = (),
+    prefix_cache: bool = False,
     seed: int = 0,
 ) -> Simulation:
     """Play requests on the fleet of `plan`, engine step by engine step.
@@ -99,6 +108,7 @@ def simulate(
         num_requests, load, rate_scale  See `cuvee.simulate.requests.arrivals_of`.
         policy                          A name of `POLICIES`.
         foresight                       What the router knows of answers when requests arrive.
+        prefix_cache                    Whether replicas find what prompts have in common; the trace has to tell.
         seed                            Same seed, same result to the last bit.
     Raises                              InputError: a plan that cannot be played, or requests that cannot be had.
     """
@@ -116,31 +126,44 @@ def simulate(
     arrivals = arrivals_of(
         fleet, trace, num_requests=num_requests, load=load, rate_scale=rate_scale, seed=seed, longest=longest
     )
-    return _played(fleet, arrivals, policy, foresight, tuple(events), seed)
+    if prefix_cache and arrivals.prefixes is None:
+        raise InputError(
+            f"--prefix-cache, and nothing of prefixes in {arrivals.source}",
+            expected="a trace that tells which prompts begin alike: hash_ids, as Mooncake writes them",
+            remedy="leave --prefix-cache out, or give such a trace",
+        )
+    return _played(fleet, arrivals, policy, foresight, tuple(events), seed, prefix_cache)
 
 
 def _played(
-    fleet: Fleet, arrivals: Arrivals, policy: str, foresight: Foresight, events: tuple[ReplicaEvent, ...], seed: int
-) -> Simulation:
+    fleet: Fleet, arrivals: Arrivals, policy: str, foresight: Foresight, events: tuple[ReplicaEvent, ...], seed: int,
+    prefix_cache: bool,
+) -> Simulation:  # fmt: skip
     group_of = fleet.group_of
     told = _told_rows(fleet, arrivals, foresight)
-    requests = packed_requests(arrivals.arrival_s, arrivals.prompt, arrivals.answer, told)
+    prefixes = arrivals.prefixes
+    alike = None if prefixes is None else prefixes.at(AFFINITY_TOKENS)
+    requests = packed_requests(arrivals.arrival_s, arrivals.prompt, arrivals.answer, told, alike)
     engines = packed_engines(
         [each.law for each in fleet.groups], group_of, group_of,
         sending=[each.sending for each in fleet.groups] if fleet.is_apart else None, num_requests=len(requests),
+        prefixes=prefixes if prefix_cache else None,
     )  # fmt: skip
     split = _split(fleet, POLICIES[policy], seed)
     happening = _packed_events(fleet, events)
-    for event in happening[happening["kind"] == OPEN]:
-        split.is_open[:, event["replica"]] = False
+    earliest = np.unique(happening["replica"], return_index=True)[1]
+    for event in happening[earliest]:
+        if event["kind"] == OPEN:
+            split.is_open[:, event["replica"]] = False
     for group in range(len(fleet.groups)):
         split.group_open[:, group] = split.is_open[:, group_of == group].any(axis=1)
     began_s = time.process_time()
     play(requests, engines, split, happening, int(POLICIES[policy]), True)
     cpu_s = time.process_time() - began_s
     return Simulation(
-        fleet, arrivals, policy, foresight, seed, requests, arrivals.row, engines.replicas, engines.gaps, cpu_s, events
-    )
+        fleet, arrivals, policy, foresight, seed, requests, arrivals.row, engines.replicas, engines.gaps, cpu_s, events,
+        np.array(engines.prefixes.sharing.found, dtype=np.int64) if prefix_cache else None,
+    )  # fmt: skip
 
 
 def _split(fleet: Fleet, policy: Policy, seed: int) -> Split:
@@ -186,7 +209,7 @@ def _packed_events(fleet: Fleet, events: Sequence[ReplicaEvent]) -> Records:
     group_of = fleet.group_of
     found: list[tuple[float, int, int]] = []
     for event in events:
-        if event.kind not in KINDS or not 0 <= event.time_s < np.inf:
+        if event.kind not in KINDS or not (0 <= event.time_s < np.inf and 0 <= event.delay_s < np.inf):
             raise InputError(
                 f"event {event.kind!r} at {event.time_s!r} s", expected=f"{', '.join(KINDS)}, at 0 s or later"
             )
@@ -199,5 +222,6 @@ def _packed_events(fleet: Fleet, events: Sequence[ReplicaEvent]) -> Records:
                 expected=f"one of its {len(replicas)} replicas, from 0 to {len(replicas) - 1}",
             )
         chosen = replicas if event.replica is None else replicas[[event.replica]]
-        found += [(event.time_s, KINDS[event.kind], int(replica)) for replica in chosen]
+        for after, kind in enumerate(KINDS[event.kind]):
+            found += [(event.time_s + after * event.delay_s, kind, int(replica)) for replica in chosen]
     return np.array(sorted(found), dtype=EVENT).view(np.recarray)

@@ -34,6 +34,12 @@ class Prefixes:
         """Requests, also those without blocks [-]."""
         return len(self.first) - 1
 
+    def at(self, tokens: int) -> Ints:
+        """Number of the block in which each prompt reaches so many `tokens`, of shorter ones the last; -1 of none."""
+        place = np.minimum(-(-tokens // self.block_tokens), np.diff(self.first)) - 1
+        numbers: Ints = np.where(place >= 0, np.append(self.ids, -1)[self.first[:-1] + place], -1)
+        return numbers
+
     def of(self, requests: Ints) -> "Prefixes":
         """Those of some requests, by their indices and in that order."""
         counts = np.diff(self.first)[requests]
