@@ -14,8 +14,9 @@ import pytest
 from cuvee.catalog import Offer, OfferSet
 from cuvee.errors import InputError, MissingExtraError
 from cuvee.report import chart_page, html, study_page
+from cuvee.report.heat import HEAT, colour_of, contrast, ink_on
 from cuvee.report.study_figures import CURVE_HOVER, bars, gpus_of, heat_map, shown
-from cuvee.report.study_svg import colour_of, study_to_svg
+from cuvee.report.study_svg import study_to_svg
 from cuvee.study.curves import CURVE_PERCENTILES
 from cuvee.study.question import Answer, StudyQuestion
 from tests.study.tiny import MODEL, OFFERS, tiny_performance, tiny_study
@@ -134,10 +135,12 @@ def test_bars_show_the_band():
 
 def test_the_heat_map_is_of_the_best():
     """Each column has one cell of 1; the A40 has 2 of 3.75 on long requests, the H100 5 of 8 on short ones."""
-    (trace,) = heat_map(tiny_study(), MODEL.name)["data"]
+    trace, over = heat_map(tiny_study(), MODEL.name)["data"]
     assert trace["y"] == ["A40", "H100-SXM"]
     assert trace["z"] == [[pytest.approx(2 / 3.75, rel=1e-3), 1.0], [1.0, 0.625]]
-    assert trace["text"] == [["2.00", "8.00 ★"], ["3.75 ★", "5.00"]]
+    assert list(zip(over["y"], over["text"], strict=True)) == [
+        ("A40", "2.00"), ("A40", "8.00 ★"), ("H100-SXM", "3.75 ★"), ("H100-SXM", "5.00"),
+    ]  # fmt: skip
 
 
 def test_nothing_is_loaded_from_elsewhere(answer):
@@ -217,6 +220,18 @@ def test_the_picture():
     assert {"3.75 ★", "8.00 ★", "2.00", "5.00", "A40", "H100-SXM", MODEL.name} <= set(texts)
     hostile = replace(OFFERS, name=ATTACK)
     assert ElementTree.fromstring(study_to_svg(tiny_study(offers=hostile))) is not None
+
+
+def test_every_cell_can_be_read():
+    """Its text has a contrast of 4.5 at least, whatever its share. Tempting: white from some share on."""
+    for percent in range(101):
+        colour = colour_of(percent / 100)
+        assert contrast(ink_on(colour), colour) >= 4.5, percent
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#ffffff", colour_of(0.7)) < 4.5
+    cells, over = heat_map(tiny_study(), MODEL.name)["data"]
+    shares = [share for row in cells["z"] for share in row]
+    assert over["textfont"]["color"] == [ink_on(colour_of(share, HEAT)) for share in shares]
 
 
 def test_colours_of_the_picture():

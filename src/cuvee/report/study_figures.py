@@ -5,6 +5,7 @@ from html import escape
 from itertools import product
 from typing import Any
 
+from cuvee.report.heat import HEAT, colour_of, ink_on
 from cuvee.report.study_text import error_text, lengths_text, number, parallel_text
 from cuvee.report.style import literal
 from cuvee.study.curves import CurvePoint, Curves
@@ -24,11 +25,6 @@ Source      Paul Tol, bright scheme, and the orange of his light scheme.
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star", "hexagon", "pentagon")
 DASHES = {GpuClass.DATA_CENTRE: "solid", GpuClass.WORKSTATION: "dash", GpuClass.CONSUMER: "dot"}
-HEAT = (
-    (0.0, "#f7fbff"), (0.3, "#deebf7"), (0.6, "#9ecae1"), (0.75, "#3182bd"), (0.9, "#08519c"), (1.0, "#08306b")
-)  # fmt: skip
-"""Light to dark blue: one hue, so that only lightness tells, and little ink on paper. Source: ColorBrewer, Blues."""
-
 NO_PATTERN = {"shape": ""}
 HATCHED = {"shape": "/", "fillmode": "overlay", "fgopacity": 0.35, "solidity": 0.25}
 
@@ -84,13 +80,37 @@ def heat_map(study: Study, model: str) -> Figure:
         )
         texts.append([_cell_text(entry, top) for entry, top in cells])
         hovers.append([_hover(entry, top) for entry, top in cells])
-    trace = {
-        "type": "heatmap", "x": [lengths_text(kind) for kind in workloads], "y": [shown(gpu) for gpu in gpus],
-        "z": shares, "text": texts, "texttemplate": "%{text}", "customdata": hovers, "hovertemplate": HOVER,
-        "zmin": 0, "zmax": 1, "colorscale": [list(stop) for stop in HEAT], "xgap": 2, "ygap": 2, "hoverongaps": False,
+    rows = [shown(gpu) for gpu in gpus]
+    return _heat_figure([lengths_text(kind) for kind in workloads], rows, shares, texts, hovers)
+
+
+def _heat_figure(
+    columns: Sequence[str],
+    rows: Sequence[str],
+    shares: Sequence[Sequence[float | None]],
+    texts: Sequence[Sequence[str]],
+    hovers: Sequence[Sequence[str]],
+) -> Figure:
+    """Cells by their share of the best, and over them their texts, each in the ink that can be read there."""
+    cells = {
+        "type": "heatmap", "x": list(columns), "y": list(rows), "z": shares, "customdata": hovers,
+        "hovertemplate": HOVER, "zmin": 0, "zmax": 1, "colorscale": [list(stop) for stop in HEAT], "xgap": 2,
+        "ygap": 2, "hoverongaps": False,
         "colorbar": {"title": {"text": "of the best"}, "tickformat": ".0%", "thickness": 12, "len": 0.9},
     }  # fmt: skip
-    return {"data": [trace], "layout": _grid_layout(len(gpus), "prompt / answer [tokens]")}
+    # Plotly's own text of cells takes one of two greys, which on half of the scale nobody can read.
+    written = [
+        (column, row, text, ink_on(colour_of(share)))
+        for row, values, labels in zip(rows, shares, texts, strict=True)
+        for column, share, text in zip(columns, values, labels, strict=True)
+        if share is not None
+    ]
+    over = {
+        "type": "scatter", "mode": "text", "x": [each[0] for each in written], "y": [each[1] for each in written],
+        "text": [each[2] for each in written], "textfont": {"color": [each[3] for each in written]},
+        "hoverinfo": "skip", "showlegend": False,
+    }  # fmt: skip
+    return {"data": [cells, over], "layout": _grid_layout(len(columns), len(rows), "prompt / answer [tokens]")}
 
 
 HOVER = "%{customdata}<extra></extra>"
@@ -113,13 +133,8 @@ def configuration_map(study: Study, model: str, gpu: str) -> Figure:
         shares.append([_rounded(cell.rate_per_gpu / top.rate_per_gpu) if cell and top else None for cell, top in pairs])
         hovers.append([_hover(cell, None) for cell in cells])
     texts = [["" if share is None else f"{share:.2f}{' ★' if share == 1 else ''}" for share in row] for row in shares]
-    trace = {
-        "type": "heatmap", "x": [lengths_text(kind) for kind in workloads], "y": [shown(row) for row in rows],
-        "z": shares, "text": texts, "texttemplate": "%{text}", "customdata": hovers, "hovertemplate": HOVER,
-        "zmin": 0, "zmax": 1, "colorscale": [list(stop) for stop in HEAT], "xgap": 2, "ygap": 2, "hoverongaps": False,
-        "colorbar": {"title": {"text": "of the best"}, "tickformat": ".0%", "thickness": 12, "len": 0.9},
-    }  # fmt: skip
-    return {"data": [trace], "layout": _grid_layout(len(rows), "prompt / answer [tokens]")}
+    names = [shown(row) for row in rows]
+    return _heat_figure([lengths_text(kind) for kind in workloads], names, shares, texts, hovers)
 
 
 def bars(study: Study, model: str, workload: str) -> Figure:
@@ -256,12 +271,14 @@ def shown(text: str) -> str:
     return escape(literal(text))
 
 
-def _grid_layout(num_rows: int, title: str) -> Figure:
+def _grid_layout(num_columns: int, num_rows: int, title: str) -> Figure:
     layout = _layout(height=ROW_PX * num_rows + 80)
     layout["margin"] = {"l": 20, "r": 10, "t": 60, "b": 10}
+    bare = {"fixedrange": True, "type": "category", "showgrid": False, "zeroline": False}
+    columns, rows = [-0.5, num_columns - 0.5], [num_rows - 0.5, -0.5]
     return layout | {
-        "xaxis": {"title": {"text": title}, "side": "top", "fixedrange": True, "type": "category", "tickangle": 0},
-        "yaxis": {"autorange": "reversed", "automargin": True, "fixedrange": True, "type": "category"},
+        "xaxis": {"title": {"text": title}, "side": "top", "tickangle": 0, "range": columns, **bare},
+        "yaxis": {"automargin": True, "range": rows, **bare},
     }
 
 

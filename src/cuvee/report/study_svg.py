@@ -1,9 +1,8 @@
 """The study as a picture: a heat map for each model, GPU types beside each other on every kind of request."""
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator
 
-from cuvee.report.study_figures import HEAT
+from cuvee.report.heat import colour_of, ink_on
 from cuvee.report.study_text import lengths_text, number, prices_title
 from cuvee.report.svg import document, element
 from cuvee.study.entry import Entry
@@ -17,9 +16,6 @@ TITLE_HEIGHT, PANEL_GAP = 52.0, 26.0
 
 MOST_TYPES = 12
 """Kinds of request side by side [-]; the picture leaves out further ones."""
-
-WHITE_FROM = 0.72
-"""Share of the best from which a cell is so dark that its text is white [-]."""
 
 KEY = "★ the most, = tied with it: the lead is inside the errors; each the best way to cut eight GPUs into replicas"
 
@@ -60,23 +56,10 @@ def _cell(entry: Entry | None, found: Lead | None, x: float, y: float) -> Iterat
     if entry is None or found is None:
         return
     share = entry.efficiency / found.first.efficiency
-    yield element("rect", x=x, y=y, width=CELL_WIDTH - 2, height=CELL_HEIGHT - 2, style=f"fill: {colour_of(share)}")
+    colour = colour_of(share)
+    yield element("rect", x=x, y=y, width=CELL_WIDTH - 2, height=CELL_HEIGHT - 2, style=f"fill: {colour}")
     mark = " ★" if entry is found.first else " =" if entry.gpu in found.ties else ""
-    ink = "#ffffff" if share >= WHITE_FROM else "#1f2328"
     text = f"{number(entry.efficiency)}{mark}"
-    yield element("text", text, x=x + CELL_WIDTH / 2 - 1, y=y + 15, text_anchor="middle", style=f"fill: {ink}")
-
-
-def colour_of(share: float, stops: Sequence[tuple[float, str]] = HEAT) -> str:
-    """Colour of a share of the best, between the stops of the scale."""
-    for (low, start), (high, end) in pairwise(stops):
-        if share <= high:
-            part = (share - low) / (high - low)
-            mixed = (round(a + (b - a) * part) for a, b in zip(_parts(start), _parts(end), strict=True))
-            return "#" + "".join(f"{value:02x}" for value in mixed)
-    return stops[-1][1]
-
-
-def _parts(colour: str) -> list[int]:
-    """Red, green and blue of "#rrggbb"."""
-    return [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+    yield element(
+        "text", text, x=x + CELL_WIDTH / 2 - 1, y=y + 15, text_anchor="middle", style=f"fill: {ink_on(colour)}"
+    )
