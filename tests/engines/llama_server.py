@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.engines.processor_share import take_share
+
 HTTP_THREADS = 256
 """A thread holds a connection for as long as it is open: with fewer, requests wait for one that idles."""
 
@@ -33,12 +35,14 @@ class LlamaSettings:
         parallel    Most requests at once [-].
         context     Longest request [tokens].
         cpus        Processors it may run on, e.g. (0,); empty: all.
+        share       Of one processor that it may use [-]; None: as much as there is.
     """
 
     threads: int = 1
     parallel: int = 8
     context: int = 1024
     cpus: tuple[int, ...] = ()
+    share: float | None = None
 
 
 def is_installed() -> bool:
@@ -49,6 +53,7 @@ def is_installed() -> bool:
 def command(model: Path, port: int, settings: LlamaSettings) -> list[str]:
     """The command that serves `model` at `port`."""
     pinned = ["--cpus", ",".join(map(str, settings.cpus))] if settings.cpus else []
+    pinned += ["--share", str(settings.share)] if settings.share else []
     return [
         sys.executable, "-m", "tests.engines.llama_server", str(model), "--port", str(port),
         "--threads", str(settings.threads), "--parallel", str(settings.parallel),
@@ -105,10 +110,13 @@ def main() -> None:
     parser.add_argument("--parallel", type=int, default=8)
     parser.add_argument("--context", type=int, default=1024)
     parser.add_argument("--cpus", default="")
+    parser.add_argument("--share", type=float)
     parser.add_argument("--name", default="tiny")
     given = parser.parse_args()
     if given.cpus:
         os.sched_setaffinity(0, {int(cpu) for cpu in given.cpus.split(",")})
+    if given.share:
+        take_share(given.share)
     import xllamacpp
 
     params = xllamacpp.CommonParams()

@@ -6,7 +6,6 @@ long as the shares fit the machine.
 
 import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
@@ -18,38 +17,32 @@ WEIGHT_V1, WEIGHT_V2 = 262144, 10000
 """The largest weights: what else runs on the machine waits, as far as the shares allow."""
 
 
-def is_possible() -> bool:
-    """Whether this process may make control groups."""
-    try:
-        with share_of("cuvee-probe", 0.5):
-            return True
-    except OSError:
-        return False
+GROUPS = "cuvee-engine"
 
 
-@contextlib.contextmanager
-def share_of(name: str, share: float) -> Iterator[Path]:
-    """A control group with at most `share` of one processor [-]; its processes have to be gone in the end.
+def take_share(share: float) -> None:
+    """Let this process and its children have at most `share` of one processor [-].
 
-    Raises      OSError: no such controller, or no right to make one.
+    Raises      OSError: no such controller, or no right to make a control group.
     """
     base = V1 if V1.is_dir() else ROOT
-    group = base / f"{name}-{os.getpid()}"
-    group.mkdir()
-    try:
-        period_us = max(round(QUOTA_US / share), QUOTA_US)
-        if base is V1:
-            (group / "cpu.cfs_period_us").write_text(str(period_us))
-            (group / "cpu.cfs_quota_us").write_text(str(QUOTA_US))
-            (group / "cpu.shares").write_text(str(WEIGHT_V1))
-        else:
-            (group / "cpu.max").write_text(f"{QUOTA_US} {period_us}")
-            (group / "cpu.weight").write_text(str(WEIGHT_V2))
-        yield group
-    finally:
-        group.rmdir()
-
-
-def join(group: Path) -> None:
-    """Move this process into `group`."""
+    clear_away()
+    group = base / f"{GROUPS}-{os.getpid()}"
+    group.mkdir(exist_ok=True)
+    period_us = max(round(QUOTA_US / share), QUOTA_US)
+    if base is V1:
+        (group / "cpu.cfs_period_us").write_text(str(period_us))
+        (group / "cpu.cfs_quota_us").write_text(str(QUOTA_US))
+        (group / "cpu.shares").write_text(str(WEIGHT_V1))
+    else:
+        (group / "cpu.max").write_text(f"{QUOTA_US} {period_us}")
+        (group / "cpu.weight").write_text(str(WEIGHT_V2))
     (group / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def clear_away() -> None:
+    """Remove the groups of processes that have ended."""
+    for base in (V1, ROOT):
+        for group in base.glob(f"{GROUPS}-*"):
+            with contextlib.suppress(OSError):  # somebody is in it
+                group.rmdir()
