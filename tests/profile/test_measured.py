@@ -21,6 +21,7 @@ from cuvee.profile import (
     load_throughput_table,
     profile,
 )
+from cuvee.profile.measured import model_key
 from cuvee.profile.providers import known_first, measured_table
 from tests.profile.setups import GPUS, MODELS, VLLM, even_config, workload
 
@@ -100,6 +101,13 @@ def test_models_and_gpus_go_by_any_of_their_names(tmp_path):
     provider = own(tmp_path, *rows, header=f"{OWN},precision")
     assert rate(provider, even_config("llama-3.1-8b", "A100-80GB-SXM"), (496, 18)) == 10
     assert rate(provider, ReplicaConfig("My Own Model", (Stage("RTX4090", 1, 9),)), (496, 18)) == 5
+
+
+def test_a_path_of_a_config_is_the_model_it_holds():
+    """`cuvee profile --model dir/config.json` writes that path; a plan calls the model by its folder."""
+    assert model_key("/some/where/tiny-7/config.json") == model_key("tiny-7")
+    assert model_key("/some/where/tiny-7.json") == model_key("tiny-7")
+    assert model_key("/some/where/meta-llama-3-8b/config.json") == model_key("llama-3-8b")
 
 
 def test_a_pipeline_row_means_the_even_split(tmp_path):

@@ -85,9 +85,13 @@ def _load_path(path: Path) -> ModelSpec:
     texts = {CONFIG_FILE: read_text(config_path)}
     if beside.is_file():
         texts[QUANTIZATION_FILE] = read_text(beside)
+    return _parse_texts(texts, name_of_path(config_path), str(config_path))
+
+
+def name_of_path(config_path: Path) -> str:
+    """Name of the model whose config.json stands at a path, whether or not it is there: that of its folder."""
     folder = config_path.resolve().parent.name
-    name = folder if config_path.name == CONFIG_FILE and folder else config_path.stem
-    return _parse_texts(texts, name, str(config_path))
+    return folder if config_path.name == CONFIG_FILE and folder else config_path.stem
 
 
 def _parse_texts(texts: dict[str, str], name: str, where: str) -> ModelSpec:

@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
 from cuvee.catalog.model_names import normalize_model_name
-from cuvee.catalog.models import catalogue_name
+from cuvee.catalog.models import catalogue_name, name_of_path
 from cuvee.errors import InputError
 from cuvee.profile.replica import ReplicaConfig, split_layers
 from cuvee.profile.replica_arrays import ReplicaArrays
@@ -150,8 +151,11 @@ class TableProvider:
 def model_key(name: str) -> str:
     """Name under which rates of a model are kept: the catalogue's, or else the name itself in lower case.
 
-    Notes           What has the shape of a model of the catalogue has its rates, at the same precision.
+    Notes           What has the shape of a model of the catalogue has its rates, at the same precision. Tables that
+                    were measured with a config.json name its path, plans the folder it stands in.
     """
+    if name.strip().endswith(".json"):
+        name = name_of_path(Path(name.strip()))
     return catalogue_name(name) or normalize_model_name(name).removesuffix("-instruct")
 
 

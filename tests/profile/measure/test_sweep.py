@@ -12,7 +12,7 @@ from cuvee.profile.measure.point import CUT_SHORT
 from cuvee.profile.measure.record import load_record
 from cuvee.profile.measure.steps import saturation
 from cuvee.profile.measure.watch import TICK_S
-from cuvee.workload.records import WorkloadType
+from cuvee.workload.records import LengthBox, WorkloadType
 from tests.profile.measure.measuring import SHORT, SLOW, run
 from tests.profile.measure.server import Law, Manners, free_port
 
@@ -185,6 +185,13 @@ def test_more_of_the_same_may_be_added(tmp_path, port):
     second = run(path=path, port=port, types=(other,), timeout_s=100.0)
     assert second.points[: len(first.points)] == first.points
     assert {point.type_name for point in second.reported} == {"other"}
+
+
+def test_types_of_a_trace_have_open_boxes(tmp_path, port):
+    """The largest type has no upper end; such a record is kept, and gone on with. JSON has no infinity."""
+    path, open_box = tmp_path / "record.json", LengthBox(0.0, math.inf, 0.0, math.inf)
+    first = run(path=path, port=port, types=(replace(SHORT, box=open_box),))
+    assert run(path=path, port=port, types=(replace(SHORT, box=open_box),)).points == first.points
 
 
 def test_a_record_that_is_none(tmp_path):
