@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cuvee.routing import policies
+from cuvee.routing.online import TypeOf
 from cuvee.routing.recognition import Foresight, expected_answers, recognised
 from cuvee.workload.records import Demand, LengthBox, WorkloadType
 
@@ -126,3 +127,28 @@ def test_an_expected_answer_has_a_token(foresight):
     """Whatever came before, a type can be told."""
     prompt = np.ones(50, np.int64)
     assert expected_answers(boxed_demand(), prompt, prompt, foresight).min() >= 1
+
+
+KINDS = st.tuples(st.floats(1, 10_000), st.floats(1, 2_000), st.booleans())
+
+
+@given(
+    kinds=st.lists(KINDS, min_size=1, max_size=6, unique_by=lambda kind: kind[:2]),
+    lengths=st.lists(st.tuples(st.integers(1, 20_000), st.integers(1, 4_000)), min_size=1, max_size=20),
+)
+def test_one_request_is_recognised_as_many_are(kinds, lengths):
+    """The gateway's recognition of one request gives what the arrays of the simulator give."""
+    types = tuple(
+        WorkloadType(
+            f"t{place}", prompt, answer, LengthBox(prompt / 2, prompt * 2, answer / 2, answer * 2) if boxed else None
+        )
+        for place, (prompt, answer, boxed) in enumerate(kinds)
+    )
+    demand = Demand(types, tuple(range(1, len(types) + 1)))
+    places = list(range(10, 10 + len(types)))
+    prompt, answer = (np.array(each) for each in zip(*lengths, strict=True))
+    one = TypeOf(demand, places)
+    known = recognised(demand, prompt, answer, Foresight.KNOWN, places)
+    assert [one.row(*pair) for pair in lengths] == known.tolist()
+    typical = expected_answers(demand, prompt, answer, Foresight.TYPE_MEAN)
+    assert [one.typical_answer(int(each)) for each in prompt] == typical.tolist()

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -14,10 +14,11 @@ from cuvee.serve.options import ServeOptions
 from cuvee.serve.replicas_file import Deployment, ReplicaAddress, ServedModel
 from cuvee.serve.server import Server
 from cuvee.serve.serving import serving_of
+from tests.serve.engine import Asked, Engine, chunk, completed, completion, ended, streamed, whole
 
 MODEL = "llama-3-8b"
 
-Answer = Callable[["Engine", "Asked", asyncio.StreamWriter], Awaitable[None]]
+__all__ = ["Asked", "Engine", "chunk", "completed", "completion", "ended", "streamed", "whole"]
 
 
 @cache
@@ -38,128 +39,8 @@ def with_copies(plan: Plan, copies: int, num_groups: int) -> Plan:
     return replace(plan, groups=groups, assignment=rows)
 
 
-@dataclass
-class Asked:
-    """A request as an engine got it."""
-
-    line: str
-    headers: list[tuple[str, str]]
-    body: bytes
-
-    @property
-    def json(self):
-        """Its body, read."""
-        return json.loads(self.body)
-
-
-class Engine:
-    """An engine on loopback that answers as `answer` says, and remembers what it was asked."""
-
-    def __init__(self, answer: Answer | None = None) -> None:
-        self.answer = answer or completed
-        self.asked: list[Asked] = []
-        self.num_connections = 0
-        self.cancelled = 0
-        self.is_well = True
-        self.port = 0
-        self.tasks: set[asyncio.Task[None]] = set()
-
-    async def start(self, port: int = 0) -> "Engine":
-        """Listen."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port or self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def stop(self) -> None:
-        """Close everything."""
-        self._server.close()
-        for task in list(self.tasks):
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-
-    async def _serve(self, reader, writer):
-        self.num_connections += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                line, *lines = head[:-4].decode("latin-1").split("\r\n")
-                headers = [tuple(each.split(": ", 1)) for each in lines]
-                length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
-                asked = Asked(line, headers, await reader.readexactly(length))
-                if " /health " in line:
-                    writer.write(whole(200 if self.is_well else 503, b"{}"))
-                    await writer.drain()
-                    continue
-                self.asked.append(asked)
-                await self.answer(self, asked, writer)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        except asyncio.CancelledError:
-            self.cancelled += 1
-        finally:
-            await ended(writer)
-
-
-async def ended(writer: asyncio.StreamWriter) -> None:
-    """Close a connection to the end."""
-    writer.close()
-    with suppress(ConnectionError, asyncio.CancelledError):
-        await writer.wait_closed()
-
-
-def whole(status: int, body: bytes, *more: bytes) -> bytes:
-    """A reply of known length."""
-    lines = b"".join(line + b"\r\n" for line in more)
-    return b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n%b" % (
-        status, len(body), lines, body,
-    )  # fmt: skip
-
-
-def completion(num_tokens: int = 16, prompt_tokens: int = 32) -> bytes:
-    """A completion with its usage."""
-    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": num_tokens}
-    return json.dumps({"choices": [{"text": "x" * num_tokens}], "usage": usage}).encode()
-
-
-async def completed(engine, asked, writer):
-    """Answer at once: the tokens that were asked for, streamed if so wanted."""
-    record = asked.json
-    if record.get("stream"):
-        await streamed(engine, asked, writer)
-    else:
-        writer.write(whole(200, completion(record.get("max_tokens", 16))))
-
-
-async def streamed(engine, asked, writer, *, gap_s: float = 0.0, cut_after: int | None = None, closes: bool = False):
-    """Answer with events, one a token."""
-    last = b"connection: close\r\n" if closes else b""
-    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n%b\r\n" % last)
-    for number in range(asked.json.get("max_tokens", 4)):
-        if number == cut_after:
-            writer.transport.abort()
-            return
-        writer.write(chunk(b'data: {"n": %d}\n\n' % number))
-        if gap_s:
-            await writer.drain()
-            await asyncio.sleep(gap_s)
-    writer.write(chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
-    if closes:
-        await writer.drain()
-        writer.close()
-
-
-def chunk(data: bytes) -> bytes:
-    """One chunk."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
 QUICK = ServeOptions(
-    head_s=0.6, body_s=0.6, idle_s=3.0, connect_s=1.0, first_byte_s=5.0, silent_s=5.0, queue_s=1.0, probe_s=0.3,
+    head_s=5.0, body_s=5.0, idle_s=30.0, connect_s=5.0, first_byte_s=20.0, silent_s=20.0, queue_s=10.0, probe_s=3.0,
     backoff_s=0.2, most_backoff_s=0.5, drain_s=2.0,
 )  # fmt: skip
 """Options of a gateway whose clients are in a hurry."""
@@ -226,9 +107,9 @@ class Client:
         self.reader, self.writer = reader, writer
 
     @classmethod
-    async def to(cls, server: Server) -> "Client":
-        """A client of `server`."""
-        client = cls(*await asyncio.open_connection(*server.address))
+    async def to(cls, server: Server, address: tuple[str, int] | None = None) -> "Client":
+        """A client of `server`, at its own address unless another is given."""
+        client = cls(*await asyncio.open_connection(*(address or server.address)))
         CLIENTS.append(client)
         return client
 
@@ -236,7 +117,7 @@ class Client:
         """Send a request without waiting for its reply."""
         self.writer.write(request(record, path, *headers, method=method))
 
-    async def reply(self, timeout_s: float = 10.0) -> Reply:
+    async def reply(self, timeout_s: float = 40.0) -> Reply:
         """The next reply, in full."""
         async with asyncio.timeout(timeout_s):
             head = await self.reader.readuntil(b"\r\n\r\n")
@@ -262,7 +143,7 @@ class Client:
         self.send(record, path, *headers, method=method)
         return await self.reply()
 
-    async def is_closed(self, timeout_s: float = 5.0) -> bool:
+    async def is_closed(self, timeout_s: float = 40.0) -> bool:
         """Whether the gateway closes the connection, once all it sent is read."""
         async with asyncio.timeout(timeout_s):
             with suppress(ConnectionError):
@@ -291,7 +172,7 @@ async def ask(server: Server, record=None, path: str = "/v1/completions", *heade
         client.close()
 
 
-async def until(is_so: Callable[[], object], timeout_s: float = 10.0) -> None:
+async def until(is_so: Callable[[], object], timeout_s: float = 40.0) -> None:
     """Wait until something is so."""
     async with asyncio.timeout(timeout_s):
         while not is_so():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cuvee.serve.counters import GroupCounters
 from cuvee.serve.replies import error_body, error_event, reply
-from cuvee.serve.upstream import Failure, UpstreamConnection
+from cuvee.serve.upstream import Failure, Pool, UpstreamConnection
 
 if TYPE_CHECKING:
     from cuvee.serve.facts import Facts
@@ -155,10 +155,18 @@ class Exchange:
 
     def connected(self, connection: UpstreamConnection) -> bool:
         """A connection stands; False where the request is no longer to be sent over it."""
-        if self.is_over or self.replica is None or connection.pool is not self.replica.pool or self.upstream:
+        if not self._waits_for(connection.pool):
             return False
         self.upstream = connection
         return True
+
+    def not_connected(self, pool: Pool) -> None:
+        """No connection came about; by now the request may be elsewhere."""
+        if self._waits_for(pool):
+            self.reply_fails(Failure.UNREACHABLE)
+
+    def _waits_for(self, pool: Pool) -> bool:
+        return not self.is_over and self.upstream is None and self.replica is not None and pool is self.replica.pool
 
     def reply_begins(self, status: int, head: bytes, body: bytes, *, ends_with_connection: bool) -> None:
         """Pass the head on, the replica's group in it; a replica that is not ready gets no say while others are."""

@@ -15,10 +15,12 @@ class Reading(Protocol):
 
     Attributes
         saw_host, saw_coding    Whether there was a Host header, and a transfer coding.
+        length                  What the head says of the body [bytes].
     """
 
     saw_host: bool
     saw_coding: bool
+    length: int
 
     @property
     def most_body_bytes(self) -> int:
@@ -40,7 +42,8 @@ def _host(connection: Reading, request: Request, value: bytes) -> None:
 
 def _length(connection: Reading, _request: Request, value: bytes) -> None:
     limit = connection.most_body_bytes
-    if int(value) > limit:  # the parser lets digits pass only
+    connection.length = int(value)  # the parser lets digits pass only
+    if connection.length > limit:
         connection.refuse(413, "body_too_large", f"the body is larger than {limit:,} bytes")
 
 

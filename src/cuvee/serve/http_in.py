@@ -60,14 +60,15 @@ class ClientConnection(asyncio.Protocol):
         "is_deaf",
         "is_ending",
         "is_paused",
+        "length",
         "num_headers",
         "parser",
         "reading_paused",
         "ready",
         "request",
+        "resumed",
         "saw_coding",
         "saw_host",
-        "saw_length",
         "since_s",
         "state",
         "transport",
@@ -85,6 +86,7 @@ class ClientConnection(asyncio.Protocol):
         self.is_deaf = False
         self.is_ending = False
         self.is_paused = False
+        self.resumed: Request | None = None
         self.reading_paused = False
         self.body_parts: list[bytes] = []
         self.body_size = 0
@@ -104,8 +106,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_deaf = self.is_ending = True
         self.handler.clients.discard(self)
-        self.handler.buffered_bytes -= self.body_size
-        self.body_size = 0
+        self._drop_body()
         self.ready.clear()
         if self.answering is not None:
             self.answering.client_gone()
@@ -144,7 +145,8 @@ class ClientConnection(asyncio.Protocol):
         self.request = Request()
         self.url = b""
         self.head_size = self.num_headers = 0
-        self.saw_coding = self.saw_host = self.saw_length = False
+        self.saw_coding = self.saw_host = False
+        self.length = 0
         if self.answering is None and not self.ready:
             self.since_s = monotonic()
         self.state = HEAD
@@ -189,6 +191,8 @@ class ClientConnection(asyncio.Protocol):
             self.refuse(400, "bad_request", "the target of a request has to be a path")
         if request.named:
             request.drop_named()
+        if self.resumed is not None:
+            self.request, self.resumed = self.resumed, None
         self.state = BODY
 
     def on_body(self, data: bytes) -> None:
@@ -299,14 +303,28 @@ class ClientConnection(asyncio.Protocol):
         request.is_close = True
         self.request = None
         self.is_deaf = True
+        self._drop_body()
         self.state = IDLE
         self.ready.append(request)
 
+    def _drop_body(self) -> None:
+        self.handler.buffered_bytes -= self.body_size
+        self.body_size = 0
+        self.body_parts = []
+
     def _skip_upgrade(self, rest: bytes) -> None:
-        """Whoever offers another protocol is answered in this one."""
+        """Whoever offers another protocol is answered in this one.
+
+        The parser takes a request with such an offer for complete after its head. So its body, which follows in any
+        case, is read behind a head of our own that says how it is framed.
+        """
         if self.is_deaf:
             return
         self.parser = HttpRequestParser(self)
+        if self.saw_coding or self.length:
+            self.resumed = self.ready.pop()
+            framing = b"transfer-encoding: chunked" if self.saw_coding else b"content-length: %d" % self.length
+            self.parser.feed_data(b"POST / HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % framing)
         if rest:
             self.data_received(rest)
 

@@ -202,5 +202,6 @@ def _notes(replicas: Sequence[ReplicaAddress], plan: Plan, path: Path | str) -> 
                 remedy=f"add a line with group: {group.id}",
             )
         if number != group.copies:
-            notes.append(f"group {group.id}: {number} replicas, the plan has {group.copies}; shares are settled anew")
+            noun = "replica" if number == 1 else "replicas"
+            notes.append(f"group {group.id}: {number} {noun}, the plan has {group.copies}; shares are settled anew")
     return notes

@@ -157,13 +157,13 @@ def _router(
     processes: int,
 ) -> Router:
     """The router: a replica is full with the sequences of the plan's steady batch, or with those it is said to take."""
-    steady = steady_sequences(plan)
+    steady: list[list[float]] = steady_sequences(plan).tolist()  # plain floats: the router is no array code
     occupies, most = [[0.0] * len(addresses) for _ in shares], []
     for place, (address, group) in enumerate(zip(addresses, group_of, strict=True)):
         limit = address.max_concurrency
         most.append(float("inf") if limit is None else max(limit / processes, 1.0))
         for row in range(len(shares)):
-            if steady[row, group] > 0:
-                held = steady[row, group] if limit is None else min(steady[row, group], limit)
+            if steady[row][group] > 0:
+                held = steady[row][group] if limit is None else min(steady[row][group], limit)
                 occupies[row][place] = processes / held
     return Router(shares, occupies, group_of, most, options.fullness, len(plan.groups))

@@ -41,6 +41,9 @@ class Receiving(Protocol):
     def connected(self, connection: UpstreamConnection) -> bool:
         """A new connection stands; whether the request is still to be sent over it."""
 
+    def not_connected(self, pool: Pool) -> None:
+        """No connection of `pool` came about."""
+
     def reply_begins(self, status: int, head: bytes, body: bytes, *, ends_with_connection: bool) -> None:
         """The head of the reply is there, with what came of its body."""
 
@@ -249,7 +252,7 @@ class Pool:
                     lambda: UpstreamConnection(self), address.host, address.port, ssl=self.tls
                 )
         except (OSError, TimeoutError):
-            receiver.reply_fails(Failure.UNREACHABLE)
+            receiver.not_connected(self)
             return
         if receiver.connected(connection):
             connection.ask(receiver, request)

@@ -1,0 +1,114 @@
+"""The gateway decides as the simulator does, request by request on one trace."""
+
+import asyncio
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cuvee.routing.online import AnswerLengths, TypeOf
+from cuvee.serve.options import ServeOptions
+from cuvee.serve.replicas_file import Deployment, ReplicaAddress, ServedModel
+from cuvee.serve.serving import serving_of
+from cuvee.simulate.simulation import simulate
+from tests.serve.world import MODEL, two_types
+
+BOUNDLESS = ServeOptions(fullness=1e9)
+"""The simulator has queues of its own: there, nobody waits before a replica."""
+
+
+def serving():
+    """The plan with as many replicas as it rents; none of them is ever called."""
+    plan = two_types()
+    ids = [group.id for group in plan.groups for _ in range(group.copies)]
+    addresses = tuple(ReplicaAddress(f"http://127.0.0.1:{at + 1}", group, f"e{at}") for at, group in enumerate(ids))
+    return serving_of(plan, Deployment(addresses, (ServedModel(MODEL, (MODEL,)),)), BOUNDLESS)
+
+
+@pytest.mark.parametrize("load", [0.5, 0.95, 1.3])
+@pytest.mark.parametrize("policy", ["plan-live", "plan-prefix"])
+def test_the_gateway_routes_as_the_simulator(policy, load):
+    """Of 3000 requests each goes to the very replica that the simulator sends it to, below and above saturation."""
+    played = simulate(two_types(), num_requests=3000, load=load, policy=policy, foresight="mean", seed=3)
+    requests = played.requests
+    router = serving().router
+    ends = np.lexsort((np.arange(len(requests)), requests.finish_s))
+    taken: dict[int, tuple[int, float]] = {}
+    ended = 0
+    for place in range(len(requests)):
+        while ended < len(ends) and requests.finish_s[ends[ended]] < requests.arrival_s[place]:
+            router.release(*taken.pop(int(ends[ended])))
+            ended += 1
+        row = int(requests.row[place])
+        chosen = router.choose(row, int(requests.prefix[place]))
+        assert chosen == requests.replica[place], f"request {place}"
+        taken[place] = (chosen, router.take(row, chosen, 1))
+    assert len(set(requests.replica)) > 1
+
+
+def test_the_gateway_recognises_as_the_simulator():
+    """Each request of a trace is taken for the type that the simulator takes it for, by prompt and typical answer."""
+    played = simulate(two_types(), num_requests=2000, load=0.5, foresight="mean", seed=5)
+    types: TypeOf = serving().models[MODEL].types
+    for request in played.requests:
+        prompt = int(request.prompt)
+        assert types.row(prompt, types.typical_answer(prompt)) == request.row
+
+
+def test_lengths_that_are_learnt_replace_those_of_the_types():
+    """The first answer to prompts of a length is foretold by its type, the next by what came, a client's by its own."""
+    types, answers = serving().models[MODEL].types, AnswerLengths()
+    typical = answers.expected(types, 1000, "ann")
+    assert typical == types.typical_answer(1000) == 50
+    answers.add(1000, 200, "bob")
+    assert answers.expected(types, 1000, "ann") == 200
+    assert answers.expected(types, 300, "ann") == 400
+    for _ in range(8):
+        answers.add(300, 7, "ann")
+    assert answers.expected(types, 1000, "ann") == 7
+    assert answers.expected(types, 1000, "bob") == 200
+
+
+def test_shares_are_settled_anew_for_what_is_left():
+    """Without a group's replicas the shares are those that sustain most; with all of them, the plan's own."""
+    found = serving()
+    assert found.shares_for(found.num_up()) is found.planned
+    for group in range(len(found.groups)):
+        left = [0 if group == each else copies for each, copies in enumerate(found.copies)]
+        if any(left):
+            shares = np.array(found.shares_for(left))
+            assert shares[:, group] == pytest.approx(0)
+            assert shares.sum(axis=1) == pytest.approx(1)
+
+
+def test_a_dead_group_gives_its_share_to_those_that_can():
+    """Requests of a type whose only group is down go to any group that can serve them, and to none where all are."""
+
+    async def play():
+        found = serving()
+        router = found.router
+        router.shares = [[1.0] + [0.0] * (len(found.groups) - 1) for _ in router.shares]
+        down = range(router.first[0], router.first[1])
+        for replica in down:
+            router.set_up(replica, False)
+        assert router.choose(0) not in {*down, -1}
+        for replica in range(len(router.group_of)):
+            router.set_up(replica, False)
+        assert router.choose(0) == -1
+        assert not router.is_served(0)
+
+    asyncio.run(play())
+
+
+def test_a_full_replica_gets_no_more():
+    """A replica that is said to take two requests gets two; a third has to wait until one is over."""
+    plan = two_types()
+    plan = replace(plan, groups=(replace(plan.groups[0], copies=1),), assignment=tuple(
+        replace(row, shares={plan.groups[0].id: 1.0}) for row in plan.assignment
+    ))  # fmt: skip
+    address = ReplicaAddress("http://127.0.0.1:1", plan.groups[0].id, "e", max_concurrency=2)
+    router = serving_of(plan, Deployment((address,), (ServedModel(MODEL, (MODEL,)),)), BOUNDLESS).router
+    taken = [router.take(0, router.choose(0), 1) for _ in range(2)]
+    assert router.choose(0) == -1
+    router.release(0, taken[0])
+    assert router.choose(0) == 0
