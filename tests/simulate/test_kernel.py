@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuvee.simulate.arrays import NONE
-from cuvee.simulate.packing import Sending
-from cuvee.simulate.play import CLOSE, FAIL, OPEN
+from cuvee.simulate.arrays import EVENT, NONE, SHORTEST_GAP_S
+from cuvee.simulate.packing import Sending, packed_engines, packed_requests, packed_split
+from cuvee.simulate.play import CLOSE, FAIL, OPEN, play
 from cuvee.simulate.policy import Policy
 from tests.simulate.worlds import linear_law, played, played_plainly, random_law
 
@@ -258,6 +258,59 @@ def test_a_cache_that_is_sent_by_hand():
     assert first.finish_s == pytest.approx(12e-3 + 1e-3 + (1e-3 + 102e-6))
     assert second.finish_s == pytest.approx(22e-3 + 1e-3 + (1e-3 + 102e-6))
     assert [first.sender, first.replica] == [0, 1]
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+def test_a_cache_goes_to_who_decodes_in_its_place(policy):
+    """Two places with a prefill and a decode replica each: 1 sends to 2, and 0 to 3, whichever is idle.
+
+    Tempting: the next in turn, or the emptiest, of both decode replicas.
+    """
+    prefill, decode = linear_law(step_s=1e-3), linear_law(step_s=1e-3)
+    links = [Sending(1e-4, 1e-4, rows_on=1), Sending(1e-4, 1e-4, rows_on=2), None, None]
+    result = played(
+        [prefill, prefill, decode, decode], np.arange(40) * 0.01, [100] * 40, [5] * 40, law_of=[0, 1, 2, 3],
+        group_of=[0, 1, 2, 3], sending=links, policy=policy,
+        shares=[[0.75, 0.25, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]],
+        serves=[[True, True, False, False], [False, False, False, True], [False, False, True, False]],
+    )  # fmt: skip
+    requests = result.requests
+    assert (requests.replica == np.where(requests.sender == 0, 3, 2)).all()
+    assert set(requests.sender) <= {0, 1}
+    assert np.isfinite(requests.finish_s).all()
+
+
+def test_times_between_tokens_by_kind():
+    """One request of each kind: only that which decodes while the prompt of the other is computed waits for it.
+
+    Kind 0 makes ten tokens of 1 ms; during the fourth step kind 1 comes, whose prompt of 400 takes 4 ms more in the
+    fifth, and then three more tokens of 1 ms. Gaps: of kind 0 nine, one of them 5 ms; of kind 1 three.
+    """
+    law = linear_law(step_s=1e-3, token_s=1e-5)
+    engines = packed_engines([law], np.zeros(1, np.int64), np.zeros(1, np.int64), num_kinds=2)
+    requests = packed_requests(np.array([0.0, 0.0135]), np.array([1000, 400]), np.array([10, 4]),
+                               kind=np.array([0, 1]))  # fmt: skip
+    one = np.ones((1, 1))
+    split = packed_split(one, one, np.zeros(1, np.int64), np.zeros(1, np.int64), np.ones((1, 1), bool))
+    play(requests, engines, split, np.zeros(0, EVENT).view(np.recarray), int(Policy.PLAN), True)
+    assert engines.gaps.sum(axis=(0, 2)).tolist() == [9, 3]
+    gaps_s = [SHORTEST_GAP_S * 2 ** (np.flatnonzero(each)[-1] / 32) for each in engines.gaps[0]]
+    assert gaps_s == pytest.approx([5e-3, 1e-3], rel=0.06)
+    assert (engines.kinds == 0).all()
+
+
+def test_progress_is_told_and_changes_nothing(monkeypatch):
+    """In parts of 7 requests, with failures in between: the same bytes, and shares that rise."""
+    monkeypatch.setattr("cuvee.simulate.play.PART", 7)
+    rng = np.random.default_rng(2)
+    law = random_law(rng)
+    arrival_s = np.cumsum(rng.exponential(0.01, 50))
+    asked = [law], arrival_s, rng.integers(1, 300, 50), rng.integers(1, 200, 50)
+    options = {"law_of": [0, 0], "events": [(0.1, FAIL, 0), (0.3, OPEN, 0)]}
+    told: list[float] = []
+    in_parts = played(*asked, **options, progress=told.append)
+    assert told == pytest.approx([0.14, 0.28, 0.42, 0.56, 0.7, 0.84, 0.98])
+    assert in_parts.requests.tobytes() == played(*asked, **options).requests.tobytes()
 
 
 def test_what_is_sent_is_neither_lost_nor_kept():

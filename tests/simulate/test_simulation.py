@@ -8,7 +8,8 @@ import pytest
 import cuvee
 from cuvee.errors import InputError
 from cuvee.plan.outcome.result import Plan
-from cuvee.simulate.metrics import PERCENTILES, Report, report
+from cuvee.simulate.latencies import PERCENTILES
+from cuvee.simulate.metrics import Report, report
 from cuvee.simulate.simulation import ReplicaEvent, simulate
 from cuvee.workload.latency_limits import LatencyLimits
 from cuvee.workload.prefixes import Prefixes
@@ -67,10 +68,13 @@ def test_times_between_tokens(plan):
     simulation = simulate(plan, num_requests=2000, load=0.5)
     requests = simulation.requests
     mean_s = (requests.finish_s - requests.first_s).sum() / (requests.answer - 1).sum()
-    uses = report(simulation).uses
-    tokens = simulation.gaps.sum(axis=1)
-    by_group = [tokens[simulation.fleet.group_of == index].sum() for index in range(len(uses))]
-    assert np.average([use.itl.mean_s for use in uses], weights=by_group) == pytest.approx(mean_s, rel=0.02)
+    done = report(simulation)
+    tokens = simulation.gaps.sum(axis=2)
+    for kind, weights in (("group", tokens.sum(axis=1)), ("type", tokens.sum(axis=0))):
+        means = [scope.itl.mean_s for scope in done.scopes if scope.kind == kind]
+        assert np.average(means, weights=weights) == pytest.approx(mean_s, rel=0.02)
+    assert done.all.itl.mean_s == pytest.approx(mean_s, rel=0.02)
+    assert done.scopes[1].itl.at(50) != done.scopes[2].itl.at(50), "types differ in what they wait for"
 
 
 def test_limits_are_kept_or_not(plan):

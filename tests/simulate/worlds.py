@@ -79,7 +79,7 @@ class Played:
 
 def played(
     laws, arrival_s, prompt, answer, *, law_of=(0,), group_of=None, shares=None, policy=Policy.ROUND_ROBIN, events=(),
-    row=None, jumps=True, occupies=0.01, sending=None, serves=None, prefixes=None,
+    row=None, jumps=True, occupies=0.01, sending=None, serves=None, prefixes=None, progress=None,
 ) -> Played:  # fmt: skip
     """Requests played on replicas of `laws`: one row and one group unless said otherwise."""
     law_of = np.asarray(law_of, dtype=np.int64)
@@ -95,7 +95,7 @@ def played(
     serves = np.ones(shares.shape, bool) if serves is None else np.array(serves)
     split = packed_split(shares, np.full(shares.shape, occupies), group_of, np.zeros(len(shares), np.int64), serves)
     happening = np.array(list(events), dtype=EVENT).view(np.recarray)
-    play(requests, engines, split, happening, int(policy), jumps)
+    play(requests, engines, split, happening, int(policy), jumps, progress=progress)
     return Played(requests, engines, split)
 
 

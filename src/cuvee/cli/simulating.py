@@ -1,6 +1,7 @@
 """Commands that play requests on a plan: simulate."""
 
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,9 @@ from cuvee.cli.terminal import print_json, stdout, working
 from cuvee.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cuvee.cli.terminal import Progress
     from cuvee.plan.outcome.result import Plan
     from cuvee.simulate.simulation import ReplicaEvent
     from cuvee.workload.latency_limits import LatencyLimits
@@ -85,7 +89,7 @@ def simulate(
         progress("simulating")
         done = play(
             plan, asked, num_requests=requests, load=load, rate_scale=rate_scale, policy=policy, foresight=answers,
-            events=events, prefix_cache=prefix_cache, seed=seed,
+            events=events, prefix_cache=prefix_cache, progress=_telling(progress), seed=seed,
         )  # fmt: skip
         progress("reckoning")
         found = report(done, limits=_limits(plan, ttft, tpot, e2e))
@@ -95,6 +99,17 @@ def simulate(
         print_json(simulation_record(done, found))
     else:
         print_simulation(done, found, stdout())
+
+
+def _telling(progress: "Progress") -> "Callable[[float], None]":
+    """Tells `progress` how much is played, and how long the rest takes at that speed."""
+    began_s = time.monotonic()
+
+    def tell(share: float) -> None:
+        left_s = (time.monotonic() - began_s) * (1 - share) / share
+        progress(f"simulating: {share:.0%}, {left_s:.0f} s left")
+
+    return tell
 
 
 def _event(kind: str, text: str) -> "ReplicaEvent":

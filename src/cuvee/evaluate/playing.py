@@ -15,7 +15,8 @@ from cuvee.plan.outcome.result import Plan
 from cuvee.plan.program.preparation import PreparedProblem, prepare
 from cuvee.plan.question.problem import Limits, PlanProblem, SearchOptions
 from cuvee.plan.solver.program import Termination
-from cuvee.simulate.metrics import Latencies, report
+from cuvee.simulate.latencies import Latencies
+from cuvee.simulate.metrics import report
 from cuvee.simulate.simulation import Simulation, simulate
 
 FEWEST_REQUESTS = 500

@@ -12,8 +12,10 @@ from rich.text import Text
 from cuvee.plan.outcome.result import Group
 from cuvee.profile.phases import Phase
 from cuvee.report.style import fitted, indented, literal, new_table
-from cuvee.simulate.metrics import PERCENTILES, GroupUse, Latencies, Report, Scope
+from cuvee.simulate.latencies import PERCENTILES, Latencies
+from cuvee.simulate.metrics import Report, Scope
 from cuvee.simulate.simulation import Simulation
+from cuvee.simulate.use import GroupUse
 from cuvee.workload.latency_limits import time_text
 
 SCHEMA_VERSION = 1

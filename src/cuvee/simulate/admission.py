@@ -30,8 +30,8 @@ def release(
 
 @compiled
 def put_back_last(
-    replicas: Records, requests: Records, laws: Records, heap: Ints, phase: Ints, lanes: Ints, prefixes: PrefixCache,
-    r: int,
+    replicas: Records, requests: Records, laws: Records, heap: Ints, phase: Ints, lanes: Ints, kinds: Ints,
+    prefixes: PrefixCache, r: int,
 ) -> None:  # fmt: skip
     """The sequence admitted last loses its cache, and goes to the head of the queue."""
     last, newest, keeps = NONE, 0, laws[replicas[r].law].reuses
@@ -59,6 +59,7 @@ def put_back_last(
         tokens = requests[request].to_prefill + requests[request].left - left
         drop(heap, r, replicas[r].decoding, index)
         replicas[r].decoding -= 1
+        kinds[r, requests[request].kind] -= 1
         release(replicas, requests, laws, phase, prefixes, r, request, tokens, tokens // BLOCK_TOKENS * keeps)
         requests[request].to_prefill = tokens + 1  # with the token made last, which was not in the cache yet
         requests[request].left = left

@@ -35,6 +35,7 @@ LAW = np.dtype(
         ("front_s", "f8"),  # time of the front end per request [s]
         ("send_s", "f8"),  # one token's cache to another replica, over an empty link [s]
         ("link_s", "f8"),  # time of the link that it takes [s]
+        ("rows_on", "i8"),  # from the rows of requests to those of caches that it sends
         ("stages", "i8"),
         ("max_sequences", "i8"),
         ("max_tokens", "i8"),
@@ -103,6 +104,7 @@ REQUEST = np.dtype(
         ("replica", "i4"),
         ("sender", "i4"),  # the replica that prefilled it for another one; -1 of none
         ("row", "i4"),  # type and model as the router takes them
+        ("kind", "i4"),  # type and model as they are
         ("computed", "i4"),  # tokens whose cache it found when it was admitted
         ("kept", "i4"),  # blocks it filled before it was put back
         ("kept_until", "i8"),  # how far down the free blocks of its replica the first of these stands
@@ -151,6 +153,15 @@ SHELF = np.dtype(
         ("fresh", "i4"),  # entry that never was
         ("after", "i8"),  # free blocks of nobody that are taken after all entries
         ("free", "i8"),  # blocks of entries in the queue and of nobody
+    ]
+)
+
+CURSOR = np.dtype(
+    [
+        ("arrived", "i8"),  # requests that have arrived
+        ("happened", "i8"),  # events that have happened
+        ("orphans", "i8"),  # first of the requests whose replica has failed, and which are to be routed anew
+        ("orphaned_s", "f8"),  # when it failed [s]
     ]
 )
 

@@ -32,6 +32,7 @@ class FleetGroup:
         slowed            Factor on the steps of the throughput model, so that they give the rates of the plan [-].
         most_running      B: sequences of the steady batch on each row [-]; 0 where it cannot serve the row.
         sending           How it sends caches on, where it only prefills.
+        place             Seller, region and zone, by number: caches go no further.
     """
 
     group: Group
@@ -39,6 +40,7 @@ class FleetGroup:
     slowed: float
     most_running: Floats
     sending: Sending | None = None
+    place: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,11 @@ class Fleet:
     def is_apart(self) -> bool:
         """Whether some replicas do one phase alone."""
         return any(each.group.phase is not Phase.BOTH for each in self.groups)
+
+    @property
+    def num_places(self) -> int:
+        """Sellers, regions and zones that groups stand in [-]."""
+        return 1 + max(each.place for each in self.groups)
 
     @property
     def serves(self) -> NDArray[np.bool_]:
@@ -152,7 +159,11 @@ def fleet_of(plan: Plan) -> Fleet:
         Row(each.model, kinds[each.model, each.workload], each.demand_req_per_s * plan.load_factor_of(each))
         for each in plan.assignment
     )
-    groups = tuple(_fleet_group(plan, group, models[group.model], gpus, rows) for group in plan.groups)
+    places = _places(plan)
+    groups = tuple(
+        _fleet_group(plan, group, models[group.model], gpus, rows, places.index(_place(plan, group)))
+        for group in plan.groups
+    )
     shares, decode_shares = (
         np.array([[held.get(group.id, 0.0) for group in plan.groups] for held in by_row])
         for by_row in ([each.shares for each in plan.assignment], [each.decode_shares for each in plan.assignment])
@@ -160,8 +171,21 @@ def fleet_of(plan: Plan) -> Fleet:
     return Fleet(groups, rows, shares, decode_shares, demands, plan.cost_usd_per_hour)
 
 
+def _places(plan: Plan) -> list[tuple[str, ...]]:
+    """Where groups stand, each place once."""
+    return list(dict.fromkeys(_place(plan, group) for group in plan.groups))
+
+
+def _place(plan: Plan, group: Group) -> tuple[str, ...]:
+    """Seller, region and zone of a group; of one that rents nothing, none."""
+    if not group.rented:
+        return ()
+    offer = plan.inputs.problem.offers.offers[group.rented[0].offer]
+    return offer.seller, offer.region, offer.zone
+
+
 def _fleet_group(
-    plan: Plan, group: Group, model: ModelSpec, gpus: Mapping[str, GpuType], rows: tuple[Row, ...]
+    plan: Plan, group: Group, model: ModelSpec, gpus: Mapping[str, GpuType], rows: tuple[Row, ...], place: int
 ) -> FleetGroup:
     """One group, its steps as fast as its rates say."""
     mine = kinds_of(plan, group)
@@ -175,7 +199,7 @@ def _fleet_group(
     sending = None
     if group.phase is Phase.PREFILL:
         send_s = model.kv_bytes(prompt, group.config.kv_precision) / prompt / network
-        sending = Sending(send_s, send_s / links_of_group(plan, group))
+        sending = Sending(send_s, send_s / links_of_group(plan, group), (1 + place) * len(rows))
     cells = {cell.workload: cell for cell in group.cells}
     known = np.array([_saturated_req_per_s(cells[kind.name]) for kind in kinds])
     law = step_law(
@@ -185,7 +209,7 @@ def _fleet_group(
     slowed = float(weight @ (table.rate_req_per_s[0] / known))
     running = np.zeros(len(rows))
     running[[place for place, _ in mine]] = np.maximum(table.num_sequences[0], 1.0)
-    return FleetGroup(group, law.slowed(slowed), slowed, running, sending)
+    return FleetGroup(group, law.slowed(slowed), slowed, running, sending, place)
 
 
 def _saturated_req_per_s(cell: Cell) -> float:

@@ -4,57 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cuvee.simulate.arrays import GAPS_PER_OCTAVE, SHORTEST_GAP_S, Records, picked
+from cuvee.simulate.arrays import Bools, Floats, Ints, Records, picked
 from cuvee.simulate.fleet import Fleet
+from cuvee.simulate.latencies import Latencies, gap_latencies
 from cuvee.simulate.simulation import Simulation
+from cuvee.simulate.use import GroupUse, group_use
 from cuvee.units import SECONDS_PER_HOUR, TOKENS_PER_PRICE_UNIT
 from cuvee.workload.latency_limits import LatencyLimits
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-
-PERCENTILES = (*range(5, 100, 5), 99, 100)
-"""Percentiles of every latency."""
 
 WARM_UP = 0.1
 """Share of the time of arrivals that the rate leaves out: the fleet starts empty [-]."""
 
 NUM_BINS = 100
 """Points of the series over time."""
-
-
-@dataclass(frozen=True)
-class Latencies:
-    """Mean and percentiles of one latency [s]; nan where no request has one.
-
-    Attributes
-        percentiles_s    By `PERCENTILES`.
-    """
-
-    mean_s: float
-    percentiles_s: tuple[float, ...]
-
-    def at(self, percentile: int) -> float:
-        """One of `PERCENTILES` [s]."""
-        return self.percentiles_s[PERCENTILES.index(percentile)]
-
-    def usd_per_million_within(self, values_s: Floats, tokens: Ints, cost_usd: float) -> tuple[float, ...]:
-        """`cost_usd` over the tokens of requests that took no longer than each percentile [$/1M tokens]."""
-        place = np.searchsorted(self.percentiles_s, values_s)
-        within = np.bincount(place, weights=tokens, minlength=len(PERCENTILES) + 1).cumsum()[: len(PERCENTILES)]
-        usd = np.divide(cost_usd * TOKENS_PER_PRICE_UNIT, within, out=np.full(len(within), np.nan), where=within > 0)
-        return tuple(map(float, usd))
-
-    @staticmethod
-    def of(values_s: Floats) -> "Latencies":
-        """Of values without nan [s]."""
-        if not len(values_s):
-            return Latencies(float("nan"), (float("nan"),) * len(PERCENTILES))
-        percentiles = np.percentile(values_s, PERCENTILES)
-        return Latencies(float(values_s.mean()), tuple(map(float, percentiles)))
 
 
 @dataclass(frozen=True)
@@ -66,6 +29,7 @@ class Scope:
         rate_req_per_s               Requests that end per second, once warm and while requests arrive [req/s].
         output_tokens_per_s          Answer tokens of those [tokens/s].
         ttft, tpot, e2e              Time to first token, per output token after it, and to the last.
+        itl                          Time between two tokens of an answer.
         attainment                   Share of the requests within all limits [-]; None without limits.
         goodput_req_per_s            Rate of those [req/s]; None without limits.
         found_share                  Share of its prompt tokens that were in the cache [-]; None without prefix cache.
@@ -83,38 +47,12 @@ class Scope:
     ttft: Latencies
     tpot: Latencies
     e2e: Latencies
+    itl: Latencies
     attainment: float | None = None
     goodput_req_per_s: float | None = None
     found_share: float | None = None
     cost_usd_per_hour: float | None = None
     usd_per_million_tokens_within: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class GroupUse:
-    """What the replicas of a group did.
-
-    Attributes
-        busy                Share of the time of arrivals in which a replica computes [-], the mean over replicas.
-        running             Mean requests that a replica holds [-].
-        preemptions         Sequences that were put back.
-        recomputed_share    Tokens computed anew, over answer tokens made [-].
-        itl                 Time between two tokens of an answer [s].
-        series_requests     Requests that the group holds, at the times of `Report.series_s` [-].
-        series_waiting      Of those, without a first token.
-        series_cache        Share of its cache in use [-].
-    """
-
-    group: str
-    cost_usd_per_hour: float
-    busy: float
-    running: float
-    preemptions: int
-    recomputed_share: float
-    itl: Latencies
-    series_requests: tuple[float, ...] = field(repr=False)
-    series_waiting: tuple[float, ...] = field(repr=False)
-    series_cache: tuple[float, ...] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -192,7 +130,7 @@ def report(simulation: Simulation, *, limits: Sequence[LatencyLimits | None] | N
         usd_per_million_tokens=price_per_s / tokens_per_s * TOKENS_PER_PRICE_UNIT if tokens_per_s > 0 else None,
         scopes=tuple(scopes),
         uses=tuple(
-            _use(simulation, index, (group_of == index) | (sender_of == index), served, series_s)
+            group_use(simulation, index, (group_of == index) | (sender_of == index), served, series_s)
             for index in range(len(fleet.groups))
         ),
         shares=tuple(_shares(simulation, np.where(sender_of >= 0, sender_of, group_of))),
@@ -203,22 +141,21 @@ def report(simulation: Simulation, *, limits: Sequence[LatencyLimits | None] | N
 
 def _scopes(measured: "_Measured", fleet: Fleet) -> list[Scope]:
     """All requests, then by model, workload type and group."""
-    requests = measured.simulation.requests
+    requests, gaps = measured.simulation.requests, measured.simulation.gaps
     everything = np.ones(len(requests), bool)
-    scopes = [measured.scope("all", "all requests", everything, fleet.cost_usd_per_hour)]
-    models = [row.model for row in fleet.rows]
+    scopes = [measured.scope("all", "all requests", everything, gaps.sum(axis=(0, 1)), fleet.cost_usd_per_hour)]
     groups = [each.group for each in fleet.groups]
     if len(fleet.models) > 1:
         for name in fleet.models:
             cost = sum(group.cost_usd_per_hour for group in groups if group.model == name)
-            scopes.append(measured.of_rows("model", name, [row == name for row in models], cost))
+            scopes.append(measured.of_rows("model", name, [row.model == name for row in fleet.rows], cost))
     for place, row in enumerate(fleet.rows):
         label = row.kind.name if len(fleet.models) == 1 else f"{row.model} {row.kind.name}"
-        scopes.append(measured.of_rows("type", label, [each == place for each in range(len(models))]))
+        scopes.append(measured.of_rows("type", label, [each == place for each in range(len(fleet.rows))]))
     group_of, sender_of = (np.append(fleet.group_of, -1)[requests[name]] for name in ("replica", "sender"))
     for index, group in enumerate(groups):
         mine = (group_of == index) | (sender_of == index)
-        scopes.append(measured.scope("group", group.id, mine, group.cost_usd_per_hour))
+        scopes.append(measured.scope("group", group.id, mine, gaps[index].sum(axis=0), group.cost_usd_per_hour))
     return scopes
 
 
@@ -234,10 +171,11 @@ class _Measured:
 
     def of_rows(self, kind: str, name: str, rows: Sequence[bool], cost_usd_per_hour: float | None = None) -> Scope:
         """The scope of the requests of some rows."""
-        return self.scope(kind, name, np.array(rows)[self.simulation.row], cost_usd_per_hour)
+        gaps = self.simulation.gaps[:, np.array(rows)].sum(axis=(0, 1))
+        return self.scope(kind, name, np.array(rows)[self.simulation.row], gaps, cost_usd_per_hour)
 
-    def scope(self, kind: str, name: str, chosen: Bools, cost_usd_per_hour: float | None = None) -> Scope:
-        """The scope of the requests that are `chosen`."""
+    def scope(self, kind: str, name: str, chosen: Bools, gaps: Ints, cost_usd_per_hour: float | None = None) -> Scope:
+        """The scope of the requests that are `chosen`, whose times between tokens are counted in `gaps`."""
         requests = self.simulation.requests
         served, ended = picked(requests, chosen & self.served), chosen & self.in_window
         times_s = _times_s(served)
@@ -252,7 +190,7 @@ class _Measured:
         return Scope(
             kind, name, number, len(served),
             float(ended.sum() / self.window_s), float(requests.answer[ended].sum() / self.window_s),
-            **latencies,
+            **latencies, itl=gap_latencies(gaps),
             attainment=None if kept is None else float(kept.sum() / max(number, 1)),
             goodput_req_per_s=None if kept is None else float((kept & ended).sum() / self.window_s),
             found_share=self._found_share(chosen),
@@ -289,64 +227,7 @@ def _kept(simulation: Simulation, limits: Sequence[LatencyLimits | None]) -> Boo
     return kept
 
 
-def _use(simulation: Simulation, index: int, chosen: Bools, served: Bools, series_s: Floats) -> GroupUse:
-    """Use of one group over time: what its requests hold grows by steps and lines, which are added up."""
-    each = simulation.fleet.groups[index]
-    mine = simulation.fleet.group_of == index
-    requests = picked(simulation.requests, chosen & served)
-    if each.sending is not None:
-        requests.finish_s = requests.first_s  # the rest of the request is somebody else's
-    replicas, copies = picked(simulation.replicas, mine), max(int(mine.sum()), 1)
-    until_s = max(float(series_s[-1]), 1e-9)
-    arrived, first, finish = (np.sort(getattr(requests, name)) for name in ("arrival_s", "first_s", "finish_s"))
-    held = np.searchsorted(arrived, series_s, "right") - np.searchsorted(finish, series_s, "right")
-    waiting = np.searchsorted(arrived, series_s, "right") - np.searchsorted(first, series_s, "right")
-    seen_s = np.minimum(requests.finish_s, until_s) - np.minimum(requests.arrival_s, until_s)
-    room = max(each.law.cache_tokens * copies, 1)
-    return GroupUse(
-        each.group.id,
-        each.group.cost_usd_per_hour,
-        busy=float(min(replicas.busy_s.mean() / max(until_s, float(finish[-1]) if len(finish) else 0.0), 1.0)),
-        running=float(seen_s.sum() / until_s / copies),
-        preemptions=int(replicas.preemptions.sum()),
-        recomputed_share=float(replicas.recomputed.sum() / max(requests.answer.sum(), 1)),
-        itl=_gap_latencies(simulation.gaps[mine].sum(axis=0)),
-        series_requests=tuple(map(float, held)),
-        series_waiting=tuple(map(float, waiting)),
-        series_cache=tuple(map(float, _cached(requests, series_s) / room)),
-    )
-
-
-def _cached(requests: Records, series_s: Floats) -> Floats:
-    """Tokens that requests between first and last token hold at each time: the prompt, and the answer so far."""
-    first, finish = np.argsort(requests.first_s), np.argsort(requests.finish_s)
-    growth = requests.answer / np.maximum(requests.finish_s - requests.first_s, 1e-9)
-    offset = requests.prompt - growth * requests.first_s
-
-    def passed(order: NDArray[np.int64], times_s: Floats) -> Floats:
-        place = np.searchsorted(times_s[order], series_s, "right")
-        level, slope = (np.concatenate([[0.0], np.cumsum(values[order])]) for values in (offset, growth))
-        return level[place] + slope[place] * series_s
-
-    held: Floats = passed(first, requests.first_s) - passed(finish, requests.finish_s)
-    return np.maximum(held, 0.0)
-
-
-def _gap_latencies(counts: NDArray[np.int64]) -> Latencies:
-    """Mean and percentiles of a histogram of times between tokens [s], each bin at its middle."""
-    if not counts.sum():
-        return Latencies.of(np.zeros(0))
-    place = np.arange(len(counts))
-    middle_s = (
-        SHORTEST_GAP_S * 2.0 ** (place // GAPS_PER_OCTAVE) * (1 + (place % GAPS_PER_OCTAVE + 0.5) / GAPS_PER_OCTAVE)
-    )
-    upto = np.cumsum(counts)
-    ranks = np.maximum(np.ceil(np.array(PERCENTILES) / 100 * upto[-1]), 1)
-    percentiles = middle_s[np.searchsorted(upto, ranks)]
-    return Latencies(float(middle_s @ counts / upto[-1]), tuple(map(float, percentiles)))
-
-
-def _shares(simulation: Simulation, group_of: NDArray[np.int64]) -> list[Share]:
+def _shares(simulation: Simulation, group_of: Ints) -> list[Share]:
     """Planned and achieved shares of every row and group that has either."""
     fleet = simulation.fleet
     num_groups = len(fleet.groups)

@@ -38,14 +38,19 @@ SEED_AT_LEAST = 1
 
 
 def packed_requests(
-    arrival_s: Floats, prompt: Ints, answer: Ints, row: Ints | None = None, prefix: Ints | None = None
+    arrival_s: Floats,
+    prompt: Ints,
+    answer: Ints,
+    row: Ints | None = None,
+    prefix: Ints | None = None,
+    kind: Ints | None = None,
 ) -> Records:
-    """Requests by arrival [s], with their lengths [tokens], the row they are routed by, and their prefix."""
+    """Requests by arrival [s], with their lengths [tokens], the row they are routed by, their prefix and their kind."""
     requests = np.zeros(len(arrival_s), REQUEST).view(np.recarray)
     requests.arrival_s, requests.prompt, requests.answer = arrival_s, prompt, answer
     requests.to_prefill, requests.left = prompt, answer
     requests.finish_s, requests.next, requests.replica, requests.sender = -1.0, NONE, NONE, NONE
-    requests.row = 0 if row is None else row
+    requests.row, requests.kind = 0 if row is None else row, 0 if kind is None else kind
     requests.prefix = NONE if prefix is None else np.where(prefix < 0, NONE, prefix % MOST_PREFIX)
     return requests
 
@@ -57,10 +62,12 @@ class Sending:
     Attributes
         send_s    Time of one token's cache over an empty link [s].
         link_s    Time of the link that it takes [s]: less where a replica has several links, more where it has a part.
+        rows_on   From the row of a request to the row of its cache, which tells who may decode it.
     """
 
     send_s: float
     link_s: float
+    rows_on: int = 1
 
 
 def packed_engines(
@@ -70,6 +77,7 @@ def packed_engines(
     *,
     sending: Sequence[Sending | None] | None = None,
     num_requests: int = 0,
+    num_kinds: int = 1,
     prefixes: Prefixes | None = None,
 ) -> Engines:
     """Idle replicas: `law_of` and `group_of` each, the groups in ascending order.
@@ -77,6 +85,7 @@ def packed_engines(
     Parameters
         sending         Of each law, where its replicas only prefill; None: all do whole requests.
         num_requests    Most caches under way [-].
+        num_kinds       Kinds of requests whose times between tokens are counted apart [-].
         prefixes        Of each request, where replicas find what prompts have in common; None: they do not.
     """
     depth = max(law.num_stages for law in laws)
@@ -99,6 +108,7 @@ def packed_engines(
         host.reuses[index], host.shares[index] = law.reuses_cache, prefixes is not None
         if sending is not None and (mine := sending[index]) is not None:
             host.send_s[index], host.link_s[index], host.reserves[index] = mine.send_s, mine.link_s, False
+            host.rows_on[index] = mine.rows_on
     number = len(law_of)
     replicas = np.zeros(number, REPLICA).view(np.recarray)
     replicas.law, replicas.group, replicas.next_s = law_of, group_of, np.inf
@@ -113,7 +123,8 @@ def packed_engines(
         np.zeros((number, most_sequences + 1), np.int64),
         np.zeros((number, BLOCK_TOKENS), np.int64),
         np.full((number, depth, 4), NONE),
-        np.zeros((number, NUM_GAPS), np.int64),
+        np.zeros((int(group_of.max(initial=0)) + 1, num_kinds, NUM_GAPS), np.int64),
+        np.zeros((number, num_kinds), np.int64),
         np.zeros(num_requests if sending is not None else 1, HANDOFF).view(np.recarray),
         np.zeros(1, np.int64),
         _packed_prefixes(prefixes, host.blocks[law_of]),

@@ -1,9 +1,12 @@
 """The event loop: requests arrive in order, a policy picks a replica, and replicas are played up to that time."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
-from cuvee.simulate.arrays import IDLE, NONE, WAKE, Bools, Floats, Ints, Records
+import numpy as np
+
+from cuvee.simulate.arrays import CURSOR, IDLE, NONE, WAKE, Bools, Floats, Ints, Records
 from cuvee.simulate.cache import blocks_of
 from cuvee.simulate.compiling import compiled, compiled_entry, inlined, unowned
 from cuvee.simulate.heap import drop_handoff, request_of
@@ -12,6 +15,9 @@ from cuvee.simulate.prefix_cache import PrefixCache, empty
 from cuvee.simulate.replica import advance_decoding, begin, give, start_decoding
 
 PLAN, WEIGHTED, ROUND_ROBIN = int(Policy.PLAN), int(Policy.WEIGHTED), int(Policy.ROUND_ROBIN)
+
+PART = 100_000
+"""Requests played before progress is told [-]: some 50 ms."""
 
 # Kinds of events.
 OPEN, CLOSE, FAIL = range(3)
@@ -63,7 +69,8 @@ class Engines(NamedTuple):
     phase          Sequences that take a new block at steps of this remainder, shape (num_replicas, BLOCK_TOKENS).
     lanes          Of each micro-batch: prompt in parts, its tokens left, prompt tokens of the round, and twice what
                    these attend to; shape (num_replicas, max_stages, 4).
-    gaps           Histogram of times between tokens, shape (num_replicas, NUM_GAPS).
+    gaps           Histogram of times between tokens, shape (num_groups, num_kinds, NUM_GAPS).
+    kinds          Decoding sequences by kind, shape (num_replicas, num_kinds).
     handoffs       Caches under way, a heap by time: shape (num_requests,) of `HANDOFF` where some replica only
                    prefills, else (1,).
     pending        How many of them there are, shape (1,).
@@ -78,6 +85,7 @@ class Engines(NamedTuple):
     phase: Ints
     lanes: Ints
     gaps: Ints
+    kinds: Ints
     handoffs: Records
     pending: Ints
     prefixes: PrefixCache
@@ -119,6 +127,7 @@ def fail(
     heap: Ints,
     phase: Ints,
     lanes: Ints,
+    kinds: Ints,
     prefixes: PrefixCache,
     occupancy: Floats,
     waiting: Floats,
@@ -143,7 +152,7 @@ def fail(
             lanes[r, lane, 0] = NONE
     if laws[replicas[r].law].shares:
         empty(prefixes, r, laws[replicas[r].law].blocks)
-    phase[r] = 0
+    phase[r], kinds[r] = 0, 0
     occupancy[r] = 0.0
     waiting[r] = 0.0
     replicas[r].decoding, replicas[r].held, replicas[r].reserved, replicas[r].cached = 0, 0, 0, 0
@@ -198,7 +207,7 @@ def exceeds(requests: Records, replicas: Records, laws: Records, request: int, r
 @inlined
 def advance(
     replicas: Records, requests: Records, laws: Records, stages: Records, token_s: Floats, heap: Ints, phase: Ints,
-    lanes: Ints, gaps: Ints, handoffs: Records, pending: Ints, prefixes: PrefixCache, occupancy: Floats,
+    lanes: Ints, gaps: Ints, kinds: Ints, handoffs: Records, pending: Ints, prefixes: PrefixCache, occupancy: Floats,
     waiting: Floats, occupies: Floats, r: int, until_s: float, jumps: bool,
 ) -> None:  # fmt: skip
     """Play a replica until nothing of it is due before `until_s` [s]: what arrives as a step begins is part of it."""
@@ -207,18 +216,24 @@ def advance(
         if replicas[r].mode != WAKE:
             replicas[r].busy_s += now_s - replicas[r].start_s
             advance_decoding(
-                replicas, requests, laws, heap, phase, gaps, prefixes, occupancy, waiting, occupies, r, now_s
+                replicas, requests, laws, heap, phase, gaps, kinds, prefixes, occupancy, waiting, occupies, r, now_s
             )
             start_decoding(
-                replicas, requests, laws, heap, phase, handoffs, pending, prefixes, occupancy, waiting, occupies, r,
-                now_s,
+                replicas, requests, laws, heap, phase, handoffs, pending, kinds, prefixes, occupancy, waiting, occupies,
+                r, now_s,
             )  # fmt: skip
-        begin(replicas, requests, laws, stages, token_s, heap, phase, lanes, prefixes, r, now_s, jumps)
+        begin(replicas, requests, laws, stages, token_s, heap, phase, lanes, kinds, prefixes, r, now_s, jumps)
 
 
-@compiled_entry
-def play(  # noqa: PLR0912  (one loop, so that each helper is copied into it once)
-    requests: Records, engines: Engines, split: Split, events: Records, policy: int, jumps: bool
+def play(
+    requests: Records,
+    engines: Engines,
+    split: Split,
+    events: Records,
+    policy: int,
+    jumps: bool,
+    *,
+    progress: Callable[[float], None] | None = None,
 ) -> None:
     """Play all requests to their last token.
 
@@ -227,7 +242,23 @@ def play(  # noqa: PLR0912  (one loop, so that each helper is copied into it onc
         events      Shape (num_events,) of `EVENT`, by time: replicas that open, close or fail.
         policy      A value of `Policy`.
         jumps       Whether equal rounds are one event; else each is one, which takes longer and gives the same.
+        progress    Is told the share of the requests that have arrived [-] now and then, and may raise an exception.
     """
+    cursor = np.zeros(1, CURSOR).view(np.recarray)
+    cursor.orphans = NONE
+    if progress is not None:
+        for until in range(PART, len(requests), PART):
+            play_on(requests, engines, split, events, policy, jumps, cursor, until)
+            progress(until / len(requests))
+    play_on(requests, engines, split, events, policy, jumps, cursor, len(requests) + 1)
+
+
+@compiled_entry
+def play_on(  # noqa: PLR0912, PLR0915  (one loop, so that each helper is copied into it once)
+    requests: Records, engines: Engines, split: Split, events: Records, policy: int, jumps: bool, cursor: Records,
+    until: int,
+) -> None:  # fmt: skip
+    """Go on from `cursor` until so many requests have arrived, or to the end where there are fewer."""
     requests, events = unowned(requests), unowned(events)
     replicas, laws, stages, token_s = (
         unowned(engines.replicas), unowned(engines.laws), unowned(engines.stages), unowned(engines.token_s),
@@ -235,19 +266,26 @@ def play(  # noqa: PLR0912  (one loop, so that each helper is copied into it onc
     heap, phase, lanes, gaps = (
         unowned(engines.heap), unowned(engines.phase), unowned(engines.lanes), unowned(engines.gaps),
     )  # fmt: skip
-    known = engines.prefixes
+    kinds, known = unowned(engines.kinds), engines.prefixes
     prefixes = PrefixCache(
         known.block_tokens, unowned(known.numbers), unowned(known.sharing), unowned(known.entries),
         unowned(known.buckets), unowned(known.shelves),
     )  # fmt: skip
     handoffs, pending = unowned(engines.handoffs), unowned(engines.pending)
-    occupies, first, serves = unowned(split.occupies), unowned(split.first), unowned(split.serves)
-    is_open, group_open = unowned(split.is_open), unowned(split.group_open)
-    occupancy, waiting = unowned(split.occupancy), unowned(split.waiting)
+    shares, occupies, first, model, serves = (
+        unowned(split.shares), unowned(split.occupies), unowned(split.first), unowned(split.model),
+        unowned(split.serves),
+    )  # fmt: skip
+    is_open, group_open, owed = unowned(split.is_open), unowned(split.group_open), unowned(split.owed)
+    group_turn, model_turn, group_load = (
+        unowned(split.group_turn), unowned(split.model_turn), unowned(split.group_load),
+    )  # fmt: skip
+    occupancy, waiting, draw = unowned(split.occupancy), unowned(split.waiting), unowned(split.draw)
     blind = policy in (PLAN, WEIGHTED, ROUND_ROBIN)
-    arrived, happened, orphans, orphaned_s = 0, 0, NONE, 0.0
+    arrived, happened = cursor[0].arrived, cursor[0].happened
+    orphans, orphaned_s = cursor[0].orphans, cursor[0].orphaned_s
     sends, catches_up = replicas.prefills.any(), False
-    while True:
+    while arrived < until or catches_up or orphans != NONE:
         request, event, now_s = upcoming(
             requests, events, handoffs, arrived, happened, pending[0], orphans, orphaned_s
         )  # fmt: skip
@@ -260,7 +298,7 @@ def play(  # noqa: PLR0912  (one loop, so that each helper is copied into it onc
         elif request != NONE and pending[0] > 0 and request == handoffs[0].request and request < arrived:
             drop_handoff(handoffs, pending[0])
             pending[0] -= 1
-            requests[request].row += len(serves) // 2
+            requests[request].row += laws[replicas[requests[request].sender].law].rows_on
         else:
             arrived, happened = arrived + (request == arrived), happened + (event == happened)
         start, stop, chosen = 0, len(replicas), NONE
@@ -270,14 +308,13 @@ def play(  # noqa: PLR0912  (one loop, so that each helper is copied into it onc
                     if catches_up and not replicas[r].prefills:
                         continue
                     advance(
-                        replicas, requests, laws, stages, token_s, heap, phase, lanes, gaps, handoffs, pending,
-                        prefixes, occupancy, waiting, occupies, r, now_s, jumps,
+                        replicas, requests, laws, stages, token_s, heap, phase, lanes, gaps, kinds, handoffs,
+                        pending, prefixes, occupancy, waiting, occupies, r, now_s, jumps,
                     )  # fmt: skip
             if request != NONE and seeing != blind:
                 chosen = route(
-                    policy, requests[request].row, requests[request].prefix, split.shares, occupies, first,
-                    split.model, is_open, group_open, split.owed, split.group_turn, split.model_turn, split.group_load,
-                    occupancy, waiting, split.draw,
+                    policy, requests[request].row, requests[request].prefix, shares, occupies, first, model, is_open,
+                    group_open, owed, group_turn, model_turn, group_load, occupancy, waiting, draw,
                 )  # fmt: skip
                 if chosen != NONE and exceeds(requests, replicas, laws, request, chosen):
                     chosen = NONE
@@ -292,7 +329,9 @@ def play(  # noqa: PLR0912  (one loop, so that each helper is copied into it onc
             if events[event].kind == OPEN:
                 replicas[r].front_s = max(replicas[r].front_s, now_s)
             elif events[event].kind == FAIL:
-                orphans = fail(replicas, requests, laws, heap, phase, lanes, prefixes, occupancy, waiting, r)
+                orphans = fail(replicas, requests, laws, heap, phase, lanes, kinds, prefixes, occupancy, waiting, r)
                 orphaned_s = now_s
         elif not catches_up:
             break
+    cursor[0].arrived, cursor[0].happened = arrived, happened
+    cursor[0].orphans, cursor[0].orphaned_s = orphans, orphaned_s

@@ -53,11 +53,12 @@ def send(replicas: Records, requests: Records, laws: Records, handoffs: Records,
 
 
 @inlined
-def count_gaps(gaps: Ints, r: int, tokens: int, gap_s: float) -> None:
-    """Count `tokens` that came `gap_s` after the one before [s]."""
+def count_gaps(gaps: Ints, kinds: Ints, group: int, r: int, rounds: int, gap_s: float) -> None:
+    """Count the tokens of so many rounds, each of which came `gap_s` after the one before [s]."""
     part, octave = math.frexp(max(gap_s, SHORTEST_GAP_S) / SHORTEST_GAP_S)
     place = (octave - 1) * GAPS_PER_OCTAVE + int((part - 0.5) * 2 * GAPS_PER_OCTAVE)
-    gaps[r, min(place, NUM_GAPS - 1)] += tokens
+    for kind in range(kinds.shape[1]):
+        gaps[group, kind, min(place, NUM_GAPS - 1)] += rounds * kinds[r, kind]
 
 
 @inlined
@@ -68,6 +69,7 @@ def advance_decoding(
     heap: Ints,
     phase: Ints,
     gaps: Ints,
+    kinds: Ints,
     prefixes: PrefixCache,
     occupancy: Floats,
     waiting: Floats,
@@ -78,7 +80,7 @@ def advance_decoding(
     """Every decoding sequence has made the tokens of the run that ends now; those that are done leave."""
     rounds, decoding = replicas[r].rounds, replicas[r].decoding
     if decoding > 0:
-        count_gaps(gaps, r, decoding * rounds, (now_s - replicas[r].start_s) / rounds)
+        count_gaps(gaps, kinds, replicas[r].group, r, rounds, (now_s - replicas[r].start_s) / rounds)
         if not laws[replicas[r].law].reserves:
             replicas[r].held += blocks_taken(replicas, phase, r, rounds)
         replicas[r].cached += decoding * rounds
@@ -88,6 +90,7 @@ def advance_decoding(
         drop_first(heap, r, decoding)
         decoding -= 1
         replicas[r].decoding = decoding
+        kinds[r, requests[request].kind] -= 1
         tokens = requests[request].to_prefill + requests[request].left
         release(replicas, requests, laws, phase, prefixes, r, request, tokens, 0)
         requests[request].finish_s = now_s
@@ -103,6 +106,7 @@ def start_decoding(
     phase: Ints,
     handoffs: Records,
     pending: Ints,
+    kinds: Ints,
     prefixes: PrefixCache,
     occupancy: Floats,
     waiting: Floats,
@@ -140,6 +144,7 @@ def start_decoding(
             replicas[r].cached += tokens
             push(heap, r, replicas[r].decoding, entry(replicas[r].step + left, request))
             replicas[r].decoding += 1
+            kinds[r, requests[request].kind] += 1
         request = following
     replicas[r].done = NONE
 
@@ -214,6 +219,7 @@ def begin(
     heap: Ints,
     phase: Ints,
     lanes: Ints,
+    kinds: Ints,
     prefixes: PrefixCache,
     r: int,
     now_s: float,
@@ -226,7 +232,7 @@ def begin(
             replicas[r].decoding > 0
             and replicas[r].held + replicas[r].reserved + blocks_taken(replicas, phase, r, 1) > laws[law].blocks
         ):
-            put_back_last(replicas, requests, laws, heap, phase, lanes, prefixes, r)
+            put_back_last(replicas, requests, laws, heap, phase, lanes, kinds, prefixes, r)
     decoding = replicas[r].decoding
     replicas[r].seen_s = now_s
     if laws[law].ahead and replicas[r].mode != WAKE:

@@ -1,7 +1,7 @@
 """`simulate`: requests played on the fleet of a plan."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +68,7 @@ class Simulation:
         requests        Every request, an array of `cuvee.simulate.arrays.REQUEST`.
         row             Row of the fleet that each really belongs to, shape (num_requests,).
         replicas        Every replica at the end, an array of `REPLICA`.
-        gaps            Times between tokens by replica, shape (num_replicas, NUM_GAPS).
+        gaps            Times between tokens by group and row, shape (num_groups, num_rows, NUM_GAPS).
         cpu_s           Processor time of the simulation itself, compilation and results not included [s].
         found           Prompt tokens of each request that were in the cache of its replica [tokens]; -1 where it was
                         not admitted; None without prefix cache.
@@ -99,6 +99,7 @@ def simulate(
     foresight: Foresight | str = Foresight.KNOWN,
     events: Sequence[ReplicaEvent] = (),
     prefix_cache: bool = False,
+    progress: Callable[[float], None] | None = None,
     seed: int = 0,
 ) -> Simulation:
     """Play requests on the fleet of `plan`, engine step by engine step.
@@ -109,6 +110,7 @@ def simulate(
         policy                          A name of `POLICIES`.
         foresight                       What the router knows of answers when requests arrive.
         prefix_cache                    Whether replicas find what prompts have in common; the trace has to tell.
+        progress                        Is told the share that is played [-]; see `cuvee.simulate.play.play`.
         seed                            Same seed, same result to the last bit.
     Raises                              InputError: a plan that cannot be played, or requests that cannot be had.
     """
@@ -132,22 +134,22 @@ def simulate(
             expected="a trace that tells which prompts begin alike: hash_ids, as Mooncake writes them",
             remedy="leave --prefix-cache out, or give such a trace",
         )
-    return _played(fleet, arrivals, policy, foresight, tuple(events), seed, prefix_cache)
+    return _played(fleet, arrivals, policy, foresight, tuple(events), seed, prefix_cache, progress)
 
 
 def _played(
     fleet: Fleet, arrivals: Arrivals, policy: str, foresight: Foresight, events: tuple[ReplicaEvent, ...], seed: int,
-    prefix_cache: bool,
+    prefix_cache: bool, progress: Callable[[float], None] | None,
 ) -> Simulation:  # fmt: skip
     group_of = fleet.group_of
     told = _told_rows(fleet, arrivals, foresight)
     prefixes = arrivals.prefixes
     alike = None if prefixes is None else prefixes.at(AFFINITY_TOKENS)
-    requests = packed_requests(arrivals.arrival_s, arrivals.prompt, arrivals.answer, told, alike)
+    requests = packed_requests(arrivals.arrival_s, arrivals.prompt, arrivals.answer, told, alike, arrivals.row)
     engines = packed_engines(
         [each.law for each in fleet.groups], group_of, group_of,
         sending=[each.sending for each in fleet.groups] if fleet.is_apart else None, num_requests=len(requests),
-        prefixes=prefixes if prefix_cache else None,
+        num_kinds=len(fleet.rows), prefixes=prefixes if prefix_cache else None,
     )  # fmt: skip
     split = _split(fleet, POLICIES[policy], seed)
     happening = _packed_events(fleet, events)
@@ -158,7 +160,7 @@ def _played(
     for group in range(len(fleet.groups)):
         split.group_open[:, group] = split.is_open[:, group_of == group].any(axis=1)
     began_s = time.process_time()
-    play(requests, engines, split, happening, int(POLICIES[policy]), True)
+    play(requests, engines, split, happening, int(POLICIES[policy]), True, progress=progress)
     cpu_s = time.process_time() - began_s
     return Simulation(
         fleet, arrivals, policy, foresight, seed, requests, arrivals.row, engines.replicas, engines.gaps, cpu_s, events,
@@ -167,16 +169,17 @@ def _played(
 
 
 def _split(fleet: Fleet, policy: Policy, seed: int) -> Split:
-    """Where requests may go; caches that were prefilled are rows of their own, after all others."""
+    """Where requests may go; caches that were prefilled somewhere are rows of their own, after all others."""
     shares = fleet.weights if policy is Policy.WEIGHTED else fleet.shares
     model_of_row = np.array([fleet.models.index(row.model) for row in fleet.rows])
     occupies, serves = fleet.occupies, fleet.serves
     if fleet.is_apart:
-        shares, serves = np.vstack([shares, fleet.decode_shares]), np.vstack([serves, fleet.decodes])
-        occupies, model_of_row = (
-            np.vstack([occupies, occupies]),
-            np.tile(model_of_row, 2) + np.repeat([0, len(fleet.models)], len(model_of_row)),
-        )  # decodes take turns of their own
+        places = [np.array([each.place == place for each in fleet.groups]) for place in range(fleet.num_places)]
+        shares = np.vstack([shares, *(fleet.decode_shares * here for here in places)])
+        serves = np.vstack([serves, *(fleet.decodes & here for here in places)])
+        turns = len(fleet.models) * np.arange(1 + len(places))  # decodes take turns of their own
+        model_of_row = (turns[:, None] + model_of_row).ravel()
+        occupies = np.tile(occupies, (1 + len(places), 1))
     return packed_split(shares, occupies, fleet.group_of, model_of_row, serves, seed=seed + 1)
 
 
