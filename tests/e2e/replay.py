@@ -80,9 +80,7 @@ def replay(url: str, model: str, due_s: Floats, prompt: Ints, answer: Ints, *, s
     asyncio.run(_send_all(f"{url}/v1/completions", model, due_s, prompts, answer, found))
     share = (time.process_time() - busy_s) / (time.perf_counter() - began_s)
     late_s, _, first_s, last_s = found.times
-    return Replayed(
-        due_s, late_s, first_s, last_s, prompt, found.answer, tuple(found.group), tuple(found.error), share
-    )
+    return Replayed(due_s, late_s, first_s, last_s, prompt, found.answer, tuple(found.group), tuple(found.error), share)
 
 
 @dataclass
@@ -93,9 +91,7 @@ class _Found:
     error: list[str]
 
 
-async def _send_all(
-    url: str, model: str, due_s: Floats, prompts: list[list[int]], answer: Ints, found: _Found
-) -> None:
+async def _send_all(url: str, model: str, due_s: Floats, prompts: list[list[int]], answer: Ints, found: _Found) -> None:
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:

@@ -250,3 +250,56 @@ def test_an_interruption_is_a_failure_and_a_start(plan):
     assert arrived.max() > 50
     same = [ReplicaEvent("fail", group, 20.0, 0), ReplicaEvent("start", group, 50.0, 0)]
     assert simulate(plan, num_requests=1000, load=0.5, events=same).requests.tobytes() == requests.tobytes()
+
+
+def of_lengths(*pairs, arrival_s=None) -> Trace:
+    """A trace of (prompt, answer) lengths, a second apart unless said otherwise."""
+    prompt, answer = np.array(pairs).T
+    return Trace("t", prompt, answer, np.arange(float(len(pairs))) if arrival_s is None else np.asarray(arrival_s))
+
+
+def test_why_requests_got_no_last_token():
+    """One longer than the cache is refused, one is lost with its replica, one comes when nobody is there.
+
+    The fleet is of one RTX 4090, whose cache holds some 26,000 tokens, with a model that takes 131,072.
+    """
+    kinds = (cuvee.WorkloadType("brief", 1000, 50),)
+    demand = cuvee.Demand(kinds, (1.0,))
+    offers, limits = cuvee.load_offers("paper-avail-1"), cuvee.Limits(0.54, max_gpus={"A40": 0, "A6000": 0})
+    problem = cuvee.PlanProblem((cuvee.ModelDemand(cuvee.load_model("llama-3.1-8b"), demand),), offers, limits)
+    small = cuvee.plan(problem)
+    group = small.groups[0].id
+    trace = of_lengths((1000, 5), (100_000, 10), (1000, 20_000), (1000, 10), arrival_s=[0.0, 5.0, 9.0, 20.0])
+    done = report(simulate(small, trace, events=[ReplicaEvent("fail", group, 10.0)]))
+    assert done.lost == 3
+    assert done.lost_by_reason == {
+        "their replica was gone": 1,
+        "they exceed the cache of the replica that was to take them": 1,
+        "no replica was open": 1,
+    }
+
+
+def test_all_at_once_is_one_burst(plan):
+    """Every request at 0 s: all are served, the rate is that over the time until the last has ended."""
+    done = report(simulate(plan, of_lengths(*[(500, 50)] * 300, arrival_s=[0.0] * 300)))
+    assert done.all.num_served == 300
+    assert done.offered_req_per_s == 0
+    assert done.all.rate_req_per_s == pytest.approx(300 / done.duration_s)
+
+
+def test_what_of_a_trace_was_left_out_is_told(plan):
+    """Rows without answers, and requests that stood in another order."""
+    trace = replace(of_lengths((500, 50)), num_skipped={"zero output tokens": 3}, notes=("1 row was sorted",))
+    notes = simulate(plan, trace).arrivals.notes
+    assert notes == ("3 rows of the trace left out: 3 with zero output tokens", "1 row was sorted")
+
+
+def test_events_at_one_time(plan):
+    """A replica starts as another one of its group drains: requests of that very time go to the first."""
+    group = next(group for group in plan.groups if group.copies == 2)
+    events = [ReplicaEvent("drain", group.id, 5.0, 0), ReplicaEvent("start", group.id, 5.0, 1)]
+    requests = simulate(plan, of_lengths(*[(300, 400)] * 11), events=events).requests
+    first = int(np.flatnonzero([each.id == group.id for each in plan.groups for _ in range(each.copies)])[0])
+    assert not (requests.replica[:5] == first + 1).any()
+    assert not (requests.replica[5:] == first).any()
+    assert np.isfinite(requests.finish_s).all()

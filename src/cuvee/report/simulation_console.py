@@ -32,6 +32,9 @@ OFF = 0.01
 OTHER_MIX = 0.1
 """Share of the requests that are of other types than planned before that is said [-]."""
 
+LEAST_OF_A_MIX = 100
+"""Requests below which their mix is chance [-]."""
+
 MOST_OFF = 8
 """Shares listed, the furthest off first."""
 
@@ -60,6 +63,7 @@ def simulation_record(simulation: Simulation, report: Report) -> dict[str, Any]:
         "seed": simulation.seed,
         "requests_from": simulation.arrivals.source,
         "shortened_requests": simulation.arrivals.num_shortened,
+        "notes": list(simulation.arrivals.notes),
         "events": [asdict(event) for event in simulation.events],
     }
     cleaned: dict[str, Any] = _without_nan({"schema_version": SCHEMA_VERSION, **inputs, **record})
@@ -73,9 +77,13 @@ def _heading(simulation: Simulation, report: Report) -> str:
 
 def _verdict(simulation: Simulation, report: Report) -> list[str]:
     whole, load = report.all, report.offered_req_per_s / max(report.planned_req_per_s, 1e-12)
+    arriving = (
+        f"arriving {report.offered_req_per_s:.4g} req/s ({load:.0%} of the plan's {report.planned_req_per_s:.4g})"
+    )
+    if not report.offered_req_per_s:
+        arriving = "all arriving at once"
     lines = [
-        f"arriving {report.offered_req_per_s:.4g} req/s ({load:.0%} of the plan's {report.planned_req_per_s:.4g}), "
-        f"finished {whole.rate_req_per_s:.4g} req/s, {whole.output_tokens_per_s:,.0f} output tokens/s",
+        f"{arriving}, finished {whole.rate_req_per_s:.4g} req/s, {whole.output_tokens_per_s:,.0f} output tokens/s",
     ]
     if report.usd_per_million_tokens is not None:
         lines.append(
@@ -94,15 +102,16 @@ def _verdict(simulation: Simulation, report: Report) -> list[str]:
     if line := _other_mix(simulation):
         lines.append(line)
     if report.lost:
-        lines.append(f"{report.lost:,} requests got no last token: no replica could take them, or theirs was gone")
+        reasons = ", ".join(f"{count:,} because {reason}" for reason, count in report.lost_by_reason.items())
+        lines.append(f"{report.lost:,} requests got no last token: {reasons}")
     if simulation.arrivals.num_shortened:
         lines.append(f"{simulation.arrivals.num_shortened:,} requests were cut to the longest context of their model")
-    return lines
+    return [*lines, *simulation.arrivals.notes]
 
 
 def _other_mix(simulation: Simulation) -> str:
     """Says so where the requests of a trace are of another mix than the plan is for."""
-    if not simulation.arrivals.is_of_trace:
+    if not simulation.arrivals.is_of_trace or len(simulation.row) < LEAST_OF_A_MIX:
         return ""
     rows = simulation.fleet.rows
     planned = np.array([row.rate_req_per_s for row in rows])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cuvee.simulate.arrays import Bools, Floats, Ints, Records, picked
+from cuvee.simulate.arrays import BLOCK_TOKENS, Bools, Floats, Ints, Records, picked
 from cuvee.simulate.fleet import Fleet
 from cuvee.simulate.latencies import Latencies, gap_latencies
 from cuvee.simulate.simulation import Simulation
@@ -15,6 +15,9 @@ from cuvee.workload.latency_limits import LatencyLimits
 
 WARM_UP = 0.1
 """Share of the time of arrivals that the rate leaves out: the fleet starts empty [-]."""
+
+TOO_LARGE = "they exceed the cache of the replica that was to take them"
+"""Why a request was refused."""
 
 NUM_BINS = 100
 """Points of the series over time."""
@@ -74,7 +77,7 @@ class Report:
         offered_req_per_s          Mean rate of arrival [req/s].
         planned_req_per_s          Rate that the plan sustains [req/s].
         usd_per_million_tokens     Of answers, at the rate of arrival simulated [$ per 10^6 tokens]; None of none.
-        lost                       Requests that got no last token.
+        lost, lost_by_reason       Requests that got no last token, and why, for people.
         scopes                     All requests, then by model, workload type and group.
         series_s                   Times of the series [s].
         requests_per_cpu_s         Requests simulated per second of processor time.
@@ -82,6 +85,7 @@ class Report:
 
     num_requests: int
     lost: int
+    lost_by_reason: Mapping[str, int]
     duration_s: float
     offered_req_per_s: float
     planned_req_per_s: float
@@ -123,6 +127,7 @@ def report(simulation: Simulation, *, limits: Sequence[LatencyLimits | None] | N
     return Report(
         num_requests=len(requests),
         lost=int((~served).sum()),
+        lost_by_reason=_lost_by_reason(simulation, ~served),
         duration_s=float(np.max(requests.finish_s[served], initial=0.0)),
         offered_req_per_s=simulation.arrivals.rate_req_per_s,
         planned_req_per_s=fleet.rate_req_per_s,
@@ -137,6 +142,17 @@ def report(simulation: Simulation, *, limits: Sequence[LatencyLimits | None] | N
         series_s=tuple(map(float, series_s)),
         requests_per_cpu_s=len(requests) / max(simulation.cpu_s, 1e-9),
     )
+
+
+def _lost_by_reason(simulation: Simulation, lost: Bools) -> dict[str, int]:
+    """Requests without a last token: why, as far as there are any."""
+    requests, fleet = simulation.requests, simulation.fleet
+    room = np.array([each.law.cache_tokens // BLOCK_TOKENS for each in fleet.groups])
+    least = np.where(fleet.serves | fleet.decodes, room, np.iinfo(np.int64).max).min(axis=1)
+    begun = lost & (requests.first_s > 0)
+    large = lost & ~begun & (-(-(requests.prompt + requests.answer) // BLOCK_TOKENS) > least[simulation.row])
+    counts = (begun, "their replica was gone"), (large, TOO_LARGE), (lost & ~begun & ~large, "no replica was open")
+    return {reason: int(chosen.sum()) for chosen, reason in counts if chosen.any()}
 
 
 def _scopes(measured: "_Measured", fleet: Fleet) -> list[Scope]:

@@ -37,6 +37,7 @@ class Arrivals:
         source              Where they come from, for people.
         is_of_trace         Whether that is a trace, and not the plan's own mix.
         prefixes            Which prompts begin alike, where the trace tells.
+        notes               What of the trace was left out or changed, one a line.
     """
 
     arrival_s: Floats
@@ -47,6 +48,7 @@ class Arrivals:
     source: str
     is_of_trace: bool
     prefixes: Prefixes | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def rate_req_per_s(self) -> float:
@@ -95,10 +97,11 @@ def arrivals_of(
     else:
         arrival_s = _replayed(trace, rate, rate_scale)
     source, prefixes = "the plan's mix", None
+    notes: tuple[str, ...] = ()
     if trace is not None:
-        source = trace.name
+        source, notes = trace.name, _notes(trace)
         prefixes = None if trace.prefixes is None else _told_apart(trace.prefixes, picked, num_requests is not None)
-    return Arrivals(arrival_s, prompt, answer, row, num_shortened, source, trace is not None, prefixes)
+    return Arrivals(arrival_s, prompt, answer, row, num_shortened, source, trace is not None, prefixes, notes)
 
 
 def _check(trace: Trace | None, num_requests: int | None, load: float | None, rate_scale: float | None) -> None:
@@ -130,6 +133,13 @@ def _of_the_plan(fleet: Fleet, number: int, rng: np.random.Generator) -> tuple[I
 def _drawn(trace: Trace, number: int, rng: np.random.Generator) -> Ints:
     """Indices of requests, drawn with replacement."""
     return rng.integers(0, trace.num_requests, number)
+
+
+def _notes(trace: Trace) -> tuple[str, ...]:
+    """Rows that were left out, and what else was noted when the trace was read."""
+    skipped = sum(trace.num_skipped.values())
+    reasons = ", ".join(f"{count:,} with {reason}" for reason, count in trace.num_skipped.items())
+    return (*((f"{skipped:,} rows of the trace left out: {reasons}",) if skipped else ()), *trace.notes)
 
 
 def _told_apart(prefixes: Prefixes, picked: Ints, is_drawn: bool) -> Prefixes:
