@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from cuvee.profile.measure.statistics import interval_of, percentiles_of, settled_from
+from cuvee.profile.measure import statistics
+from cuvee.profile.measure.statistics import BATCHES, Interval, Looks, interval_of, percentiles_of, settled_from
+from cuvee.profile.measure.watch import TICK_S, TICK_SHARE
 
 
 def coverage(make, truth, *, runs=400):
@@ -70,3 +72,50 @@ def test_percentiles_need_values_beyond():
     assert percentiles_of(list(range(101)))[99] == 99
     assert percentiles_of([5.0]) == {}
     assert percentiles_of([1.0, 2.0]) == {50: 1.5}
+
+
+STEP_S = 0.1
+LEAST_WINDOW_S = 10.0
+
+
+def service(random, *, alike=0.0, spread=1.0, steps=2500):
+    """Ends of steps that take `STEP_S` on the mean [s]: lognormal, each resembling the last by `alike`."""
+    noise, value, logs = random.normal(0, math.sqrt(1 - alike**2), steps), random.normal(), np.empty(steps)
+    for index, each in enumerate(noise):
+        value = alike * value + each
+        logs[index] = value
+    return np.cumsum(STEP_S * np.exp(spread * logs - spread**2 / 2))
+
+
+def stopped(ends_s, within):
+    """The interval that a held load states of steps a second, looked at as often as it does; None where never."""
+    looks, now_s = Looks(within), 0.0
+    while (now_s := now_s + max(TICK_S, TICK_SHARE * now_s)) < ends_s[-1]:
+        counts = np.diff(np.searchsorted(ends_s, np.linspace(0, now_s, BATCHES + 1)))
+        found = interval_of(counts / (now_s / BATCHES))
+        tight = looks.add(Interval(found.mean, max(found.half_width, STEP_S / now_s * found.mean)))
+        if tight is not None and now_s >= LEAST_WINDOW_S:
+            return tight
+    return None
+
+
+def stopped_coverage(law, *, runs=300):
+    random = np.random.default_rng(11)
+    found = [each for each in (stopped(service(random, **law), 0.1) for _ in range(runs)) if each is not None]
+    assert len(found) > 0.9 * runs
+    return np.mean([abs(each.mean - 1 / STEP_S) <= each.half_width for each in found])
+
+
+def test_looking_until_it_is_tight_keeps_the_coverage(monkeypatch):
+    """Of steps that vary, 94 in 100 intervals hold the truth. Tempting: to stop at the first look that is tight."""
+    assert stopped_coverage({}) >= 0.935
+    assert stopped_coverage({"alike": 0.7, "spread": 0.5}) >= 0.935
+    monkeypatch.setattr(statistics, "TIGHT_LOOKS", 1)
+    assert stopped_coverage({}) < 0.925
+
+
+def test_a_look_that_is_wide_begins_anew():
+    """Three in a row, and the widest of them is stated."""
+    looks = Looks(0.05)
+    assert [looks.add(Interval(100, width)) for width in (4, 3, 6, 4, 3)] == [None] * 5
+    assert looks.add(Interval(200, 2)) == Interval(200, 8)

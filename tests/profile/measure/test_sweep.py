@@ -117,16 +117,16 @@ def test_going_on_after_an_end(tmp_path, port):
 
 
 def test_caps_hold_over_runs(tmp_path, port):
-    """48 requests are 48 over all runs; with 400 more what was cut short is measured again, and finished."""
+    """60 requests are 60 over all runs; with 400 more what was cut short is measured again, and finished."""
     path = tmp_path / "record.json"
-    first = run(path=path, port=port, caps=Caps(max_requests=48))
-    assert first.server.requests == 48
+    first = run(path=path, port=port, caps=Caps(max_requests=60))
+    assert first.server.requests == 60
     cut = first.points[-1]
     assert cut.ended == CUT_SHORT
-    again = run(path=path, port=port, caps=Caps(max_requests=48))
+    again = run(path=path, port=port, caps=Caps(max_requests=60))
     assert again.server.requests == 0
     assert again.points == first.points
-    more = run(path=path, port=port, caps=Caps(max_requests=448))
+    more = run(path=path, port=port, caps=Caps(max_requests=460))
     assert 0 < more.server.requests <= 400
     assert not [point for point in more.points if point.ended == CUT_SHORT]
     assert len({point.key for point in more.points}) == len(more.points)

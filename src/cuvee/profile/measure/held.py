@@ -13,7 +13,7 @@ from cuvee.profile.measure.options import MeasureOptions
 from cuvee.profile.measure.point import CUT_SHORT, OUT_OF_TIME, TIGHT, Window
 from cuvee.profile.measure.prompts import whole_lengths
 from cuvee.profile.measure.sending import FailedError, Failures, Sender
-from cuvee.profile.measure.statistics import BATCHES, Interval, interval_of
+from cuvee.profile.measure.statistics import BATCHES, Interval, Looks, interval_of
 from cuvee.profile.measure.watch import FAILURE_PAUSE_S, Effort, Watch, end_all
 from cuvee.workload.records import WorkloadType
 
@@ -67,6 +67,7 @@ class Streams:
         warm_up_answers = sum(answer.is_answered for answer in self._answers)
         self._answers = [answer for answer in self._answers if answer.ended_s is None]
         del self._heard_s[:]
+        looks = Looks(self._options.within)
         while not self._warming and self._live == concurrency:
             await watch.tick(opened_s)
             self._require_healthy()
@@ -77,9 +78,9 @@ class Streams:
                 watch.say(f"{rate.mean:.3g} req/s +-{rate.relative:.1%}")
             long_enough = closed_s - opened_s >= self._options.least_window_s
             fewest = max(FEWEST_ANSWERS - warm_up_answers, self._options.rounds * concurrency)
-            enough = long_enough and len(answers) >= fewest
-            if enough and rate.relative <= self._options.within:
-                ended = TIGHT
+            tight = looks.add(rate)
+            if tight is not None and long_enough and len(answers) >= fewest:
+                ended, rate = TIGHT, tight
             elif self._spent_s <= watch.now_s:
                 ended = CUT_SHORT
             elif watch.is_over:

@@ -12,7 +12,7 @@ from cuvee.profile.measure.options import MeasureOptions
 from cuvee.profile.measure.point import CUT_SHORT, OUT_OF_TIME, OVERRUN, TIGHT, Window
 from cuvee.profile.measure.prompts import whole_lengths
 from cuvee.profile.measure.sending import FailedError, Failures, Sender
-from cuvee.profile.measure.statistics import BATCHES, interval_of, settled_from
+from cuvee.profile.measure.statistics import BATCHES, TIGHT_LOOKS, interval_of, settled_from
 from cuvee.profile.measure.watch import Effort, Watch, end_all
 from cuvee.workload.records import WorkloadType
 
@@ -61,6 +61,7 @@ class Arrivals:
         """
         began_s, effort = watch.now_s, Effort()
         self._tasks = [asyncio.create_task(self._arrive())]
+        in_a_row = 0
         try:
             while True:
                 await watch.tick(began_s)
@@ -68,7 +69,8 @@ class Arrivals:
                     raise self._error
                 window = self._window(began_s, effort)
                 watch.say(f"{len(window.answers) if window else 0} answers")
-                if window is not None and self._is_tight(window):
+                in_a_row = in_a_row + 1 if window is not None and self._is_tight(window) else 0
+                if in_a_row == TIGHT_LOOKS:
                     return window
                 if self._ended or watch.is_over:
                     ended = self._ended or OUT_OF_TIME

@@ -32,6 +32,9 @@ CLOSE = 0.1
 
 PERCENTILES = (50, 90, 95, 99)
 
+TIGHT_LOOKS = 3
+"""Looks in a row at which an interval has to be tight [-]."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -48,6 +51,28 @@ class Interval:
     def relative(self) -> float:
         """Half-width over the mean [-]; inf where the mean is not above 0."""
         return self.half_width / self.mean if self.mean > 0 else math.inf
+
+
+class Looks:
+    """When an interval that is looked at again and again is tight: after `TIGHT_LOOKS` looks in a row.
+
+    Parameters
+        within    Half-width over the mean at which it is tight [-].
+
+    Notes         The first look that is tight is more often than not one at which the values happen to lie close: of
+                  intervals taken there, 90 to 92 in 100 hold the truth of a service whose steps vary. The widest of
+                  three looks holds it in 94 to 96 (`tests/profile/measure/test_statistics.py`).
+    """
+
+    def __init__(self, within: float) -> None:
+        self._within = within
+        self._tight: list[float] = []
+
+    def add(self, found: Interval) -> Interval | None:
+        """One more look; the interval to state where it has been tight for long enough, else None."""
+        is_tight = found.relative <= self._within
+        self._tight = [*self._tight, found.relative][-TIGHT_LOOKS:] if is_tight else []
+        return Interval(found.mean, found.mean * max(self._tight)) if len(self._tight) == TIGHT_LOOKS else None
 
 
 def interval_of(values: Sequence[float] | Array) -> Interval:
