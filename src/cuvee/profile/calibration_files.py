@@ -52,15 +52,17 @@ def is_calibration_file(path: str | Path) -> bool:
     return read_text(path, max_mb=MAX_FILE_MB).lstrip().startswith("{")
 
 
-def load_calibration(path: str | Path) -> Calibration:
+def load_calibration(path: str | Path, *, text: str | None = None) -> Calibration:
     """Read a profile file.
 
+    Parameters
+        text        Of the file, where it was read already.
     Raises          InputError: not such a file, of a schema this version does not know, or with figures that cannot be.
     """
     from pydantic import ValidationError
 
     try:
-        record = json.loads(read_text(path, max_mb=MAX_FILE_MB), parse_constant=_no_number)
+        record = json.loads(read_text(path, max_mb=MAX_FILE_MB) if text is None else text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:  # ValueError: broken JSON, or a number of over 4300 digits
         raise InputError(
             f"{path}: not JSON ({reason_of(error)})", expected="a profile file in JSON, whole", remedy=AGAIN

@@ -50,7 +50,11 @@ class _Reading:
 
 
 def load_throughput_table(
-    path: str | Path, *, engine: str | None = None, length_tolerance: float = LENGTH_TOLERANCE
+    path: str | Path,
+    *,
+    engine: str | None = None,
+    length_tolerance: float = LENGTH_TOLERANCE,
+    text: str | None = None,
 ) -> TableProvider:
     """Throughput table of a CSV or JSON file, plain or gzip.
 
@@ -60,10 +64,11 @@ def load_throughput_table(
         engine              Where given, rows of another engine, or of a version with other settings, are left out;
                             e.g. "vllm-0.11".
         length_tolerance    Widest gap to a row's mean lengths at which a workload is the same one [-].
+        text                Of the file, where it was read already.
     Returns                 the provider; its notes count the rows that were left out and say why.
     Raises                  InputError: a file that cannot be used, with line and column.
     """
-    records = _records(read_text(path, max_mb=MAX_FILE_MB), str(path))
+    records = _records(read_text(path, max_mb=MAX_FILE_MB) if text is None else text, str(path))
     first = records[0]
     is_public = "req_s" in first.values or ("isl" in first.values and "rate_req_per_s" not in first.values)
     _require_columns(first, PUBLIC_REQUIRED if is_public else OWN_REQUIRED)

@@ -115,3 +115,22 @@ def test_the_day_of_a_run(tmp_path, written, date):
     """As tools write it; where they do not, the date is not known and nothing is made up."""
     (point,) = exported(write(tmp_path, "run.json", vllm(date=written)), make_setup(POINT, "here")).points
     assert point.point.date == date
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["model,gpu,tensor_parallel_size,input_tokens,output_tokens,rate_req_per_s\nllama-3-8b,A40,1,100,100,3\n",
+     "isl,osl,req_s,gpu,model\n100,100,3,A40,llama-3-8b\n"],
+    ids=["rates", "points"],
+)  # fmt: skip
+def test_a_file_is_read_once(tmp_path, monkeypatch, content):
+    """Whatever its kind. Tempting: to read it anew for each question about it."""
+    path, opened, really = write(tmp_path, "file.csv", content), list[Path](), Path.open
+
+    def noted(self, *rest):
+        opened.append(self)
+        return really(self, *rest)
+
+    monkeypatch.setattr(Path, "open", noted)
+    (point,) = read_own(path)
+    assert (point.rate_req_per_s, opened.count(path)) == (3, 1)

@@ -30,13 +30,17 @@ REPORT_KEY = re.compile(r"(?:\s*#[^\n]*\n|---[^\n]*\n|\s*\n)*(?:version|run|scen
 Reader = Callable[[Record], list[LoadPoint]]
 
 
-def read_load_points(path: str | Path) -> tuple[LoadPoint, ...]:
+def read_load_points(path: str | Path, *, text: str | None = None) -> tuple[LoadPoint, ...]:
     """Load points of one file, plain or gzip, of any known format.
 
+    Parameters
+        text    Of the file, where it was read already.
     Raises      InputError: not readable, too large, no known format, or a field that is not what it should be;
                 with its place.
     """
-    points = tuple(_points(path))
+    if text is None:
+        text = read_text(path, max_mb=MAX_FILE_MB, remedy="save the results without the list of single requests")
+    points = tuple(_points(text, path))
     for point in points:
         _check(point)
     return points
@@ -63,8 +67,7 @@ def _check(point: LoadPoint) -> None:
         )
 
 
-def _points(path: str | Path) -> list[LoadPoint]:
-    text = read_text(path, max_mb=MAX_FILE_MB, remedy="save the results without the list of single requests")
+def _points(text: str, path: str | Path) -> list[LoadPoint]:
     if not text.strip():
         raise InputError(f"{path}: empty", expected=FORMATS, remedy=WHAT_TO_SAVE)
     if text.lstrip().startswith(("{", "[")):

@@ -9,7 +9,8 @@ from cuvee._version import __version__
 from cuvee.catalog.tables import parse_csv
 from cuvee.errors import InputError
 from cuvee.files import read_text
-from cuvee.profile.calibration_files import is_calibration_file, load_calibration
+from cuvee.profile.calibration import Calibration
+from cuvee.profile.calibration_files import load_calibration
 from cuvee.profile.engine import NOT_STATED as NO_ENGINE
 from cuvee.profile.imports.formats import MAX_FILE_MB, read_load_points
 from cuvee.profile.imports.load_point import Deployment, Latency, Load, LoadPoint
@@ -161,18 +162,20 @@ def is_even(config: ReplicaConfig) -> bool:
 
 
 def read_own(path: str | Path) -> tuple[LoadPoint, ...]:
-    """Load points of a file: of our own kinds, or of those that `read_load_points` knows.
+    """Load points of a file, read once: of our own kinds, or of those that `read_load_points` knows.
 
     Raises      InputError: a file that cannot be used.
     """
-    if is_calibration_file(path) and '"configurations"' in read_text(path, max_mb=MAX_FILE_MB):
-        return _of_calibration(path)
-    return _of_table(path) if _is_table(path) else read_load_points(path)
-
-
-def _is_table(path: str | Path) -> bool:
-    """Whether a file has our own columns of rates."""
     text = read_text(path, max_mb=MAX_FILE_MB)
+    if text.lstrip().startswith("{") and '"configurations"' in text:
+        return _of_calibration(load_calibration(path, text=text), path)
+    if _is_table(text, path):
+        return _of_table(load_throughput_table(path, text=text), path)
+    return read_load_points(path, text=text)
+
+
+def _is_table(text: str, path: str | Path) -> bool:
+    """Whether the text of a file has our own columns of rates."""
     if text.lstrip().startswith("["):
         return '"rate_req_per_s"' in text
     if text.lstrip().startswith("{") or not text.strip():
@@ -180,8 +183,7 @@ def _is_table(path: str | Path) -> bool:
     return "rate_req_per_s" in parse_csv("\n".join(text.splitlines()[:1]), str(path))[0]
 
 
-def _of_table(path: str | Path) -> tuple[LoadPoint, ...]:
-    table: TableProvider = load_throughput_table(path)
+def _of_table(table: TableProvider, path: str | Path) -> tuple[LoadPoint, ...]:
     rates = [
         Rate(
             place=f"{path}: rate {number}",
@@ -204,10 +206,10 @@ def _of_table(path: str | Path) -> tuple[LoadPoint, ...]:
     return points_of_rates(rates, RATES)
 
 
-def _of_calibration(path: str | Path) -> tuple[LoadPoint, ...]:
+def _of_calibration(calibration: Calibration, path: str | Path) -> tuple[LoadPoint, ...]:
     """The measured points that constants were fitted to: the constants are no load points."""
     found = []
-    for each in load_calibration(path).configurations:
+    for each in calibration.configurations:
         replica = each.replica
         engine, _, version = replica.engine.rpartition("-")
         deployment = Deployment(
