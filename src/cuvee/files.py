@@ -74,12 +74,13 @@ def require_commas(header: Sequence[str], place: str) -> None:
         )
 
 
-def write_atomic(path: str | Path, text: str | bytes) -> None:
+def write_atomic(path: str | Path, text: str | bytes, *, is_durable: bool = True) -> None:
     """Write `text`, as UTF-8, so that a reader sees the old file or the new one, never a part.
 
     Parameters
-        path    Target; its folder is created where missing. A device or pipe is written directly.
-        text    Content.
+        path          Target; its folder is created where missing. A device or pipe is written directly.
+        text          Content.
+        is_durable    Whether to wait until the disk has it; else it outlives the process, and not a loss of power.
     Raises      InputError: the folder or file cannot be written.
     """
     try:
@@ -90,7 +91,7 @@ def write_atomic(path: str | Path, text: str | bytes) -> None:
                 stream.write(content)
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        _replace(target, content)
+        _replace(target, content, is_durable=is_durable)
     except UnicodeEncodeError as error:
         raise InputError(
             f"{path}: the text has {error.object[error.start]!r}, which UTF-8 cannot hold",
@@ -159,7 +160,7 @@ def _is_device(path: str | Path) -> bool:
     return os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode)  # noqa: PTH110, PTH116
 
 
-def _replace(target: Path, content: bytes) -> None:
+def _replace(target: Path, content: bytes, *, is_durable: bool) -> None:
     """Write beside `target` and move into place."""
     # Not tempfile: its files are private to the user, and a plan is meant to be shared.
     temporary = target.with_name(f".cuvee-{secrets.token_hex(8)}.tmp")
@@ -167,7 +168,8 @@ def _replace(target: Path, content: bytes) -> None:
         with temporary.open("xb") as stream:
             stream.write(content)
             stream.flush()
-            os.fsync(stream.fileno())
+            if is_durable:
+                os.fsync(stream.fileno())
         temporary.replace(target)
     finally:
         with suppress(OSError):

@@ -62,6 +62,16 @@ def test_notes_are_few():
     assert len(kept) <= 1000 / LOT + 1
 
 
+def test_notes_are_fewer_the_more_is_sent():
+    """A hundred thousand requests are noted some thirty times, each at most a quarter ahead. Tempting: every 64."""
+    kept = list[Sent]()
+    counter = allowance(Caps(), kept=kept)
+    for number in range(100_000):
+        counter.take(10)
+        assert kept[-1].requests <= max(number + LOT, 1.25 * number + 1)
+    assert len(kept) < 40
+
+
 def test_longer_prompts_are_settled():
     """Tokens by which a text came out longer than meant count against the cap; shorter ones give nothing back."""
     counter = allowance(Caps(max_tokens=100))

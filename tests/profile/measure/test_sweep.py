@@ -1,17 +1,19 @@
 """The sweep against servers whose law is known: what it finds, what it sends, how it goes on."""
 
+import asyncio
 import math
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from cuvee.errors import InputError
-from cuvee.profile.measure.allowance import Caps
+from cuvee.profile.measure.allowance import LOT, Caps
 from cuvee.profile.measure.point import CUT_SHORT
 from cuvee.profile.measure.record import load_record
 from cuvee.profile.measure.steps import saturation
-from cuvee.profile.measure.watch import TICK_S
+from cuvee.profile.measure.watch import TICK_S, start
 from cuvee.workload.records import LengthBox, WorkloadType
 from tests.profile.measure.measuring import SHORT, SLOW, run
 from tests.profile.measure.server import Law, Manners, free_port
@@ -233,3 +235,32 @@ def test_prompts_differ_from_run_to_run():
     first, second = (({tuple(body["prompt"][:8]) for body in each}) for each in bodies)
     assert not first & second
     assert np.mean([len(body["prompt"]) for body in bodies[0][2:]]) == 30
+
+
+def test_nothing_waits_for_the_disk_while_a_load_is_measured(tmp_path, monkeypatch):
+    """The record is made durable after each load and at the end. Tempting: with every lot of requests, in the loop."""
+    synced, really = list[int](), os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(descriptor)
+        really(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    done = run(path=tmp_path / "record.json")
+    first_answers = len(done.measured.record.tried)
+    assert done.server.requests > 2 * LOT
+    assert len(synced) == len(done.points) + first_answers + 1
+
+
+def test_requests_that_are_done_are_let_go():
+    """A task leaves the set it was begun in. Tempting: to keep one for each request until the load is measured."""
+
+    async def begin_many() -> int:
+        tasks = set[asyncio.Task[None]]()
+        for _ in range(50):
+            start(asyncio.sleep(0), tasks)
+        assert len(tasks) == 50
+        await asyncio.sleep(0.01)
+        return len(tasks)
+
+    assert asyncio.run(begin_many()) == 0

@@ -8,8 +8,9 @@ from cuvee.errors import InputError
 from cuvee.units import plural
 
 LOT = 64
-"""Requests noted as sent ahead of time [-]: a run that is killed is counted with at most so many too many, never with
-one too few."""
+LOT_SHARE = 0.25
+"""Requests noted as sent ahead of time [-], and as a share of those sent: writing them down takes time from measuring.
+A run that is killed is counted with at most the larger of both too many, never with one too few."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Sent:
     """What was sent: requests [-], tokens [tokens], and the time it took [s].
 
     Attributes
-        is_at_most    Whether a run was killed before it had counted: up to `LOT` requests fewer were sent.
+        is_at_most    Whether a run was killed before it had counted: fewer were sent, see `LOT_SHARE`.
     """
 
     requests: int = 0
@@ -125,8 +126,9 @@ class Allowance:
         """
         self.require(tokens)
         if self._requests + 1 > self._kept_requests or self._tokens + tokens > self._kept_tokens:
-            self._kept_requests = self._requests + LOT
-            self._kept_tokens = self._tokens + LOT * tokens
+            lot = max(LOT, int(LOT_SHARE * self._requests))
+            self._kept_requests = self._requests + lot
+            self._kept_tokens = self._tokens + lot * tokens
             self._keep(self.noted)
         self._requests += 1
         self._tokens += tokens

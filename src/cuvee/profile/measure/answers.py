@@ -2,6 +2,7 @@
 
 import json
 import math
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,7 +55,7 @@ class Answer:
     input_tokens: int
     asked_tokens: int
     started_s: float
-    token_s: list[float] = field(default_factory=list)
+    token_s: "array[float]" = field(default_factory=lambda: array("d"))
     ended_s: float | None = None
     output_tokens: int = 0
     cached_tokens: int = 0
@@ -106,7 +107,7 @@ class EventReader:
         self._rest = b""
         self._finish = ""
         self._done = False
-        self._without_text: list[float] = []
+        self._without_text = array("d")
 
     def feed(self, data: bytes, now_s: float) -> int:
         """Take bytes that came at `now_s` [s]; gives the pieces of the answer among them [-].
@@ -135,7 +136,7 @@ class EventReader:
         if not (self._done or self._finish):
             raise StreamError("connection lost", "the stream ended in the middle of the answer")
         if not answer.token_s:
-            answer.token_s += self._without_text
+            answer.token_s.extend(self._without_text)
         if not answer.token_s:
             raise StreamError("empty answer", "no token came")
         if not answer.output_tokens and self._finish == "length":

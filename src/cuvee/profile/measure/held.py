@@ -14,7 +14,7 @@ from cuvee.profile.measure.point import CUT_SHORT, OUT_OF_TIME, TIGHT, Window
 from cuvee.profile.measure.prompts import whole_lengths
 from cuvee.profile.measure.sending import FailedError, Failures, Sender
 from cuvee.profile.measure.statistics import BATCHES, Interval, Looks, interval_of
-from cuvee.profile.measure.watch import FAILURE_PAUSE_S, Effort, Watch, end_all
+from cuvee.profile.measure.watch import FAILURE_PAUSE_S, Effort, Watch, end_all, start
 from cuvee.workload.records import WorkloadType
 
 FEWEST_ANSWERS = 20
@@ -34,7 +34,7 @@ class Streams:
         self._workload = workload
         self._options = options
         self._random = np.random.default_rng(options.seed)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._answers: list[Answer] = []
         self._heard_s = array("d")
         self._failures = Failures(options.most_failed)
@@ -59,7 +59,7 @@ class Streams:
         while self._live < concurrency:
             self._live += 1
             self._warming += 1
-            self._tasks.append(asyncio.create_task(self._stream()))
+            start(self._stream(), self._tasks)
         while (self._warming or self._live > concurrency) and math.isinf(self._spent_s) and not watch.is_over:
             await watch.tick(watch.now_s)
             self._require_healthy()

@@ -13,7 +13,7 @@ from cuvee.profile.measure.point import CUT_SHORT, OUT_OF_TIME, OVERRUN, TIGHT, 
 from cuvee.profile.measure.prompts import whole_lengths
 from cuvee.profile.measure.sending import FailedError, Failures, Sender
 from cuvee.profile.measure.statistics import BATCHES, TIGHT_LOOKS, interval_of, settled_from
-from cuvee.profile.measure.watch import Effort, Watch, end_all
+from cuvee.profile.measure.watch import Effort, Watch, end_all, start
 from cuvee.workload.records import WorkloadType
 
 TTFT_TIMES = 3.0
@@ -46,7 +46,7 @@ class Arrivals:
         # The rate is part of the seed: loads would otherwise see the same bursts, and err alike.
         seed = (options.seed, round(rate_req_per_s * 1e6))
         self._gaps, self._lengths = np.random.default_rng((*seed, 0)), np.random.default_rng((*seed, 1))
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._answers: list[Answer] = []
         self._failures = Failures(options.most_failed)
         self._under_way = 0
@@ -60,7 +60,7 @@ class Arrivals:
         Raises      FailedError: too many failures; StoppedError.
         """
         began_s, effort = watch.now_s, Effort()
-        self._tasks = [asyncio.create_task(self._arrive())]
+        start(self._arrive(), self._tasks)
         in_a_row = 0
         try:
             while True:
@@ -124,7 +124,7 @@ class Arrivals:
                 self._ended = OVERRUN
                 return
             self._under_way += 1
-            self._tasks.append(asyncio.create_task(self._request()))
+            start(self._request(), self._tasks)
 
     async def _request(self) -> None:
         try:

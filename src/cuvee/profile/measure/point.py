@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cuvee.profile.measure.answers import Answer
-from cuvee.profile.measure.statistics import Interval, interval_of, percentiles_of
+from cuvee.profile.measure.statistics import Array, Interval, interval_of, percentiles_of
 
 TIGHT = "tight"
 OUT_OF_TIME = "its share of the time was over"
@@ -32,7 +32,7 @@ class Spread:
     percentiles_s: dict[int, float] = field(default_factory=dict)
 
     @staticmethod
-    def of(values_s: Sequence[float]) -> "Spread | None":
+    def of(values_s: Sequence[float] | Array) -> "Spread | None":
         """Spread of values in the order they came; None without any."""
         if not len(values_s):
             return None
@@ -137,7 +137,7 @@ def point_of(type_name: str, load: Load, window: Window, date: str) -> Point:
     """The point of a window with at least one answer."""
     answers = window.answers
     tpot_s = [answer.tpot_s for answer in answers if answer.tpot_s is not None]
-    gaps_s = np.concatenate([np.diff(answer.token_s) for answer in answers]).tolist()
+    gaps_s = np.concatenate([np.diff(answer.token_s) for answer in answers])
     prompt_tokens = sum(answer.input_tokens for answer in answers)
     return Point(
         type_name=type_name,

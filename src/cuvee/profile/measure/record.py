@@ -86,11 +86,11 @@ def _adapter() -> "TypeAdapter[MeasureRecord]":
     return TypeAdapter(MeasureRecord)
 
 
-def save_record(record: MeasureRecord, path: Path) -> None:
-    """Write the record, whole or not at all; types without their boxes, which may be open and which nobody measures."""
+def save_record(record: MeasureRecord, path: Path, *, is_durable: bool = True) -> None:
+    """Write the record, as `write_atomic`; types without their boxes, which may be open and which nobody measures."""
     boxless = replace(record, types=tuple(replace(each, box=None) for each in record.types))
     content = {"schema_version": SCHEMA_VERSION, "cuvee_version": __version__, **asdict(boxless)}
-    write_atomic(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    write_atomic(path, json.dumps(content, indent=1, allow_nan=False) + "\n", is_durable=is_durable)
 
 
 def load_record(path: Path) -> MeasureRecord:

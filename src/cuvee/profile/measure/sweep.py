@@ -160,7 +160,7 @@ class _Sweep:
         self._stop = stop
         self._listeners = listeners
         self._now = asyncio.get_running_loop().time
-        self._allowance = Allowance(asked.caps, record.sent, now=self._now, keep=self._keep)
+        self._allowance = Allowance(asked.caps, record.sent, now=self._now, keep=self._note)
         vocabulary = record.facts.vocabulary or _vocabulary(asked.deployment.model)
         prompts = Prompts.of(record.prompts or {"kind": "tokens"}, record.content_seed, vocabulary)
         self._vocabulary = vocabulary
@@ -189,8 +189,13 @@ class _Sweep:
         return Measured(self._record, ended, interrupted, tuple(self._notes))
 
     def _keep(self, sent: Sent) -> None:
+        """Write the record, between loads."""
         self._record = replace(self._record, sent=sent)
         save_record(self._record, self._asked.path)
+
+    def _note(self, sent: Sent) -> None:
+        """Write what counts as sent, in the middle of a load: waiting for the disk would hold up all answers."""
+        save_record(replace(self._record, sent=sent), self._asked.path, is_durable=False)
 
     async def _measure_all(self) -> None:
         served = filled(self._asked.deployment, stated_deployment(self._record.facts))

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -70,11 +70,18 @@ class Effort:
         return (time.process_time() - began_busy_s) / max(asyncio.get_running_loop().time() - began_s, 1e-9)
 
 
-async def end_all(tasks: "Sequence[asyncio.Task[Any]]") -> None:
+def start(work: Coroutine[Any, Any, None], tasks: "set[asyncio.Task[None]]") -> None:
+    """Begin `work` as one of `tasks`, which it leaves when it is done: there may be one for each request."""
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+async def end_all(tasks: "Collection[asyncio.Task[Any]]") -> None:
     """Cancel tasks and wait until they are gone."""
-    for task in tasks:
+    for task in (all_of_them := tuple(tasks)):
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*all_of_them, return_exceptions=True)
 
 
 async def unless_stopped(
