@@ -8,6 +8,7 @@ import pytest
 
 from cuvee.routing.online import AnswerLengths, TypeOf
 from cuvee.serve.options import ServeOptions
+from cuvee.serve.promises import limit_s
 from cuvee.serve.replicas_file import Deployment, ReplicaAddress, ServedModel
 from cuvee.serve.serving import serving_of
 from cuvee.simulate.simulation import simulate
@@ -112,3 +113,37 @@ def test_a_full_replica_gets_no_more():
     assert router.choose(0) == -1
     router.release(0, taken[0])
     assert router.choose(0) == 0
+
+
+def test_latencies_grow_with_occupancy_and_limits_are_kept_where_they_can():
+    """A limit that only one group keeps sends a request there, and one that none keeps changes nothing."""
+    found = serving()
+    promises, router = found.promises, found.router
+    for row in range(len(found.row_names)):
+        for group in range(len(found.groups)):
+            times = promises.ttft_s[row][group]
+            assert times == sorted(times)
+            assert 0 < times[0] < 60
+            assert 0 < promises.tpot_s[row][group][0] < 5
+    fastest = min(range(len(found.groups)), key=lambda group: promises.tpot_s[0][group][0])
+    slowest = max(range(len(found.groups)), key=lambda group: promises.tpot_s[0][group][0])
+    limit = (promises.tpot_s[0][fastest][0] + promises.tpot_s[0][slowest][0]) / 2
+    assert promises.tpot_s[0][fastest][0] < limit < promises.tpot_s[0][slowest][0]
+
+    def keeps(group, occupancy):
+        return promises.holds(0, group, occupancy, float("inf"), limit)
+
+    for _ in range(20):
+        chosen = router.choose(0)
+        assert router.group_of[router.choose_keeping(0, chosen, keeps)] == fastest
+        assert router.choose_keeping(0, chosen, lambda *_: False) == chosen
+    assert promises.holds(0, slowest, 0.0, float("inf"), float("inf"))
+
+
+def test_limits_of_clients_are_read():
+    """A limit is a number of milliseconds above 0; nothing is no limit."""
+    assert limit_s(b"250") == 0.25
+    assert limit_s(b"") == float("inf")
+    for wrong in (b"-1", b"0", b"soon", b"nan"):
+        with pytest.raises(ValueError, match=r"could not|b'"):
+            limit_s(wrong)

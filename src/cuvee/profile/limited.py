@@ -119,6 +119,13 @@ class LimitedProvider:
             _put(found, cells, curve.latency(curve.at(curve.occupancy_at(rate, np.ones_like(rate)))))
         return found
 
+    def latency_at_occupancy(self, table: ThroughputTable, occupancy: float) -> Latency:
+        """Latency of the replicas of `table` as busy as `occupancy` says, within the limits or not [s]."""
+        found = _nothing(table.rate_req_per_s)
+        for cells, curve in self._curves(table):
+            _put(found, cells, curve.latency(curve.at(np.full(len(cells[0]), occupancy))))
+        return found
+
     def limits_of(self, model: str, workload: str) -> LatencyLimits:
         """Limits of a model's workload type."""
         return self.objectives.get(model, LatencyObjective()).of(workload)

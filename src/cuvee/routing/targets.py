@@ -1,6 +1,7 @@
 """Where requests of a plan may go: its workload types, its groups, and how many requests keep one replica busy."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,16 @@ from cuvee.plan.outcome.result import Group, Plan
 from cuvee.profile.analytic import AnalyticProvider
 from cuvee.profile.calibrated import CalibratedProvider
 from cuvee.profile.constants import tuned
+from cuvee.profile.limited import LimitedProvider
 from cuvee.profile.phases import AnalyticPhases, Phase
 from cuvee.profile.table import ThroughputTable
+from cuvee.workload.latency_limits import LatencyLimits, LatencyObjective
 from cuvee.workload.records import WorkloadType
 
 Floats = NDArray[np.float64]
+
+ANY_TIME_S = 1e9
+"""A limit that everything keeps: latencies are reckoned where there is one [s]."""
 
 
 def gpus_of(plan: Plan) -> dict[str, GpuType]:
@@ -75,6 +81,43 @@ def steady_sequences(plan: Plan) -> Floats:
             most = plan.inputs.engine.max_num_seqs
             steady[places, column] = [_by_littles_law(cells[kind.name], kind, most) for kind in kinds]
     return steady
+
+
+def latencies(plan: Plan, occupancies: Sequence[float]) -> tuple[Floats, Floats]:
+    """Time to first token and per output token of each row on each group, by how occupied its replicas are.
+
+    Returns     shape (num_occupancies, num_rows, num_groups) [s], the 95th percentile by the estimated latency curve,
+                stretched to the rates of the plan; of a model without a shape what the plan states at its rates; inf
+                where nothing is known or the group cannot serve the row.
+    """
+    models = {entry.model.name: entry.model for entry in plan.inputs.problem.models}
+    gpus = gpus_of(plan)
+    shape = (len(occupancies), len(plan.assignment), len(plan.groups))
+    ttft_s, tpot_s = np.full(shape, np.inf), np.full(shape, np.inf)
+    for column, group in enumerate(plan.groups):
+        mine = kinds_of(plan, group)
+        places, kinds = [place for place, _ in mine], [kind for _, kind in mine]
+        cells = {cell.workload: cell for cell in group.cells}
+        if not models[group.model].shape_known:
+            for place, kind in mine:
+                cell = cells[kind.name]
+                if cell.ttft_s > 0:
+                    ttft_s[:, place, column], tpot_s[:, place, column] = cell.ttft_s, cell.tpot_s
+            continue
+        provider, table = group_table(plan, group, models[group.model], gpus, kinds)
+        known = np.array([[saturated_req_per_s(cells[kind.name]) for kind in kinds]])
+        objective = LatencyObjective(LatencyLimits(ttft_s=ANY_TIME_S, statistic="p95"))
+        # A copy of the provider stands for whatever the plan's rates come from: its times are stretched to those.
+        curves = LimitedProvider(replace(provider), provider, {group.model: objective})
+        for level, occupancy in enumerate(occupancies):
+            found = curves.latency_at_occupancy(replace(table, rate_req_per_s=known), occupancy)
+            ttft_s[level, places, column], tpot_s[level, places, column] = found.ttft_s[0], found.tpot_s[0]
+    return ttft_s, tpot_s
+
+
+def saturated_req_per_s(cell: Cell) -> float:
+    """Rate of a cell without latency limits [req/s]."""
+    return cell.rate_req_per_s if cell.under_load is None else cell.under_load.saturated_req_per_s
 
 
 def _by_littles_law(cell: Cell, kind: WorkloadType, most: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -89,6 +90,7 @@ class Exchange:
         "gateway",
         "has_begun",
         "is_over",
+        "is_urgent",
         "key",
         "last_s",
         "model",
@@ -106,7 +108,9 @@ class Exchange:
         "status",
         "tail",
         "taken",
+        "tpot_limit_s",
         "tried",
+        "ttft_limit_s",
         "upstream",
         "workload",
     )  # fmt: skip
@@ -120,6 +124,8 @@ class Exchange:
         self.key = ""
         self.account: Account | None = None
         self.booked_tokens = 0
+        self.is_urgent = False
+        self.ttft_limit_s = self.tpot_limit_s = math.inf
         self.model: ServedState | None = None
         self.counters = NOBODY
         self.row = self.prompt_tokens = self.expected_tokens = self.answer_tokens = 0

@@ -8,14 +8,14 @@ import zlib
 from time import monotonic
 from typing import TYPE_CHECKING
 
-import orjson
-
 from cuvee.routing.policies import NONE
 from cuvee.serve.counters import Counters
-from cuvee.serve.endpoints import GET_PATHS, POST_PATHS, Endpoint
+from cuvee.serve.endpoints import POST_PATHS, Endpoint
 from cuvee.serve.exchange import Exchange
 from cuvee.serve.facts import BodyError, Facts, read_facts
 from cuvee.serve.health import Health
+from cuvee.serve.own_answers import answer_itself, refuse
+from cuvee.serve.promises import limit_s
 from cuvee.serve.replica import GONE
 from cuvee.serve.replies import error_body, reply
 from cuvee.serve.upstream import Failure
@@ -71,7 +71,12 @@ class Gateway:
             if endpoint is not None:
                 self._admit(client, request, endpoint)
                 return
-        self._answer_itself(client, request)
+        accounts = self.serving.accounts
+        is_known = accounts is None or request.path == b"/health" or accounts.find(request.authorization) is not None
+        if is_known:
+            answer_itself(self.serving, client, request)
+        else:
+            self._unknown(client, request)
 
     def _admit(self, client: ClientConnection, request: Request, endpoint: Endpoint) -> None:
         """Read what routing needs, and send the request on or have it wait."""
@@ -85,7 +90,12 @@ class Gateway:
         try:
             facts = read_facts(request.body, answers=endpoint.answers)
         except BodyError as error:
-            _refuse(client, request, 400, "invalid_body", str(error), error.param)
+            refuse(client, request, 400, "invalid_body", str(error), error.param)
+            return
+        try:
+            limits = (limit_s(request.slo_ttft), limit_s(request.slo_tpot))
+        except ValueError:
+            refuse(client, request, 400, "invalid_slo", "x-slo-ttft-ms and x-slo-tpot-ms are numbers above 0")
             return
         models = self.serving.models
         model = models.get(facts.model)
@@ -93,7 +103,7 @@ class Gateway:
             if facts.model or len(models) != 1:
                 status = (404, "model_not_found", f"the model {facts.model[:200]!r} is not served here")
                 missing = (400, "model_missing", "the request names no model")
-                _refuse(client, request, *(status if facts.model else missing), "model")
+                refuse(client, request, *(status if facts.model else missing), "model")
                 return
             model = next(iter(models.values()))
         exchange = Exchange(self, client, request, facts)
@@ -101,6 +111,9 @@ class Gateway:
         exchange.model = model
         if account is not None:
             exchange.key = account.key.name
+        if request.slo_ttft or request.slo_tpot:
+            exchange.is_urgent = True
+            exchange.ttft_limit_s, exchange.tpot_limit_s = limits
         self._recognise(exchange, model, facts)
         client.answering = exchange
         self.exchanges.add(exchange)
@@ -142,8 +155,19 @@ class Gateway:
         place = self.serving.router.choose(exchange.row, exchange.prefix)
         if place == NONE:
             return False
+        if exchange.is_urgent:
+            place = self._keeping(exchange, place)
         self._send(exchange, place)
         return True
+
+    def _keeping(self, exchange: Exchange, place: int) -> int:
+        """The replica that keeps the limits a client asks for, where another than the one at `place` does."""
+        row, holds = exchange.row, self.serving.promises.holds
+        ttft_s, tpot_s = exchange.ttft_limit_s, exchange.tpot_limit_s
+        waited_s = monotonic() - exchange.arrived_s
+        return self.serving.router.choose_keeping(
+            row, place, lambda group, occupancy: holds(row, group, occupancy, ttft_s - waited_s, tpot_s)
+        )
 
     def _send(self, exchange: Exchange, place: int) -> None:
         serving = self.serving
@@ -347,53 +371,3 @@ class Gateway:
                     exchange.reply_fails(Failure.SILENT)
         for replica in self.serving.replicas:
             replica.pool.tidy(now_s)
-
-    # Answers of its own.
-
-    def _answer_itself(self, client: ClientConnection, request: Request) -> None:
-        path = request.path
-        accounts = self.serving.accounts
-        if accounts is not None and path != b"/health" and accounts.find(request.authorization) is None:
-            self._unknown(client, request)
-            return
-        if request.method == b"GET":
-            if path == b"/v1/models":
-                names = [name for name, state in self.serving.models.items()]
-                _reply(client, request, orjson.dumps({"object": "list", "data": [_model(name) for name in names]}))
-                return
-            if path.startswith(b"/v1/models/"):
-                name = path[len(b"/v1/models/") :].decode("latin-1")
-                if name in self.serving.models:
-                    _reply(client, request, orjson.dumps(_model(name)))
-                else:
-                    _refuse(client, request, 404, "model_not_found", "the model is not served here", "model")
-                return
-            if path == b"/health":
-                is_served = all(map(self.serving.router.is_served, range(len(self.serving.row_names))))
-                body = orjson.dumps({"status": "ok" if is_served else "degraded"})
-                client.send(reply(200 if is_served else 503, body, closes=request.is_close))
-                client.done(request.is_close)
-                return
-        if path in POST_PATHS or path in GET_PATHS:
-            allowed = b"POST" if path in POST_PATHS else b"GET"
-            body = error_body(405, "method_not_allowed", f"{request.method.decode('latin-1')} is not allowed here")
-            client.send(reply(405, body, headers=b"allow: %b\r\n" % allowed, closes=request.is_close))
-            client.done(request.is_close)
-            return
-        _refuse(client, request, 404, "not_found", "no such path")
-
-
-def _model(name: str) -> dict[str, object]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "cuvee"}
-
-
-def _reply(client: ClientConnection, request: Request, body: bytes) -> None:
-    client.send(reply(200, body, closes=request.is_close))
-    client.done(request.is_close)
-
-
-def _refuse(
-    client: ClientConnection, request: Request, status: int, code: str, message: str, param: str | None = None
-) -> None:
-    client.send(reply(status, error_body(status, code, message, param), closes=request.is_close))
-    client.done(request.is_close)

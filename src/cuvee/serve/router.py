@@ -3,11 +3,11 @@
 A row is a workload type of a model, as in the plan's assignment; replicas of a group stand side by side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from cuvee.routing.policies import NONE, by_plan, least_loaded, least_work
+from cuvee.routing.policies import MOST_OWED, NONE, by_plan, least_loaded, least_work
 
 NO_PREFIX = -1
 
@@ -74,14 +74,29 @@ class Router:
         by_group = [self.occupies[row][first] if first < len(self.group_of) else 0.0 for first in self.first[:-1]]
         return least_work(by_group, self.is_open[row], self.first, self.occupancy)
 
-    def choose_among(self, row: int, groups: Sequence[int]) -> int:
-        """The emptiest open replica of some groups, none of which may be owed a turn; NONE where all are closed."""
-        chosen = NONE
-        for group in groups:
-            emptiest = least_loaded(self.occupancy, self.is_open[row], self.first[group], self.first[group + 1])
-            if emptiest != NONE and (chosen == NONE or self.occupancy[emptiest] < self.occupancy[chosen]):
-                chosen = emptiest
-        return chosen
+    def choose_keeping(self, row: int, chosen: int, keeps: Callable[[int, float], bool]) -> int:
+        """A replica that keeps what was promised: `chosen` where it does, or where none does.
+
+        Parameters
+            keeps    Whether a replica of a group that is so occupied does.
+        Notes        Of the others the emptiest of a group with a share, else the emptiest; the turn is booked anew.
+        """
+        before = self.group_of[chosen]
+        if keeps(before, self.occupancy[chosen]):
+            return chosen
+        found: list[tuple[bool, float, int]] = []
+        for group in range(self.num_groups):
+            place = least_loaded(self.occupancy, self.is_open[row], self.first[group], self.first[group + 1])
+            if place != NONE and keeps(group, self.occupancy[place]):
+                found.append((self.shares[row][group] <= 0, self.occupancy[place], place))
+        if not found:
+            return chosen
+        instead = min(found)[2]
+        owed, after = self.owed[row], self.group_of[instead]
+        owed[before] = min(owed[before] + 1.0, MOST_OWED)
+        if self.shares[row][after] > 0:
+            owed[after] = max(owed[after] - 1.0, -MOST_OWED)
+        return instead
 
     def choose_other(self, row: int, tried: Sequence[int]) -> int:
         """The emptiest open replica that was not tried, of a group with a share if there is one; NONE of none."""

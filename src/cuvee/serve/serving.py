@@ -12,6 +12,7 @@ from cuvee.plan.evaluation.evaluation import best_shares, read_fleet
 from cuvee.routing.online import AnswerLengths, TypeOf
 from cuvee.routing.targets import steady_sequences
 from cuvee.serve.admission import Line
+from cuvee.serve.promises import Promises
 from cuvee.serve.prompts import PromptLengths
 from cuvee.serve.replica import GONE, Replica
 from cuvee.serve.router import Router
@@ -56,6 +57,7 @@ class Serving:
         groups          Ids of the groups.
         planned         Shares of the plan, by row and group [-].
         copies          Replicas of each group that the plan has [-].
+        promises        Latencies of each row on each group.
         notes           What is to be known of the files.
         accounts        Keys and what they have used; None where anybody may ask.
     """
@@ -69,6 +71,7 @@ class Serving:
     planned: list[list[float]]
     copies: list[int]
     fleet: Fleet
+    promises: Promises
     notes: tuple[str, ...]
     accounts: Accounts | None = None
 
@@ -143,7 +146,9 @@ def serving_of(plan: Plan, deployment: Deployment, options: ServeOptions, *, pro
         models.update(dict.fromkeys(served.names, state))
     copies = [group.copies for group in plan.groups]
     row_names = [(row.model, row.workload) for row in plan.assignment]
-    found = Serving(plan, router, replicas, models, row_names, groups, planned, copies, fleet, deployment.notes)
+    found = Serving(
+        plan, router, replicas, models, row_names, groups, planned, copies, fleet, Promises(plan), deployment.notes
+    )
     router.shares = found.shares_for(found.num_up())
     return found
 

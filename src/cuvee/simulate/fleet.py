@@ -10,11 +10,10 @@ from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.model import ModelSpec
 from cuvee.errors import InputError
 from cuvee.plan.check.rates import links_of_group
-from cuvee.plan.outcome.cell import Cell
 from cuvee.plan.outcome.result import Group, Plan
 from cuvee.profile.phases import Phase
 from cuvee.profile.step_law import StepLaw, step_law
-from cuvee.routing.targets import gpus_of, group_table, kinds_of
+from cuvee.routing.targets import gpus_of, group_table, kinds_of, saturated_req_per_s
 from cuvee.simulate.packing import Sending
 from cuvee.units import BYTES_PER_GB
 from cuvee.workload.records import Demand, WorkloadType
@@ -201,7 +200,7 @@ def _fleet_group(
         send_s = model.kv_bytes(prompt, group.config.kv_precision) / prompt / network
         sending = Sending(send_s, send_s / links_of_group(plan, group), (1 + place) * len(rows))
     cells = {cell.workload: cell for cell in group.cells}
-    known = np.array([_saturated_req_per_s(cells[kind.name]) for kind in kinds])
+    known = np.array([saturated_req_per_s(cells[kind.name]) for kind in kinds])
     law = step_law(
         model, group.config, provider.gpus, provider.engine,
         prompt_tokens=prompt, context_tokens=context, network_gb_per_s=provider.network_gb_per_s,
@@ -210,11 +209,6 @@ def _fleet_group(
     running = np.zeros(len(rows))
     running[[place for place, _ in mine]] = np.maximum(table.num_sequences[0], 1.0)
     return FleetGroup(group, law.slowed(slowed), slowed, running, sending, place)
-
-
-def _saturated_req_per_s(cell: Cell) -> float:
-    """Rate of a cell without latency limits [req/s]."""
-    return cell.rate_req_per_s if cell.under_load is None else cell.under_load.saturated_req_per_s
 
 
 def _served(plan: Plan, group: Group, row: Row) -> float:
