@@ -15,7 +15,7 @@ Source          Formulas as in the roofline literature; constants as `cuvee.prof
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from cuvee.profile.memory import kv_capacities
 from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.replica_arrays import ReplicaArrays
 from cuvee.profile.stages import StageArrays, stage_arrays
-from cuvee.profile.step_time import step_terms, transfer_time_s
+from cuvee.profile.step_time import step_terms, token_transfer_s
 from cuvee.profile.table import NOT_STATED, Provenance, RateSource, ThroughputTable
 from cuvee.workload.records import WorkloadType
 
@@ -55,12 +55,16 @@ class AnalyticProvider:
         gpus                 GPU types, by name.
         engine               Engine constants.
         network_gb_per_s     Link between machines, one direction [GB/s].
+        mixes                By model, the share of each workload type in the requests of a replica [-], by name: on a
+                             pipeline types hold each other up. A model without a mix, or asked for types that are not
+                             in it, serves each type alone.
     """
 
     models: Mapping[str, ModelSpec]
     gpus: Mapping[str, GpuType]
     engine: EngineSettings
     network_gb_per_s: float = NETWORK_GB_PER_S
+    mixes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 < self.network_gb_per_s < np.inf:
@@ -141,6 +145,11 @@ class AnalyticProvider:
                 raise InputError(f"GPU type {name!r} without a 16-bit rate", expected="tflops of bf16 or fp16")
         return model
 
+    def shares_of(self, model: ModelSpec, workloads: Sequence[WorkloadType]) -> Array | None:
+        """Shares of `workloads` in the requests of a replica [-]; None where each is served alone."""
+        mix = self.mixes.get(model.name, {})
+        return np.array([mix[each.name] for each in workloads]) if all(each.name in mix for each in workloads) else None
+
     def _relative_error(self, model: ModelSpec, configs: ReplicaArrays, sequences: Array) -> Array:
         """The engine's band where sound public figures exist, inf elsewhere: pipelines, experts, latent attention and
         sliding windows were never compared with any, and each engine on some GPU types and sizes alone.
@@ -158,7 +167,8 @@ class AnalyticProvider:
         capacity = kv_capacities(model, configs, self.gpus, self.engine)
         limits = step_limits(configs, self.gpus, self.engine)
         stages = stage_arrays(model, configs, self.gpus, self.engine, self.network_gb_per_s)
-        batch = steady_batch(model, capacity, stages.num_stages, workloads, limits, self.engine)
+        shares = self.shares_of(model, workloads)
+        batch = steady_batch(model, capacity, stages.num_stages, workloads, limits, self.engine, shares=shares)
         return _steady_state(model, stages, batch, self.engine)
 
 
@@ -189,26 +199,18 @@ def _steady_state(model: ModelSpec, stages: StageArrays, batch: Batch, engine: E
     terms = step_terms(model, stages, batch.input_tokens, batch.output_tokens, engine)
     mixed = terms.time_s(batch.sequences, batch.chunk)
     decode = terms.time_s(batch.sequences, np.zeros_like(batch.chunk))
-    transfer = transfer_time_s(model, stages, batch)
+    sent = token_transfer_s(model, stages)
     in_flight, sequences = batch.in_flight[:, 0], batch.sequences[:, 0]
     host_s = engine.host_s(sequences, in_flight * sequences)
-    stage_s = decode + held_share(batch.mixed_share, batch.in_flight, engine) * (mixed - decode) + transfer
+    mixed += sent * (batch.sequences + batch.chunk)
+    decode += sent * batch.sequences
+    stage_s = decode + batch.mixed_share * (mixed - decode)
     cycle = pipeline_cycle_s(stages.num_stages, stage_s, batch.in_flight, engine) + host_s
 
     rate = np.minimum(sequences / (batch.output_tokens * cycle), engine.max_req_per_s)
-    chunks = np.ceil(batch.input_tokens / batch.chunk[:, 0])
-    ttft = chunks * ((mixed + transfer).sum(axis=1) + host_s)
+    ttft = batch.steps[:, 0] * (mixed.sum(axis=1) + host_s)
     values = {"rate": rate, "ttft": ttft, "tpot": in_flight * cycle, "sequences": in_flight * sequences}
     return {name: np.where(batch.fits[:, 0], value, 0.0) for name, value in values.items()}
-
-
-def held_share(mixed_share: Array, in_flight: Array, engine: EngineSettings) -> Array:
-    """Share of the steps that last as long as a mixed one [-]: micro-batches cannot overtake, so one that carries
-    prefill holds up all others on every stage, unless the engine gives all of them theirs at once.
-    """
-    held = 1 - (1 - mixed_share) ** in_flight
-    share: Array = mixed_share + engine.held_up_share * (held - mixed_share)
-    return share
 
 
 def pipeline_cycle_s(num_stages: Array, stage_s: Array, in_flight: Array, engine: EngineSettings) -> Array:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from cuvee.catalog.model import ModelSpec
 from cuvee.profile.engine import EngineSettings
+from cuvee.profile.pacing import Company, paced_prefill
 from cuvee.workload.records import WorkloadType
 
 Array = NDArray[np.float64]
@@ -23,19 +24,23 @@ class Batch:
     Attributes
         input_tokens     isl, of shape (num_workloads,) [tokens].
         output_tokens    osl, of shape (num_workloads,) [tokens].
+        company          Prompts of other types beside its own.
         fits             Whether the cache holds one request, and the model its length.
         in_flight        m: micro-batches under way [-].
         sequences        b: decoding sequences of a micro-batch [-].
-        chunk            c: prefill tokens of a mixed step [tokens].
-        mixed_share      p: share of the steps that carry prefill [-].
+        steps            n: steps that a prompt takes [-].
+        chunk            c: prefill tokens of a mixed step [tokens]; of a pipeline the step that sets the pace.
+        mixed_share      p: such steps in each step, or in each round of a pipeline [-]; see `cuvee.profile.pacing`.
         recomputed       a: tokens lost and computed anew per token of the answers [-].
     """
 
     input_tokens: Array
     output_tokens: Array
+    company: Company
     fits: NDArray[np.bool_]
     in_flight: Array
     sequences: Array
+    steps: Array
     chunk: Array
     mixed_share: Array
     recomputed: Array
@@ -50,6 +55,7 @@ def steady_batch(
     engine: EngineSettings,
     *,
     computes_prompts: bool = True,
+    shares: Array | None = None,
 ) -> Batch:
     """Largest steady batch that cache, sequence limit and token budget allow.
 
@@ -58,6 +64,8 @@ def steady_batch(
         num_stages          Shape (num_configs, 1) [-].
         limits              Most sequences [-] and tokens per step [tokens], shape (num_configs, 2).
         computes_prompts    Whether prompts are computed here; they arrive with their cache else.
+        shares              Of the workloads in all requests of a replica [-], shape (num_workloads,); None: each is
+                            served alone.
     """
     inputs, outputs = mean_lengths(workloads)
     fits, total = room_for_sequences(model, capacity, workloads, limits, engine)
@@ -65,9 +73,17 @@ def steady_batch(
     owed = inputs / outputs if computes_prompts else np.zeros_like(inputs)
     without_cache_limit = np.minimum(limits[:, :1], in_flight * limits[:, 1:] / (1 + owed))
     recomputed = recomputed_share(model, capacity, workloads, without_cache_limit, total, engine)
-    spread = _spread_prefill(inputs, owed + recomputed, total / in_flight, limits[:, 1:])
-    shaped = (array[:, None, :] for array in (in_flight, *spread, recomputed))
-    return Batch(inputs, outputs, fits[:, None, :], *shaped)
+    # A step's budget is shared by decode and prefill: with long prompts it, not the cache, bounds the batch.
+    sequences = np.minimum(total / in_flight, limits[:, 1:] / (1 + owed + recomputed))
+    room, prompts = limits[:, 1:] - sequences, in_flight * sequences / outputs
+    computed = inputs if computes_prompts else np.ones_like(inputs)  # of a cache that arrives, the last token
+    company = Company.alone(prompts.shape)
+    if shares is not None:
+        company = Company.of(computed, outputs, total, prompts, room, fits, shares, in_flight)
+    chunk, share = paced_prefill(computed, prompts, sequences * recomputed, in_flight, room, company, engine)
+    steps = np.ceil(computed / np.maximum(np.minimum(computed, room), sequences * (owed + recomputed)) - 1e-9)
+    arrays = (in_flight, sequences, steps, chunk, share, recomputed)
+    return Batch(inputs, outputs, company, fits[:, None, :], *(array[:, None, :] for array in arrays))
 
 
 def room_for_sequences(
@@ -123,14 +139,3 @@ def mean_lengths(workloads: Sequence[WorkloadType]) -> tuple[Array, Array]:
     inputs = np.array([max(workload.input_tokens, 1.0) for workload in workloads])
     outputs = np.array([max(workload.output_tokens, 1.0) for workload in workloads])
     return inputs, outputs
-
-
-def _spread_prefill(
-    inputs: Array, prefill_per_decode: Array, sequences: Array, max_num_tokens: Array
-) -> tuple[Array, Array, Array]:
-    """Sequences of a micro-batch [-], prefill of a mixed step [tokens] and share of the steps that are mixed [-]."""
-    # A step's budget is shared by decode and prefill: with long prompts it, not the cache, bounds the batch.
-    sequences = np.minimum(sequences, max_num_tokens / (1 + prefill_per_decode))
-    owed = sequences * prefill_per_decode
-    chunk = np.maximum(np.minimum(inputs, max_num_tokens - sequences), np.maximum(owed, 1.0))
-    return sequences, chunk, np.minimum(owed / chunk, 1.0)

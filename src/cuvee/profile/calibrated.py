@@ -92,6 +92,7 @@ class CalibratedProvider:
     gpus: Mapping[str, GpuType]
     engine: EngineSettings
     network_gb_per_s: float = NETWORK_GB_PER_S
+    mixes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     _by_key: dict[ReplicaKey | None, CalibratedReplica] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -117,7 +118,8 @@ class CalibratedProvider:
     def _fill(self, table: ThroughputTable, row: int, config: ReplicaConfig, known: CalibratedReplica) -> bool:
         """Write the rates of one configuration; returns whether it serves anything."""
         corrected = tuned(self.models[config.model], config, self.gpus[known.gpu], self.engine, known.constants)
-        provider = AnalyticProvider(self.models, {known.gpu: corrected.gpu}, corrected.engine, self.network_gb_per_s)
+        gpus = {known.gpu: corrected.gpu}
+        provider = AnalyticProvider(self.models, gpus, corrected.engine, self.network_gb_per_s, self.mixes)
         found = provider.table([config], table.workloads)
         table.fits[row] = found.fits[0]
         table.rate_req_per_s[row] = found.rate_req_per_s[0] * corrected.overall

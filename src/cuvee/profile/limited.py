@@ -135,15 +135,15 @@ class LimitedProvider:
         for rows, configs in alike(table.configs):
             limits = [self.limits_of(configs.model, kind.name) for kind in table.workloads]
             columns = np.array([column for column, each in enumerate(limits) if each.as_dict()], dtype=np.int64)
-            workloads, chosen = [table.workloads[column] for column in columns], [limits[column] for column in columns]
+            chosen = [limits[column] for column in columns]
             step = max(1, CELLS_AT_ONCE // max(1, configs.gpu.shape[1] * len(columns)))
             for start in range(0, len(rows) if len(columns) else 0, step):
                 part = configs[start : start + step]
                 mine = rows[start : start + step]
                 own, of_column = np.nonzero(table.fits[np.ix_(mine, columns)])
                 cells = (mine[own], columns[of_column])
-                replicas = loadable(self.estimates, part, workloads).cells(own, of_column)
-                stretches = self._stretches(table, cells, part, workloads, (own, of_column))
+                replicas = loadable(self.estimates, part, table.workloads).cells(own, columns[of_column])
+                stretches = self._stretches(table, cells, part, own)
                 known = table.rate_req_per_s[cells]
                 yield cells, LatencyCurve.of(replicas, chosen, of_column, *stretches, known)
 
@@ -152,15 +152,18 @@ class LimitedProvider:
         table: ThroughputTable,
         cells: Cells,
         configs: ReplicaArrays,
-        workloads: Sequence[WorkloadType],
-        cells_of_configs: Cells,
+        rows: NDArray[np.int64],
     ) -> tuple[Array, Array]:
-        """Times of the replicas over those estimated, and the same of the time per output token [-]."""
+        """Times of the replicas over those estimated, and the same of the time per output token [-].
+
+        Parameters
+            rows    Of the cells, in `configs`.
+        """
         known = table.rate_req_per_s[cells]
         if self.provider is self.estimates:
             return np.ones_like(known), np.ones_like(known)
-        estimate = self.estimates.table(configs, workloads)
-        rate, tpot_s = estimate.rate_req_per_s[cells_of_configs], estimate.tpot_s[cells_of_configs]
+        estimate, own = self.estimates.table(configs, table.workloads), (rows, cells[1])
+        rate, tpot_s = estimate.rate_req_per_s[own], estimate.tpot_s[own]
         stretch = np.where(rate > 0, rate / known, np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
             longer = np.where(rate > 0, table.tpot_s[cells] / tpot_s, np.nan)

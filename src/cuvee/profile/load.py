@@ -6,7 +6,7 @@ rate follows from Little's law. Requests of a type have its mean lengths, as eve
     running   N = u B               seen by one of them   n = 1 + u (B - 1), at least 1
     micro-batches  m = min(S, n)    sequences of one  b = n / m     prefill tokens owed per step  o = N r / m
                    with max(B, min(S, admitted)) for B in the n of m
-    stage_s = decode + held c k     c = max(min(isl, M - b), o)     held = `held_share` of o / c
+    stage_s = decode + c p k        c p: prefill of the step that sets the pace, `cuvee.profile.pacing`
     cycle, round = m cycle          from stage_s as in `cuvee.profile.analytic`
     rate      lambda = N / (osl round)                        Little's law
 
@@ -24,10 +24,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.profile.analytic import AnalyticProvider, cycle_s, held_share, step_limits
+from cuvee.profile.analytic import AnalyticProvider, cycle_s, step_limits
 from cuvee.profile.batch import mean_lengths, room_for_sequences, steady_batch
 from cuvee.profile.engine import EngineSettings
 from cuvee.profile.memory import kv_capacities
+from cuvee.profile.pacing import Company, paced_prefill
 from cuvee.profile.replica_arrays import ReplicaArrays
 from cuvee.profile.stages import stage_arrays
 from cuvee.profile.step_time import StepTerms, step_terms, token_transfer_s
@@ -81,6 +82,7 @@ class LoadableReplicas:
         recomputed                     a: tokens computed anew per answer token when saturated [-], the same shape.
         most_req_per_s                 Rate when saturated, where a > 0; inf elsewhere [req/s], the same shape.
         most_admitted                  Sequences that cache and sequence limit admit [-], the same shape: B or more.
+        longer_company, all_company    Prompts of other types beside its own, as of `Company` [-], the same shape.
         num_stages                     S [-], shape (num_configs, 1).
         step_tokens                    M: token budget of a step [tokens], shape (num_configs, 1).
         transfer_s                     To send a token's activations to the next stage [s].
@@ -93,6 +95,8 @@ class LoadableReplicas:
     recomputed: Array
     most_req_per_s: Array
     most_admitted: Array
+    longer_company: Array
+    all_company: Array
     num_stages: Array
     step_tokens: Array
     terms: StepTerms
@@ -110,16 +114,17 @@ class LoadableReplicas:
         sequences = seen / in_flight
         room = self.step_tokens - sequences
         lost = self.recomputed * np.clip((occupancy - FREE_OF_LOSS) / (1 - FREE_OF_LOSS), 0.0, 1.0)
-        owed = running / in_flight * (self.input_tokens / self.output_tokens + lost)
-        chunk = np.maximum(np.minimum(self.input_tokens, room), owed)
         chunks = np.ceil(self.input_tokens / room - 1e-9)
         own = self.input_tokens / chunks
         decode, full, alone = (self._stage_s(sequences, prefill) for prefill in (np.zeros_like(room), room, own))
         token_s = np.maximum((full - decode) / room[:, None], (alone - decode) / own[:, None])
         host_s = self.engine.host_s(sequences, seen)
         sent = self.transfer_s * sequences[:, None]
-        held_up = held_share(owed / chunk, in_flight, self.engine) * chunk
-        mean_s = decode + held_up[:, None] * token_s + sent + self.transfer_s * owed[:, None]
+        prompts, anew = running / self.output_tokens, running / in_flight * lost
+        company = Company(self.longer_company, self.all_company)
+        chunk, share = paced_prefill(self.input_tokens, prompts, anew, in_flight, room, company, self.engine)
+        prefill = (chunk * share)[:, None]
+        mean_s = decode + prefill * (token_s + self.transfer_s) + sent
         full_s = full + sent + self.transfer_s * room[:, None]
 
         def rounds_s(stage_s: Array) -> tuple[Array, Array]:
@@ -183,7 +188,8 @@ def loadable(provider: AnalyticProvider, configs: ReplicaArrays, workloads: Sequ
     capacity = kv_capacities(model, configs, provider.gpus, engine)
     limits = step_limits(configs, provider.gpus, engine)
     stages = stage_arrays(model, configs, provider.gpus, engine, provider.network_gb_per_s)
-    batch = steady_batch(model, capacity, stages.num_stages, workloads, limits, engine)
+    shares = provider.shares_of(model, workloads)
+    batch = steady_batch(model, capacity, stages.num_stages, workloads, limits, engine, shares=shares)
     _, admitted = room_for_sequences(model, capacity, workloads, limits, engine)
     inputs, outputs = mean_lengths(workloads)
     recomputed = batch.recomputed[:, 0]
@@ -195,6 +201,8 @@ def loadable(provider: AnalyticProvider, configs: ReplicaArrays, workloads: Sequ
         recomputed,
         np.full_like(recomputed, np.inf),
         admitted,
+        batch.company.longer,
+        batch.company.all,
         stages.num_stages,
         limits[:, 1:],
         step_terms(model, stages, inputs, outputs, engine),

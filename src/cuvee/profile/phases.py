@@ -24,10 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.catalog.model import ModelSpec
-from cuvee.profile.analytic import AnalyticProvider, alike, held_share, pipeline_cycle_s, step_limits
+from cuvee.profile.analytic import AnalyticProvider, alike, pipeline_cycle_s, step_limits
 from cuvee.profile.batch import Batch, mean_lengths, room_for_sequences, steady_batch
 from cuvee.profile.engine import EngineSettings
 from cuvee.profile.memory import kv_capacities
+from cuvee.profile.pacing import Company
 from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.replica_arrays import ReplicaArrays
 from cuvee.profile.stages import StageArrays, stage_arrays
@@ -167,10 +168,9 @@ def _prefill(
     in_flight = np.minimum(stages.num_stages, prompts)
     tokens = np.minimum(prompts / in_flight * inputs, limits[:, 1:])
     ends = tokens / inputs  # prompts that end in a step
-    shaped = (
-        array[:, None, :] for array in (fits, in_flight, ends, tokens - ends, np.ones_like(ends), np.zeros_like(ends))
-    )
-    batch = Batch(inputs, np.zeros_like(inputs), *shaped)
+    spread = (np.ceil(inputs / tokens), tokens - ends, np.ones_like(ends), np.zeros_like(ends))
+    shaped = (array[:, None, :] for array in (fits, in_flight, ends, *spread))
+    batch = Batch(inputs, np.zeros_like(inputs), Company.alone(ends.shape), *shaped)
     stage_s = step_time_s(model, stages, batch, batch.chunk, engine) + transfer_time_s(model, stages, batch)
     under_way = np.maximum(ends, 1.0)
     host_s = engine.host_s(under_way, in_flight * under_way)
@@ -198,8 +198,7 @@ def _decode(
     terms = step_terms(model, stages, inputs, outputs, engine)
     mixed = terms.time_s(batch.sequences, batch.chunk)
     decode = terms.time_s(batch.sequences, np.zeros_like(batch.chunk))
-    held_up = held_share(batch.mixed_share, batch.in_flight, engine)
-    stage_s = decode + held_up * (mixed - decode) + transfer_time_s(model, stages, batch)
+    stage_s = decode + batch.mixed_share * (mixed - decode) + transfer_time_s(model, stages, batch)
     in_flight, sequences = batch.in_flight[:, 0], batch.sequences[:, 0]
     host_s = engine.host_s(sequences, in_flight * sequences)
     step_s = in_flight * (pipeline_cycle_s(stages.num_stages, stage_s, batch.in_flight, engine) + host_s)

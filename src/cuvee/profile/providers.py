@@ -39,6 +39,17 @@ class ChainProvider:
         return overlay(self.first.table(configs, workloads), self.second.table(configs, workloads))
 
 
+def amid(provider: ThroughputProvider, mixes: Mapping[str, Mapping[str, float]]) -> ThroughputProvider:
+    """`provider` with estimates of replicas that serve `mixes`, see `AnalyticProvider`; what was measured stays."""
+    if isinstance(provider, (AnalyticProvider, CalibratedProvider)):
+        return provider if provider.mixes == mixes else replace(provider, mixes=mixes)
+    if isinstance(provider, ChainProvider):
+        return replace(provider, first=amid(provider.first, mixes), second=amid(provider.second, mixes))
+    if isinstance(provider, PessimisticProvider):
+        return replace(provider, provider=amid(provider.provider, mixes))
+    return provider
+
+
 def calibrated_provider(provider: ThroughputProvider) -> CalibratedProvider | None:
     """The fitted constants that `provider` looks into, whatever stands around them; None where there are none."""
     if isinstance(provider, (LimitedProvider, PessimisticProvider)):

@@ -53,7 +53,7 @@ def group_table(
     if fitted:
         corrected = tuned(model, group.config, gpus[fitted[0].gpu], engine, fitted[0].constants)
         gpus, engine = {**gpus, fitted[0].gpu: corrected.gpu}, corrected.engine
-    provider = AnalyticProvider({model.name: model}, gpus, engine, inputs.network_gb_per_s)
+    provider = AnalyticProvider({model.name: model}, gpus, engine, inputs.network_gb_per_s, inputs.problem.mixes)
     if group.phase is Phase.BOTH:
         return provider, provider.table([group.config], kinds)
     links = links_of_group(plan, group)

@@ -57,9 +57,10 @@ def recomputing_provider(plan: Plan, gpus: Mapping[str, GpuType]) -> ThroughputP
     models = {entry.model.name: entry.model for entry in inputs.problem.models}
     measured = TableProvider(inputs.measured_rates, inputs.length_tolerance)
     provider: ThroughputProvider = measured
-    analytic = AnalyticProvider(models, gpus, inputs.engine, inputs.network_gb_per_s)
+    mixes = inputs.problem.mixes
+    analytic = AnalyticProvider(models, gpus, inputs.engine, inputs.network_gb_per_s, mixes)
     if all(model.shape_known for model in models.values()):
-        fitted = CalibratedProvider(inputs.calibrated, models, gpus, inputs.engine, inputs.network_gb_per_s)
+        fitted = CalibratedProvider(inputs.calibrated, models, gpus, inputs.engine, inputs.network_gb_per_s, mixes)
         provider = ChainProvider(fitted, analytic) if inputs.calibrated else analytic
         provider = ChainProvider(measured, provider) if inputs.measured_rates else provider
     saturated = lowered(provider, inputs.problem.caution.pessimism, inputs.engine)

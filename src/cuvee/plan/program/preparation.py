@@ -1,7 +1,7 @@
 """Preparation: a problem with its candidates, what plans and baselines on equal terms share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from cuvee.profile.limited import LimitedProvider
 from cuvee.profile.memory import free_bytes_per_gpu
 from cuvee.profile.pessimism import lowered
 from cuvee.profile.phases import AnalyticPhases, PhaseProvider
+from cuvee.profile.providers import amid
 from cuvee.profile.table import ThroughputProvider
 
 
@@ -69,8 +70,10 @@ def prepare(
     gpus = load_gpu_types() if gpus is None else gpus
     models = {entry.model.name: entry.model for entry in problem.models}
     analytic = AnalyticProvider(models, gpus, engine, network_gb_per_s)
-    provider, phases = provider or analytic, phases or AnalyticPhases(analytic)
-    saturated = lowered(without_limits(provider), problem.caution.pessimism, engine)
+    phases = phases or AnalyticPhases(analytic)
+    analytic = replace(analytic, mixes=problem.mixes)
+    saturated = lowered(without_limits(provider or analytic), problem.caution.pessimism, engine)
+    saturated = amid(saturated, problem.mixes)
     provider = limited_provider(saturated, analytic, problem.models)
     candidates = generate_candidates(problem, saturated, gpus, budget_usd_per_hour=problem.limits.budget_usd_per_hour)
     if must_fit and len(np.unique(candidates.model_index)) < len(problem.models):

@@ -242,6 +242,12 @@ class PlanProblem:
                     remedy="make the current fleet with cuvee.plan.outcome.fleet_files.with_current",
                 )
 
+    @property
+    def mixes(self) -> dict[str, dict[str, float]]:
+        """Share of each workload type in the requests of each model [-], by their names."""
+        each = ((entry.model.name, entry.demand) for entry in self.models)
+        return {name: {kind.name: s for kind, s in zip(asked.types, asked.shares, strict=True)} for name, asked in each}
+
     def _check_aim(self) -> None:
         aim = self.aim
         names = [entry.model.name for entry in self.models]
