@@ -4,8 +4,8 @@ Run: python -m tests.simulate.agreement    # prints the tables of docs/simulator
 """
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from cuvee.profile.load import loadable
 from cuvee.profile.replica_arrays import ReplicaArrays
 from cuvee.profile.step_law import step_law
 from cuvee.simulate.arrays import Records, picked
+from cuvee.workload import Demand, load_mix
 from tests.profile.setups import GPUS, MODELS, VLLM, even_config, workload
 from tests.simulate.worlds import played
 
@@ -31,6 +32,9 @@ CURVE_CASES = (
     ("llama-3-8b", "H100-SXM", 1),
 )
 CURVE_LENGTHS = ((2455, 510), (2455, 18), (496, 510), (496, 18), (824, 253))
+MIXES = {name: load_mix(name) for name in ("trace-1", "trace-2", "trace-3")} | {
+    "2455/18 and 496/510": Demand((workload(2455, 18), workload(496, 510)), (1, 1))
+}
 LOADS = (0.3, 0.5, 0.7, 0.85)
 
 
@@ -51,13 +55,13 @@ class Compared:
 
 def simulated(
     config: ReplicaConfig,
-    lengths: tuple[float, float],
+    lengths: Sequence[float] | np.ndarray,
     rate_req_per_s: float,
     number: int,
     engine: EngineSettings = VLLM,
 ) -> Records:
-    """Requests that arrive at random at one replica, their lengths spread about the means."""
-    prompt_tokens, answer_tokens = lengths
+    """Requests that arrive at random at one replica, their lengths spread about the means: two, or two of each."""
+    prompt_tokens, answer_tokens = (float(np.mean(each)) for each in lengths)
     context = prompt_tokens + answer_tokens / 2
     law = step_law(
         MODELS[config.model], config, GPUS, engine, prompt_tokens=prompt_tokens, context_tokens=context
@@ -66,7 +70,7 @@ def simulated(
     arrival_s = np.cumsum(rng.exponential(1 / rate_req_per_s, number))
     shape = 1 / SPREAD**2
     prompt, answer = (
-        np.maximum(rng.gamma(shape, mean / shape, number).round(), 1).astype(np.int64) for mean in lengths
+        np.maximum(rng.gamma(shape, np.asarray(mean) / shape, number).round(), 1).astype(np.int64) for mean in lengths
     )
     return played([law], arrival_s, np.minimum(prompt, law.cache_tokens - answer - 16), answer).requests
 
@@ -86,6 +90,27 @@ def rates(depths: tuple[int, ...] = (1,), engine: EngineSettings = VLLM) -> Iter
             first, last = number // 4, number * 2 // 3
             rate = (last - first) / (finish_s[last] - finish_s[first])
             yield Compared(configs[row], LENGTHS[column], float(predicted / rate - 1), float(sequences))
+
+
+def mixed_rates(depths: tuple[int, ...]) -> Iterator[tuple[str, float, float]]:
+    """Name of a mix, and the rate of a replica that serves it over those predicted, less 1: in the mix, and alone."""
+    for name, asked in MIXES.items():
+        lengths = [(kind.input_tokens, kind.output_tokens) for kind in asked.types]
+        mix = {kind.name: share for kind, share in zip(asked.types, asked.shares, strict=True)}
+        configs = [
+            even_config("llama-3-70b", gpu, size, depth)
+            for gpu in PAPER_GPUS for size in (1, 2, 4, 8) for depth in depths if size * depth <= 8
+        ]  # fmt: skip
+        alone = AnalyticProvider(MODELS, GPUS, VLLM)
+        tables = [each.table(configs, asked.types) for each in (replace(alone, mixes={"llama-3-70b": mix}), alone)]
+        for row in np.flatnonzero(tables[0].fits.all(axis=1)):
+            within, summed = (1 / (np.array(asked.shares) / table.rate_req_per_s[row]).sum() for table in tables)
+            number = int(min(max(25 * tables[0].num_sequences[row].mean(), 2000), 8000))
+            of = np.random.default_rng(0).choice(len(lengths), size=number, p=asked.shares)
+            finish_s = np.sort(simulated(configs[row], np.array(lengths)[of].T, 1.5 * summed, number).finish_s)
+            first, last = number // 4, number * 2 // 3
+            rate = (last - first) / (finish_s[last] - finish_s[first])
+            yield name, rate / within - 1, rate / summed - 1
 
 
 def curves(number: int = 8000) -> dict[tuple[str, float], np.ndarray]:
@@ -129,6 +154,16 @@ def tables() -> Iterator[str]:
             f"| {label} | {len(errors)} | {np.median(errors):+.1%} | {(size < 0.03).mean():.0%} | "
             f"{(size < 0.05).mean():.0%} | {np.percentile(size, 90):.1%} |"
         )
+    yield from ("", "| mix | replicas | within the mix, median | 10th to 90th | sum of types alone | 10th to 90th |")
+    yield "|---|---|---|---|---|---|"
+    for label, depths in (("one stage", (1,)), ("pipelines", (2, 4, 8))):
+        by_mix: dict[str, list[tuple[float, float]]] = {}
+        for name, *both in mixed_rates(depths):
+            by_mix.setdefault(name, []).append((both[0], both[1]))
+        for name, found_errors in by_mix.items():
+            low, middle, high = np.percentile(found_errors, [10, 50, 90], axis=0)
+            told = " | ".join(f"{middle[i]:+.0%} | {low[i]:+.0%} to {high[i]:+.0%}" for i in range(2))
+            yield f"| {name} | {len(found_errors)} of {label} | {told} |"
     found = curves()
     yield from ("", "| curve over simulated | " + " | ".join(f"{load:.0%} load" for load in LOADS) + " |")
     yield "|---" * (len(LOADS) + 1) + "|"

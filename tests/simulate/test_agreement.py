@@ -39,11 +39,32 @@ def test_rates_of_an_engine_that_finds_cache_again():
 
 
 def test_rates_of_pipelines_are_near_those_simulated():
-    """Half within 3 %, nine in ten within 13 %: how prompts hold up micro-batches is reckoned on average only."""
+    """Seven in ten within 3 %, nine in ten within 7 %: the fullest micro-batch of a round sets the pace.
+
+    Tempting: prefill at random in every micro-batch, as if prompts did not go to them in turn; nine in ten are then
+    within 12 % only.
+    """
     errors = np.array([each.error for each in agreement.rates((2, 4, 8))])
-    assert abs(np.median(errors)) < 0.01
-    assert np.mean(np.abs(errors) < 0.03) > 0.55
-    assert np.percentile(np.abs(errors), 90) < 0.13
+    assert abs(np.median(errors)) < 0.015
+    assert np.mean(np.abs(errors) < 0.03) > 0.7
+    assert np.percentile(np.abs(errors), 90) < 0.07
+    assert np.abs(errors).max() < 0.35
+
+
+def test_pipelines_serve_a_mix_at_least_as_fast_as_planned():
+    """Nine in ten serve a mix as fast as its rates say or faster; the sum of types alone promises most of them more."""
+    errors = np.array([errors for _, *errors in agreement.mixed_rates((2, 4, 8))])
+    within, summed = errors.T
+    assert np.mean(within > -0.03) > 0.9
+    assert abs(np.median(within)) < 0.15
+    assert np.mean(summed < -0.05) > 0.7
+
+
+def test_one_stage_serves_a_mix_as_the_sum_of_its_types():
+    """Steps are shared at no loss: the median is within 3 % of the sum, and rates in a mix are those alone."""
+    within, summed = np.array([errors for _, *errors in agreement.mixed_rates((1,))]).T
+    assert abs(np.median(summed)) < 0.03
+    assert np.array_equal(within, summed)
 
 
 def test_latency_curves_are_those_simulated():
