@@ -1,6 +1,7 @@
 """The roofline gives what its formulas say, by hand, and refuses what it cannot model."""
 
 from dataclasses import replace
+from math import exp
 
 import numpy as np
 import pytest
@@ -76,15 +77,18 @@ def test_one_gpu_by_hand():
 
 
 def test_two_stages_by_hand():
-    """A pipeline's cycle is its slowest stage, held up by either micro-batch's prefill, and the bubble."""
-    # Batch: 2 micro-batches of 2; each owes 4 prompt tokens a step: 4 % are mixed; either is in 1 - 0.96^2 = 7.84 %.
+    """A pipeline's cycle is its slowest stage, at the pace of the fuller micro-batch, and the bubble."""
+    # Batch: 2 micro-batches of 2; 4 of 50 answers end in a round, so K prompts begin, Poisson of mean 0.08.
+    # The fuller has ceil(K / 2): on average 0.04 + (1 - e^-0.16) / 4; some has one in 1 - e^-0.08 of the rounds.
+    rounds = 1 - exp(-0.08)
+    chunk = 100 * (0.04 + (1 - exp(-0.16)) / 4) / rounds
     # Stage 2, decode [us]: weights 28.5 and half of 0.912, cache 0.4, elements 0.05, head 25 and half of 0.8 = 54.806.
-    # Stage 2, mixed [us]: arithmetic 2*11.4e6*102 / 50e12 = 46.512 and half of 28.5, cache 0.4, scores 0.4,
-    #   elements 2.55, head 25.4, sum 89.512.
-    # Held up: 54.806 + 0.0784 * 34.706 = 57.5269504; stage 1 has no head and sends 12,000 B in 0.75: faster.
-    # Bubble 1.07; host 1000 + 2*10, and 2 for each of all 4.  The tempting wrong answer adds the stages: 90.4 us.
+    # Stage 2, mixed [us]: arithmetic 2*11.4e6 / 50e12 = 0.456 a token and half of 28.5, cache 0.4, scores 0.004 and
+    #   elements 0.025 a token, head 25.4.  Stage 1 has no head and sends little: faster.
+    mixed = 0.456 * (2 + chunk) + 14.25 + 0.4 + 0.004 * chunk + 0.025 * (2 + chunk) + 25.4
+    # Bubble 1.07; host 1000 + 2*10, and 2 for each of all 4.  The tempting wrong answer adds the stages.
     table = toy_table((1, 1), (1, 1))
-    cycle_s = (57.5269504 * 1.07 + 1028) * 1e-6
+    cycle_s = ((54.806 + rounds * (mixed - 54.806)) * 1.07 + 1028) * 1e-6
     assert table.rate_req_per_s[0, 0] == pytest.approx(2 / (50 * cycle_s), rel=1e-9)
     assert table.tpot_s[0, 0] == pytest.approx(2 * cycle_s, rel=1e-9)
 
@@ -134,10 +138,17 @@ def test_large_messages_go_around_a_ring():
 
 
 def test_stages_in_other_machines_talk_over_the_network():
-    """0.625 GB/s between stages is slower than PCIe, and nothing else changes."""
+    """0.625 GB/s between stages makes the one that sends the slowest: all wait for what a prompt sends, too."""
     inside, across = toy_table((1, 1), (1, 1)), toy_table((1, 1), (1, 1), spans_machines=True)
-    # Stage 1 sends (2 + 4)*2000 B / 0.625e9 = 19.2 us: 29.406 + 0.04*34.706 + 19.2 = 49.99 stays below stage 2.
-    assert across.rate_req_per_s[0, 0] == pytest.approx(inside.rate_req_per_s[0, 0])
+    # Stage 1 decodes in 29.406 us and sends 2000 B a token at 0.625e9 B/s, 3.2 us: the mean 6 tokens of a step take
+    # 19.2 us, which would leave stage 2 the slowest, but 102 tokens in the fuller micro-batch take 326.
+    rounds = 1 - exp(-0.08)
+    chunk = 100 * (0.04 + (1 - exp(-0.16)) / 4) / rounds
+    decode = 29.406 + 2 * 3.2
+    mixed = 0.456 * (2 + chunk) + 14.25 + 0.4 + 0.004 * chunk + (0.025 + 3.2) * (2 + chunk)
+    cycle_s = ((decode + rounds * (mixed - decode)) * 1.07 + 1028) * 1e-6
+    assert across.rate_req_per_s[0, 0] == pytest.approx(2 / (50 * cycle_s), rel=1e-9)
+    assert across.rate_req_per_s[0, 0] < inside.rate_req_per_s[0, 0]
     assert across.ttft_s[0, 0] > inside.ttft_s[0, 0]
 
 

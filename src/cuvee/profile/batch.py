@@ -76,12 +76,12 @@ def steady_batch(
     # A step's budget is shared by decode and prefill: with long prompts it, not the cache, bounds the batch.
     sequences = np.minimum(total / in_flight, limits[:, 1:] / (1 + owed + recomputed))
     room, prompts = limits[:, 1:] - sequences, in_flight * sequences / outputs
-    computed = inputs if computes_prompts else np.ones_like(inputs)  # of a cache that arrives, the last token
     company = Company.alone(prompts.shape)
     if shares is not None:
-        company = Company.of(computed, outputs, total, prompts, room, fits, shares, in_flight)
-    chunk, share = paced_prefill(computed, prompts, sequences * recomputed, in_flight, room, company, engine)
-    steps = np.ceil(computed / np.maximum(np.minimum(computed, room), sequences * (owed + recomputed)) - 1e-9)
+        company = Company.of(inputs, outputs, total, prompts, room, fits, shares, in_flight)
+    begun = prompts if computes_prompts else np.zeros_like(prompts)
+    chunk, share = paced_prefill(inputs, begun, sequences * recomputed, in_flight, room, company, engine)
+    steps = np.ceil(inputs / np.maximum(np.minimum(inputs, room), sequences * (owed + recomputed)) - 1e-9)
     arrays = (in_flight, sequences, steps, chunk, share, recomputed)
     return Batch(inputs, outputs, company, fits[:, None, :], *(array[:, None, :] for array in arrays))
 

@@ -118,11 +118,13 @@ class LoadableReplicas:
         own = self.input_tokens / chunks
         decode, full, alone = (self._stage_s(sequences, prefill) for prefill in (np.zeros_like(room), room, own))
         token_s = np.maximum((full - decode) / room[:, None], (alone - decode) / own[:, None])
-        host_s = self.engine.host_s(sequences, seen)
-        sent = self.transfer_s * sequences[:, None]
         prompts, anew = running / self.output_tokens, running / in_flight * lost
         company = Company(self.longer_company, self.all_company)
         chunk, share = paced_prefill(self.input_tokens, prompts, anew, in_flight, room, company, self.engine)
+        if self.num_stages.max() > 1:  # prompts of a pipeline may come several in a step
+            np.maximum(token_s, (self._stage_s(sequences, chunk) - decode) / chunk[:, None], out=token_s)
+        host_s = self.engine.host_s(sequences, seen)
+        sent = self.transfer_s * sequences[:, None]
         prefill = (chunk * share)[:, None]
         mean_s = decode + prefill * (token_s + self.transfer_s) + sent
         full_s = full + sent + self.transfer_s * room[:, None]

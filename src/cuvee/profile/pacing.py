@@ -130,13 +130,13 @@ def paced_prefill(
         full = np.maximum(room, owed * times)
         fullest_share, fullest = _fullest(inputs, prompts * times, in_flight, full)
         fullest = np.clip(fullest + anew * times, owed * times, full)
-        return fullest, np.maximum(fullest_share, fullest / full)
+        return fullest, np.maximum(np.maximum(fullest_share, fullest / full), LEAST_SHARE)
 
     together, rounds = pace(company.all)
     own = (together - pace(company.longer)[0]) / (company.all - company.longer)
     own = np.maximum(own, pace(np.ones_like(prompts))[0])
     held_up = np.where(in_flight > 1, engine.held_up_share, 0.0)
-    carried, paced = owed + held_up * (own - owed), np.where(held_up > 0, together / rounds, chunk)
+    carried, paced = owed + held_up * (own - owed), np.where(held_up > 0, np.maximum(together / rounds, 1.0), chunk)
     return paced, carried / paced
 
 
