@@ -121,7 +121,7 @@ class LoadableReplicas:
         prompts, anew = running / self.output_tokens, running / in_flight * lost
         company = Company(self.longer_company, self.all_company)
         chunk, share = paced_prefill(self.input_tokens, prompts, anew, in_flight, room, company, self.engine)
-        if self.num_stages.max() > 1:  # prompts of a pipeline may come several in a step
+        if self.num_stages.max(initial=1) > 1:  # prompts of a pipeline may come several in a step
             np.maximum(token_s, (self._stage_s(sequences, chunk) - decode) / chunk[:, None], out=token_s)
         host_s = self.engine.host_s(sequences, seen)
         sent = self.transfer_s * sequences[:, None]
