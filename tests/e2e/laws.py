@@ -23,7 +23,7 @@ def linear_law(*, step_s: float, token_s: float, sequence_s: float, parallel: in
     """A law of one engine: step_s a step, token_s a token of it, sequence_s more for a decoding sequence."""
     nothing = np.zeros(1)
     return StepLaw(
-        token_s=token_s * np.arange(BATCH_TOKENS + 1)[None], sequence_s=np.array([sequence_s]),
+        token_s=token_s * np.arange(BATCH_TOKENS + 1, dtype=np.float64)[None], sequence_s=np.array([sequence_s]),
         cache_s=np.array([token_s * 1e-4]), pair_s=np.array([token_s * 1e-4]), head_s=nothing, head_read_s=nothing,
         step_overhead_s=step_s, sequence_overhead_s=0.0, scheduling_s=0.0, bubble=1.0, held_up_share=1.0,
         max_num_seqs=parallel, max_num_tokens=BATCH_TOKENS, cache_tokens=10**9, reserves_answers=True,

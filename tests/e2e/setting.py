@@ -14,15 +14,14 @@ from tests.engines.shape import ModelShape
 SLICE = Path(__file__).with_name("azure_2023.csv")
 """2400 requests of two Azure services, chat and code, as they came on 2023-11-16 from 18:35 on.
 
-Source      Azure/AzurePublicDataset, AzureLLMInferenceTrace_conv and _code (Splitwise, ISCA 2024), CC-BY-4.0; both services
-            merged by time.
+Source      Azure/AzurePublicDataset, AzureLLMInferenceTrace_conv and _code (Splitwise, ISCA 2024), CC-BY-4.0; both
+            services merged by time.
 """
 
 SHORTER_PROMPTS, SHORTER_ANSWERS = 16, 8
 LONGEST_PROMPT, LONGEST_ANSWER = 256, 64
 """By how much lengths are divided for tiny models [-], and the longest left [tokens]."""
 
-NUM_TYPES = 3
 MODEL_NAME = "tiny"
 CONTEXT = 512
 
@@ -53,22 +52,27 @@ DEEP = ModelShape(hidden=128, layers=12, heads=4, kv_heads=2, intermediate=352, 
 
 KINDS = (
     Kind("H100-SXM", 0.50, 8, SQUARE, 1.60, 2),
-    Kind("L40S", 0.20, 8, DEEP, 0.90, 4),
-    Kind("L4", 0.20, 2, SQUARE, 0.60, 5),
+    Kind("L40S", 0.20, 8, DEEP, 0.80, 4),
+    Kind("L4", 0.20, 1, SQUARE, 0.80, 4),
 )
 """The first is good at all, the second at answers, the third at prompts: as GPUs with much memory bandwidth for their
 arithmetic and with little are."""
 
-BUDGET_USD_PER_HOUR = 3.0
-"""So much that three processes and the load generator fit two processors, whatever is rented for it."""
+BUDGET_USD_PER_HOUR = 3.2
+"""So little that engines, gateway and load generator fit two processors, whatever is rented for it."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Files that all steps share."""
+    """Files that all steps share.
+
+    Attributes
+        num_types    Workload types that requests are taken for [-].
+    """
 
     folder: Path
     trace: Trace
+    num_types: int
 
     @property
     def model_folder(self) -> Path:
@@ -99,10 +103,10 @@ class Setting:
         return self.folder / f"points-{kind.gpu}.csv"
 
 
-def prepared(folder: Path) -> Setting:
+def prepared(folder: Path, num_types: int) -> Setting:
     """Write models, offers and trace into `folder`."""
     (folder / "models").mkdir(parents=True, exist_ok=True)
-    setting = Setting(folder, scaled_trace())
+    setting = Setting(folder.resolve(), scaled_trace(), num_types)
     write_folder(setting.model_folder, SQUARE)
     for kind in KINDS:
         if not setting.weights_of(kind).is_file():

@@ -43,6 +43,7 @@ def up(
     ] = None,
     host: Annotated[str, typer.Option(help="Where gateway and replicas listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the gateway.")] = 8000,
+    admin_port: Annotated[int, typer.Option(min=-1, max=65535, help="Port of its metrics; -1: none.")] = 8081,
     replica_port: Annotated[int, typer.Option(min=1, max=65535, help="First port of replicas.")] = 8100,
     folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="For replicas.yaml and logs.")] = Path("fleet"),
     start_timeout: Annotated[float, typer.Option(help="Longest start of a replica [s].")] = 600.0,
@@ -60,18 +61,30 @@ def up(
 
     plan = load_plan(plan_file)
     recipes = _recipes(plan, engine, engines)
-    options = FleetOptions(folder=folder, host=host, port=port if gateway else None)
+    options = FleetOptions(folder=folder, host=host, port=port if gateway else None, admin_port=_or_none(admin_port))
     patience = Patience(start_s=start_timeout, silent_s=silent_timeout, grace_s=grace)
     number = sum(group.copies for group in plan.groups)
     place = Place(host, free_ports(host, replica_port, number), _models(plan, model or ()))
     launches = launches_of(plan, recipes, place, _devices(devices))
-    if gateway and free_ports(host, port, 1) != (port,):
-        raise InputError(f"--port {port}: in use", expected="a free port", remedy="e.g. --port 8080")
+    if gateway:
+        _require_free(host, "--port", port)
+        _require_free("127.0.0.1", "--admin-port", options.admin_port)
     if dry_run:
         typer.echo(commands_text(launches, gateway_program(plan_file, options).command if gateway else None))
         return
-    with _until_asked() as is_over, _shown(plan) as (tell, show):
+    with _until_asked() as is_over, _shown(plan, options.admin_port if gateway else None) as (tell, show):
         run_fleet(launches, plan_file, options, patience, tell=tell, show=show, is_over=is_over)
+
+
+def _or_none(port: int) -> int | None:
+    return None if port < 0 else port
+
+
+def _require_free(host: str, option: str, port: int | None) -> None:
+    from cuvee.deploy.launches import free_ports
+
+    if port and free_ports(host, port, 1) != (port,):
+        raise InputError(f"{option} {port}: in use", expected="a free port", remedy=f"e.g. {option} {port + 10}")
 
 
 def _recipes(plan: "Plan", engine: str | None, engines: Path | None) -> "Recipes":
@@ -136,7 +149,9 @@ def _until_asked() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def _shown(plan: "Plan") -> "Iterator[tuple[Callable[[str], None], Callable[[Sequence[Member]], None]]]":
+def _shown(
+    plan: "Plan", admin_port: int | None
+) -> "Iterator[tuple[Callable[[str], None], Callable[[Sequence[Member]], None]]]":
     """Who is told what happens, and who is shown what runs: a live table on a terminal, else a line for each event."""
     console = stdout()
     if not console.is_terminal:
@@ -144,15 +159,21 @@ def _shown(plan: "Plan") -> "Iterator[tuple[Callable[[str], None], Callable[[Seq
         return
     from rich.live import Live
 
+    from cuvee.deploy.traffic import TrafficWatch
     from cuvee.report.fleet_console import fleet_table
 
     drawn_s = float("-inf")
+    watch = TrafficWatch("127.0.0.1", admin_port) if admin_port else None
     with Live(console=console, auto_refresh=False) as live:
 
         def show(members: "Sequence[Member]") -> None:
             nonlocal drawn_s
-            if time.monotonic() - drawn_s >= SHOW_S:
-                drawn_s = time.monotonic()
-                live.update(fleet_table(plan, members, {}, now_s=drawn_s), refresh=True)
+            now_s = time.monotonic()
+            if now_s - drawn_s >= SHOW_S:
+                drawn_s = now_s
+                traffic = watch.at(now_s) if watch else {}
+                live.update(fleet_table(plan, members, traffic, now_s=now_s), refresh=True)
 
         yield lambda text: live.console.print(printable(text)), show
+    if watch:
+        watch.close()

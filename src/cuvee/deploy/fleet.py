@@ -27,13 +27,13 @@ class FleetOptions:
     Attributes
         folder          For replicas.yaml and logs/.
         host, port      Where the gateway listens; None for no gateway.
-        gateway_words   More words of its command line.
+        admin_port      Where it tells its metrics, on the loopback address; None for nowhere.
     """
 
     folder: Path
     host: str = "127.0.0.1"
     port: int | None = 8000
-    gateway_words: tuple[str, ...] = ()
+    admin_port: int | None = 8081
 
     @property
     def replicas_file(self) -> Path:
@@ -63,7 +63,7 @@ def gateway_program(plan_file: Path, options: FleetOptions) -> Program:
     command = (
         sys.executable, "-m", "cuvee.cli.main", "serve", str(plan_file),
         "--replicas", str(options.replicas_file), "--host", options.host, "--port", str(options.port),
-        *options.gateway_words,
+        "--admin-port", str(-1 if options.admin_port is None else options.admin_port),
     )  # fmt: skip
     return Program(GATEWAY, command, f"http://{host}:{options.port}/health", options.log_of(GATEWAY))
 

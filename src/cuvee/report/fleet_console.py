@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from rich.table import Table
 from rich.text import Text
@@ -10,23 +9,11 @@ from rich.text import Text
 from cuvee.deploy.fleet import address_of, replica_of
 from cuvee.deploy.launches import Launch
 from cuvee.deploy.supervisor import Member, State
+from cuvee.deploy.traffic import Traffic
 from cuvee.plan.outcome.result import Plan
 from cuvee.report.style import literal
 
 STYLES = {State.READY: "green", State.STARTING: "yellow", State.ENDED: "dim"}
-
-
-@dataclass(frozen=True)
-class Traffic:
-    """What the gateway counted of one group.
-
-    Attributes
-        rate_req_per_s    Lately [req/s].
-        share             Of all requests so far [-]; None before there were any.
-    """
-
-    rate_req_per_s: float
-    share: float | None
 
 
 def planned_shares(plan: Plan) -> dict[str, float]:

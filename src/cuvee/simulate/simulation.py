@@ -1,13 +1,14 @@
 """`simulate`: requests played on the fleet of a plan."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cuvee.errors import InputError
 from cuvee.plan.outcome.result import Plan
+from cuvee.profile.step_law import StepLaw
 from cuvee.routing.recognition import Foresight, recognised
 from cuvee.simulate.arrays import EVENT, Ints, Records
 from cuvee.simulate.fleet import Fleet, fleet_of
@@ -101,6 +102,7 @@ def simulate(
     prefix_cache: bool = False,
     progress: Callable[[float], None] | None = None,
     seed: int = 0,
+    laws: Mapping[str, StepLaw] | None = None,
 ) -> Simulation:
     """Play requests on the fleet of `plan`, engine step by engine step.
 
@@ -112,6 +114,7 @@ def simulate(
         prefix_cache                    Whether replicas find what prompts have in common; the trace has to tell.
         progress                        Is told the share that is played [-]; see `cuvee.simulate.play.play`.
         seed                            Same seed, same result to the last bit.
+        laws                            By group id, in place of those of the throughput model: fitted to runs.
     Raises                              InputError: a plan that cannot be played, or requests that cannot be had.
     """
     if policy not in POLICIES:
@@ -124,6 +127,9 @@ def simulate(
         raise InputError(f"answers {foresight!r}", expected=f"one of {', '.join(Foresight)}", remedy=remedy)
     foresight = Foresight(foresight)
     fleet = fleet_of(plan)
+    if laws:
+        fitted = (replace(each, law=laws.get(each.group.id, each.law)) for each in fleet.groups)
+        fleet = replace(fleet, groups=tuple(fitted))
     longest = {entry.model.name: entry.model.max_context for entry in plan.inputs.problem.models}
     arrivals = arrivals_of(
         fleet, trace, num_requests=num_requests, load=load, rate_scale=rate_scale, seed=seed, longest=longest
