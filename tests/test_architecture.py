@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "cuvee"
 
 LEVELS = (
-    ("_version", "_verbs", "units", "errors", "files", "plain_yaml"),
+    ("_version", "_verbs", "units", "errors", "files", "plain_yaml", "metrics_text"),
     ("catalog", "workload"),
     ("profile",),
     ("plan",),

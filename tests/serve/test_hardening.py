@@ -345,6 +345,9 @@ class Listening:
         client.send(b"!")
         client.done(request.is_close)
 
+    def turn_away(self, request, status, code):
+        pass
+
 
 PIECES = st.one_of(
     st.sampled_from([*AMBIGUOUS.values(), POST, SECOND, request(), b"\r\n", b"0\r\n\r\n", b"Content-Length: 5\r\n"]),

@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 import orjson
 
 from cuvee.errors import CuveeError
-from cuvee.serve.metrics import CONTENT_TYPE, metrics_text
+from cuvee.serve.metrics import CONTENT_TYPE
+from cuvee.serve.observing import metrics_of, record_of
 from cuvee.serve.options import ServeOptions
 from cuvee.serve.replies import error_body, reply
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from cuvee.serve.gateway import Gateway
     from cuvee.serve.http_in import ClientConnection
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 OWN_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 """Names of this machine that a browser cannot be tricked into."""
 
+PATHS = {
+    b"/metrics": b"GET", b"/counters": b"GET", b"/health": b"GET", b"/status": b"GET", b"/reload": b"POST",
+}  # fmt: skip
+"""What is answered, and the method it is asked with."""
+
 
 class Admin:
     """Answers on the admin port.
@@ -30,11 +36,19 @@ class Admin:
     Parameters
         reload    Reads the files that were given at the start again; raises InputError where they are wrong.
         host      Where it listens: unless that is loopback, any Host is taken.
+        siblings  Host and admin port of the other processes that share the gateway's port.
     """
 
-    def __init__(self, gateway: Gateway, reload: Callable[[], Awaitable[list[str]]], host: str) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        reload: Callable[[], Awaitable[list[str]]],
+        host: str,
+        siblings: Sequence[tuple[str, int]] = (),
+    ) -> None:
         self.gateway = gateway
         self.reload = reload
+        self.siblings = siblings
         self.checks_host = host in OWN_NAMES
         self.options = ServeOptions(body_bytes=10_000, connections=200)
         self.clients: set[ClientConnection] = set()
@@ -47,22 +61,34 @@ class Admin:
         if not self._is_from_here(request):
             self._answer(client, request, 403, error_body(403, "forbidden", "not for pages of a browser"))
             return
-        known = {b"/metrics": b"GET", b"/health": b"GET", b"/status": b"GET", b"/reload": b"POST"}
-        method = known.get(request.path)
+        method = PATHS.get(request.path)
         if method is None:
             self._answer(client, request, 404, error_body(404, "not_found", "no such path"))
         elif method != request.method:
             body = error_body(405, "method_not_allowed", f"{method.decode()} is meant for this path")
             self._answer(client, request, 405, body, headers=b"allow: %b\r\n" % method)
         elif request.path == b"/metrics":
-            self._answer(client, request, 200, metrics_text(self.gateway), content_type=CONTENT_TYPE)
+            self._later(client, self._metrics(client, request))
         elif request.path == b"/reload":
-            task = asyncio.get_running_loop().create_task(self._reload(client, request))
-            client.answering = _Patience()
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._later(client, self._reload(client, request))
+        elif request.path == b"/counters":
+            self._answer(client, request, 200, orjson.dumps(record_of(self.gateway)))
         else:
             self._answer(client, request, 200, orjson.dumps(status_of(self.gateway)))
+
+    def _later(self, client: ClientConnection, work: Coroutine[None, None, None]) -> None:
+        """Have an answer made that takes a while."""
+        client.answering = _Patience()
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _metrics(self, client: ClientConnection, request: Request) -> None:
+        text = await metrics_of(self.gateway, self.siblings)
+        self._answer(client, request, 200, text, content_type=CONTENT_TYPE)
+
+    def turn_away(self, request: Request, status: int, code: str) -> None:
+        """Nobody counts what is refused here."""
 
     async def _reload(self, client: ClientConnection, request: Request) -> None:
         try:

@@ -53,7 +53,7 @@ class Owner(Protocol):
     def ended_early(self, exchange: Exchange, *, is_cancelled: bool) -> None:
         """The client went, or the replica failed for good."""
 
-    def refused(self, exchange: Exchange, code: str) -> None:
+    def refused(self, exchange: Exchange) -> None:
         """An error of the gateway's own was the answer."""
 
     def learn_prompt(self, exchange: Exchange, tokens: int) -> None:
@@ -70,6 +70,7 @@ class Exchange:
         taken             Share of that replica that it takes [-].
         tried             Replicas that failed on it.
         status            Of the reply, once it began; 0 before.
+        reason            Why it was not answered well, as a code of ours; "" of a good answer.
         num_events        Pieces of a streamed answer, about one a token [-].
         arrived_s ... last_s    When it arrived, was sent on, had its first and its last piece [s]; 0 before.
     """
@@ -99,6 +100,7 @@ class Exchange:
         "prefix",
         "prompt_tokens",
         "ready_bytes",
+        "reason",
         "replica",
         "request",
         "row",
@@ -120,7 +122,7 @@ class Exchange:
         self.client = client
         self.request = request
         self.facts = facts
-        self.endpoint = self.workload = ""
+        self.endpoint = self.workload = self.reason = ""
         self.key = ""
         self.account: Account | None = None
         self.booked_tokens = 0
@@ -143,6 +145,11 @@ class Exchange:
         self.closes = request.is_close
         self.arrived_s = monotonic()
         self.deadline_s = self.sent_s = self.first_s = self.last_s = 0.0
+
+    @property
+    def streamed_s(self) -> float:
+        """From the first to the last piece of a streamed answer [s]; 0 of one that is not streamed."""
+        return self.last_s - self.first_s if self.facts.is_stream else 0.0
 
     def send(self, replica: Replica, *, fresh: bool = False) -> None:
         """Have `replica`, on which it is booked, answer."""
@@ -236,6 +243,7 @@ class Exchange:
         if upstream is not None:
             upstream.drop()
         client = self.client
+        self.reason = f"replica_{failure.name.lower()}"
         if not self.has_begun:
             self.status = 504 if failure is Failure.SILENT else 502
             body = error_body(self.status, "upstream_error", f"the replica failed: {failure.value}")
@@ -258,6 +266,7 @@ class Exchange:
         if upstream is not None:
             upstream.drop()
         self.status = self.status or 499
+        self.reason = "client_gone"
         self._end(is_cancelled=True)
 
     def pause(self) -> None:
@@ -275,9 +284,10 @@ class Exchange:
     def refuse(self, status: int, code: str, message: str, *, headers: bytes = b"", param: str | None = None) -> None:
         """Answer with an error before any replica was asked."""
         self.status = status
+        self.reason = code
         self.is_over = True
         self.client.send(reply(status, error_body(status, code, message, param), headers=headers, closes=self.closes))
-        self.gateway.refused(self, code)
+        self.gateway.refused(self)
         self.client.done(self.closes)
 
     def _note(self, data: bytes) -> None:
@@ -287,8 +297,9 @@ class Exchange:
             self.num_events += data.count(b"data: {")
         if not self.first_s:
             self.first_s = now_s
-            self.counters.ttft.add(now_s - self.arrived_s)
-        else:
+            if self.facts.is_stream:
+                self.counters.ttft.add(now_s - self.arrived_s)
+        elif self.facts.is_stream:
             self.counters.itl.add(now_s - self.last_s)
         self.last_s = now_s
         tail = self.tail

@@ -14,16 +14,17 @@ from cuvee.serve.endpoints import POST_PATHS, Endpoint
 from cuvee.serve.exchange import Exchange
 from cuvee.serve.facts import BodyError, Facts, read_facts
 from cuvee.serve.health import Health
-from cuvee.serve.own_answers import answer_itself, refuse
+from cuvee.serve.own_answers import answer_itself, refuse, refuse_unknown
 from cuvee.serve.promises import limit_s
 from cuvee.serve.replica import GONE
-from cuvee.serve.replies import error_body, reply
 from cuvee.serve.upstream import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cuvee.serve.engine_metrics import EngineMetrics
     from cuvee.serve.http_in import ClientConnection
+    from cuvee.serve.journal import Journal
     from cuvee.serve.keys import Account
     from cuvee.serve.options import ServeOptions
     from cuvee.serve.replica import Replica
@@ -46,6 +47,9 @@ class Gateway:
         is_draining       Whether it is about to end: no new connections, and each ends with its answer.
         exchanges         Requests that have arrived and are not over.
         ended             Called with each exchange that is over: access log and trace hang on it.
+        journals          Files that get a line for each request.
+        engine_metrics    Asks the engines of themselves; None where nobody does.
+        refused_early     Called with each request that was refused before it became one, its status and our code.
     """
 
     def __init__(self, serving: Serving, options: ServeOptions) -> None:
@@ -59,6 +63,9 @@ class Gateway:
         self.health = Health(self)
         self.retries_left = FREE_RETRIES
         self.ended: list[Callable[[Exchange], None]] = []
+        self.refused_early: list[Callable[[Request, int, str], None]] = []
+        self.journals: list[Journal] = []
+        self.engine_metrics: EngineMetrics | None = None
         self._settling: asyncio.Task[None] | None = None
         self._is_settled = True
 
@@ -76,7 +83,7 @@ class Gateway:
         if is_known:
             answer_itself(self.serving, client, request)
         else:
-            self._unknown(client, request)
+            refuse_unknown(client, request)
 
     def _admit(self, client: ClientConnection, request: Request, endpoint: Endpoint) -> None:
         """Read what routing needs, and send the request on or have it wait."""
@@ -84,7 +91,7 @@ class Gateway:
         if self.serving.accounts is not None:
             account = self.serving.accounts.find(request.authorization)
             if account is None:
-                self._unknown(client, request)
+                refuse_unknown(client, request)
                 return
             request.authorization = b""
         try:
@@ -214,6 +221,7 @@ class Gateway:
         assert exchange.replica is not None
         exchange.tried.append(exchange.replica)
         self._release(exchange)
+        exchange.counters.retried += 1
         self.retries_left -= 1.0
         self.counters.retries += 1
         self._send(exchange, place)
@@ -243,6 +251,9 @@ class Gateway:
             if exchange.answer_tokens and exchange.status == 200:
                 per_answer = max(exchange.answer_tokens // exchange.sequences, 1)
                 model.answers.add(exchange.prompt_tokens, per_answer, exchange.key)
+                exchange.counters.answered(
+                    prompt_tokens=exchange.prompt_tokens, answer_tokens=per_answer, streamed_s=exchange.streamed_s
+                )
         else:
             self.health.failed(replica, Failure.BROKEN)
         self._over(exchange)
@@ -252,16 +263,15 @@ class Gateway:
         if exchange.replica is None:
             if exchange.model is not None:
                 exchange.model.line.remove(exchange)
-            self._forget(exchange, 0)
+            self._unserved(exchange)
             return
         if is_cancelled:
             exchange.counters.cancelled += 1
         self._over(exchange)
 
-    def refused(self, exchange: Exchange, code: str) -> None:
+    def refused(self, exchange: Exchange) -> None:
         """An error of ours was the answer."""
-        self._count_refusal(code)
-        self._forget(exchange, 0)
+        self._unserved(exchange)
 
     def learn_prompt(self, exchange: Exchange, tokens: int) -> None:
         """The engine counted the tokens of a prompt."""
@@ -270,15 +280,21 @@ class Gateway:
             model.prompts.learn(facts.prompt_bytes, tokens)
 
     def _over(self, exchange: Exchange) -> None:
-        now_s = monotonic()
-        mine = exchange.counters
-        mine.requests[min(exchange.status // 100, 5)] += 1
-        mine.e2e.add(now_s - exchange.arrived_s)
-        mine.queued.add(exchange.sent_s - exchange.arrived_s)
-        mine.prompt_tokens += exchange.prompt_tokens
-        mine.answer_tokens += exchange.answer_tokens
+        exchange.counters.ended(
+            exchange.status, prompt_tokens=exchange.prompt_tokens, answer_tokens=exchange.answer_tokens,
+            e2e_s=monotonic() - exchange.arrived_s, queued_s=exchange.sent_s - exchange.arrived_s,
+        )  # fmt: skip
         self._release(exchange)
         self._forget(exchange, exchange.prompt_tokens + exchange.answer_tokens)
+        for tell in self.ended:
+            tell(exchange)
+
+    def _unserved(self, exchange: Exchange) -> None:
+        """A request is over that no replica got."""
+        model, row = exchange.model, exchange.row
+        workload = self.serving.row_names[row][1] if row != NONE else ""
+        self.counters.turned_away(exchange.reason, model.model if model is not None else "", workload)
+        self._forget(exchange, 0)
         for tell in self.ended:
             tell(exchange)
 
@@ -289,15 +305,11 @@ class Gateway:
         if account is not None:
             account.end(used_tokens - exchange.booked_tokens)
 
-    def _unknown(self, client: ClientConnection, request: Request) -> None:
-        """Refuse a request without a key that is known."""
-        self._count_refusal("invalid_api_key")
-        body = error_body(401, "invalid_api_key", "no API key that is known here: send Authorization: Bearer KEY")
-        client.send(reply(401, body, headers=b"www-authenticate: Bearer\r\n", closes=request.is_close))
-        client.done(request.is_close)
-
-    def _count_refusal(self, code: str) -> None:
-        self.counters.refused[code] = self.counters.refused.get(code, 0) + 1
+    def turn_away(self, request: Request, status: int, code: str) -> None:
+        """Count and tell a request that was refused before it was known what it asks for."""
+        self.counters.turned_away(code)
+        for tell in self.refused_early:
+            tell(request, status, code)
 
     def _release(self, exchange: Exchange) -> None:
         """Take a request off its replica; whoever waits may have the room."""

@@ -43,6 +43,9 @@ class Handler(Protocol):
     def handle(self, client: ClientConnection, request: Request) -> None:
         """Answer `request` through `client`, now or later; ends with `client.done`."""
 
+    def turn_away(self, request: Request, status: int, code: str) -> None:
+        """A request, or a connection, was refused here."""
+
 
 class RefusedError(Exception):
     """Raised in callbacks of the parser: the refusal is in the request."""
@@ -99,6 +102,7 @@ class ClientConnection(asyncio.Protocol):
         clients = self.handler.clients
         clients.add(self)
         if len(clients) > self.handler.options.connections or self.handler.is_draining:
+            self.handler.turn_away(Request(), 503, "too_many_connections")
             body = error_body(503, "too_many_connections", "the gateway takes no more connections")
             self.transport.write(reply(503, body, headers=b"retry-after: 1\r\n", closes=True))
             self._end()
@@ -338,6 +342,7 @@ class ClientConnection(asyncio.Protocol):
             self.transport.pause_reading()
         if request.refusal is not None:
             status, code, message = request.refusal
+            self.handler.turn_away(request, status, code)
             self.transport.write(reply(status, error_body(status, code, message), closes=True))
             self._end()
             return

@@ -31,6 +31,7 @@ class ServeOptions:
         failures               Failures in a row from which a replica is left out [-].
         backoff_s              How long at first [s]; twice as long each further time, up to `most_backoff_s`.
         drain_s                Longest time that requests under way get when the gateway is to end [s].
+        engine_metrics_s       Time between two looks at the metrics of an engine [s]; 0: none.
     """
 
     head_bytes: int = 32_768
@@ -55,6 +56,7 @@ class ServeOptions:
     backoff_s: float = 1.0
     most_backoff_s: float = 60.0
     drain_s: float = 30.0
+    engine_metrics_s: float = 10.0
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -69,5 +71,5 @@ class ServeOptions:
         return replace(self, drain_s=0.0)
 
 
-MAY_BE_NOTHING = frozenset({"queue", "retry_share", "upstream_connections", "drain_s"})
+MAY_BE_NOTHING = frozenset({"queue", "retry_share", "upstream_connections", "drain_s", "engine_metrics_s"})
 """Limits that may be 0."""

@@ -50,10 +50,17 @@ def refuse(
     *,
     headers: bytes = b"",
 ) -> None:
-    """Answer a request with an error."""
+    """Answer a request with an error, and have it counted."""
+    client.handler.turn_away(request, status, code)
     body = error_body(status, code, message, param)
     client.send(reply(status, body, headers=headers, closes=request.is_close))
     client.done(request.is_close)
+
+
+def refuse_unknown(client: ClientConnection, request: Request) -> None:
+    """Refuse a request without a key that is known."""
+    told = "no API key that is known here: send Authorization: Bearer KEY"
+    refuse(client, request, 401, "invalid_api_key", told, headers=b"www-authenticate: Bearer\r\n")
 
 
 def _answer(client: ClientConnection, request: Request, status: int, record: dict[str, object]) -> None:

@@ -48,6 +48,8 @@ def put_in_place(gateway: Gateway, fresh: Serving) -> None:
     gone = fresh.adopt(old)
     waiting = [exchange for state in set(old.models.values()) for exchange in state.line.all()]
     gateway.serving = fresh
+    if fresh.fingerprint != old.fingerprint:
+        gateway.counters.restart()
     states = {state.model: state for state in fresh.models.values()}
     for exchange in gateway.exchanges:
         state = states.get(exchange.model.model) if exchange.model is not None else None
@@ -66,5 +68,7 @@ def put_in_place(gateway: Gateway, fresh: Serving) -> None:
             replica.pool.close()
     gateway.counters.reloads += 1
     gateway.health.watch()
+    if gateway.engine_metrics is not None:
+        gateway.engine_metrics.watch(fresh.replicas)
     gateway.settle()
     gateway.serve_waiting()

@@ -24,6 +24,7 @@ class Replica:
         failures          Failures in a row.
         num_ejections     Times in a row that it was left out without a good answer in between: the backoff grows by it.
         up_at_s           When it may be tried again, while it is down.
+        engine            What its engine says of itself, where it is asked; see `engine_metrics`.
         num_requests, num_failures, num_ejected    Since the start.
     """
 
@@ -34,6 +35,7 @@ class Replica:
         self.is_up = True
         self.failures = self.num_ejections = 0
         self.up_at_s = 0.0
+        self.engine: dict[str, float] = {}
         self.num_requests = self.num_failures = self.num_ejected = 0
         self.become(address)
 

@@ -54,6 +54,14 @@ class Place:
     processes: int = 1
     process: int = 0
 
+    def siblings(self) -> list[tuple[str, int]]:
+        """Where the admin ports of the other processes are; nowhere where the system chose them."""
+        if not self.admin_port:
+            return []
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.admin_host, self.admin_host)
+        first = self.admin_port - self.process
+        return [(host, first + place) for place in range(self.processes) if place != self.process]
+
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.private_key is None):
             raise InputError(
@@ -148,13 +156,13 @@ async def _listen(
     tls: ssl.SSLContext | None,
     ready: Callable[[Server], None] | None,
 ) -> None:
-    from cuvee.serve.journal import TRACE_HEADER, Journal, access_line, trace_line
+    from cuvee.serve.journal import TRACE_HEADER, Journal, access_line, early_line, trace_line
     from cuvee.serve.reloading import Reloader
     from cuvee.serve.server import Server
 
     server = Server(serving, options)
     if place.access_log is not None:
-        server.keep(Journal(place.access_log, access_line))
+        server.keep(Journal(place.access_log, access_line, early=early_line))
     if place.trace is not None:
         server.keep(Journal(place.trace, trace_line, TRACE_HEADER))
 
@@ -167,7 +175,9 @@ async def _listen(
     await server.start(place.host, place.port, tls=tls, shared=place.processes > 1)
     if place.admin_port is not None:
         asked = reloader.reload if place.processes == 1 else partial(_reload_all, load)
-        await server.start_admin(place.admin_host, place.admin_port, asked)
+        await server.start_admin(place.admin_host, place.admin_port, asked, place.siblings())
+    if options.engine_metrics_s and place.process == 0:
+        server.watch_engines(options.engine_metrics_s)
     _reload_on_hangup(server, reloader)
     await server.run(ready)
 

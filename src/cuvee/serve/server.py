@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from cuvee.errors import InputError
 from cuvee.serve.admin import Admin
+from cuvee.serve.engine_metrics import EngineMetrics
 from cuvee.serve.gateway import TICK_S, Gateway
 from cuvee.serve.http_in import ClientConnection
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from cuvee.serve.http_in import Handler
     from cuvee.serve.journal import Journal
@@ -36,7 +37,6 @@ class Server:
         self.admin_address = ("", 0)
         self.admin: Admin | None = None
         self._listening: list[asyncio.Server] = []
-        self._journals: list[Journal] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -52,15 +52,31 @@ class Server:
         self.gateway.health.watch()
         self._ticking = asyncio.get_running_loop().create_task(self._tick())
 
-    async def start_admin(self, host: str, port: int, reload: Callable[[], Awaitable[list[str]]]) -> None:
-        """Listen for whoever runs the gateway; raises as `start` does."""
-        self.admin = Admin(self.gateway, reload, host)
+    async def start_admin(
+        self,
+        host: str,
+        port: int,
+        reload: Callable[[], Awaitable[list[str]]],
+        siblings: Sequence[tuple[str, int]] = (),
+    ) -> None:
+        """Listen for whoever runs the gateway; raises as `start` does.
+
+        Parameters
+            siblings    Host and admin port of the other processes that share the gateway's port.
+        """
+        self.admin = Admin(self.gateway, reload, host, siblings)
         self.admin_address = await self._listen(self.admin, host, port, "--admin-port")
 
     def keep(self, journal: Journal) -> None:
         """Write a line of `journal` for each request."""
-        self._journals.append(journal)
+        self.gateway.journals.append(journal)
         self.gateway.ended.append(journal.add)
+        self.gateway.refused_early.append(journal.add_early)
+
+    def watch_engines(self, period_s: float) -> None:
+        """Ask the engines of themselves every `period_s` [s]."""
+        self.gateway.engine_metrics = EngineMetrics(period_s)
+        self.gateway.engine_metrics.watch(self.gateway.serving.replicas)
 
     def background(self, work: Coroutine[None, None, None]) -> None:
         """Have something done beside everything else."""
@@ -124,6 +140,8 @@ class Server:
         for client in [*gateway.clients, *(self.admin.clients if self.admin is not None else ())]:
             client.transport.abort()
         gateway.health.stop()
+        if gateway.engine_metrics is not None:
+            gateway.engine_metrics.stop()
         for replica in gateway.serving.replicas:
             replica.pool.close()
         if self._ticking is not None:
@@ -143,6 +161,6 @@ class Server:
             await self._write_journals()
 
     async def _write_journals(self) -> None:
-        for journal in self._journals:
+        for journal in self.gateway.journals:
             with suppress(OSError):  # a full disk stops no request
                 await journal.write()

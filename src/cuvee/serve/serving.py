@@ -9,6 +9,7 @@ import numpy as np
 
 from cuvee.errors import InputError
 from cuvee.plan.evaluation.evaluation import best_shares, read_fleet
+from cuvee.plan.outcome.fingerprint import fingerprint
 from cuvee.routing.online import AnswerLengths, TypeOf
 from cuvee.routing.targets import steady_sequences
 from cuvee.serve.admission import Line
@@ -59,6 +60,7 @@ class Serving:
         copies          Replicas of each group that the plan has [-].
         promises        Latencies of each row on each group.
         notes           What is to be known of the files.
+        fingerprint     Of the plan: counting starts anew where a reload changes it.
         accounts        Keys and what they have used; None where anybody may ask.
     """
 
@@ -73,6 +75,7 @@ class Serving:
     fleet: Fleet
     promises: Promises
     notes: tuple[str, ...]
+    fingerprint: str
     accounts: Accounts | None = None
 
     def adopt(self, old: Serving) -> list[Replica]:
@@ -147,7 +150,8 @@ def serving_of(plan: Plan, deployment: Deployment, options: ServeOptions, *, pro
     copies = [group.copies for group in plan.groups]
     row_names = [(row.model, row.workload) for row in plan.assignment]
     found = Serving(
-        plan, router, replicas, models, row_names, groups, planned, copies, fleet, Promises(plan), deployment.notes
+        plan, router, replicas, models, row_names, groups, planned, copies, fleet, Promises(plan), deployment.notes,
+        fingerprint(plan),
     )
     router.shares = found.shares_for(found.num_up())
     return found
