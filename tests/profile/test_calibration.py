@@ -178,7 +178,7 @@ def test_few_errors_borrow_those_of_the_engine(tmp_path):
     """Three points each of TP1 and TP2: the band of both is the largest error of all six. Tempting: of three."""
     rows = [row for size in (1, 2) for row in synthetic(tmp_path, lengths=LENGTHS[:3], size=size)]
     found = calibrate(rows, date=DATE).configurations
-    errors = [error for each in found for error in each.errors_left_out]
+    errors = [error for each in found for error in each.distances_left_out]
     assert len(errors) == 6
     assert [each.replica.relative_error for each in found] == [max(NOISE, *errors)] * 2
     alone = calibrate(rows[:3], date=DATE).configurations[0]

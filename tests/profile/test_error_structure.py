@@ -8,6 +8,7 @@ import pytest
 
 from cuvee.plan.evaluation.draws import SHARED_VARIANCE
 from cuvee.profile import find_engine
+from cuvee.profile.bands import distance
 from tests.profile.public_figures import COLLECTION, tensorrt_llm_offline, vllm_runs
 
 pytestmark = pytest.mark.skipif(
@@ -29,12 +30,17 @@ def common_variance(keys: Sequence[object], values: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(
-    ("rows", "engine", "most"), [(tensorrt_llm_offline, "tensorrt-llm", 0.95), (vllm_runs, "vllm", 1.0)]
+    ("rows", "engine", "least", "most", "widest"),
+    [(tensorrt_llm_offline, "tensorrt-llm", 0.75, 0.95, 0.35), (vllm_runs, "vllm", 1.0, 1.0, 0.35)],
 )
-def test_the_band_holds_four_errors_of_five(rows, engine, most):
-    """|ln(measured / predicted)| is within ln(1 + band) in 75 to 95 % of the rows; of vLLM's, in sample, in all."""
-    errors = np.log([row.measured / row.predicted for row in rows()])
-    assert 0.75 <= (np.abs(errors) <= np.log1p(find_engine(engine).relative_error)).mean() <= most
+def test_the_band_holds_four_errors_of_five(rows, engine, least, most, widest):
+    """The larger of measured and predicted over the smaller is within 1 + band in 75 to 95 % of the rows; of vLLM's, in
+    sample, in all. Tempting: a band so wide that nothing is ever outside.
+    """
+    distances = [distance(row.predicted, row.measured) for row in rows()]
+    band = find_engine(engine).relative_error
+    assert least <= np.mean(np.array(distances) <= band) <= most
+    assert band <= widest
 
 
 def test_draws_tie_errors_of_a_gpu_type_together_more_than_the_rows_do():

@@ -14,16 +14,20 @@ TYPES = [workload(500, 50), workload(2000, 200)]
 @pytest.mark.parametrize(
     ("band", "pessimism", "left"),
     [
-        (0.35, 1.0, 0.65),
-        (0.35, 0.5, 0.825),
+        (0.35, 1.0, 1 / 1.35),
+        (0.35, 0.5, 1.35**-0.5),
         (0.0, 1.0, 1.0),
-        (np.inf, 1.0, 0.3),  # unknown: twice the engine's 0.35; not 0.65, which would call it as sure as a known one
-        (np.inf, 0.5, 0.65),
-        (3.0, 1.0, 0.1),  # not below 0: a tenth stays of whatever band a table states
+        (
+            np.inf,
+            1.0,
+            1 / 1.7,
+        ),  # unknown: twice the engine's 0.35; not 1 / 1.35, as of a known one
+        (np.inf, 0.5, 1.7**-0.5),
+        (3.0, 1.0, 1 / 1.9),  # half stays of whatever band a table states
     ],
 )
 def test_what_is_left_of_a_rate(band, pessimism, left):
-    """1 - pessimism x band, with the stand-in for an unknown band and a tenth as the floor."""
+    """(1 + band)^-pessimism, a stand-in for an unknown band and a largest one. Tempting: 1 - band, soon below 0."""
     assert VLLM.relative_error == 0.35
     assert lowering(np.array([band]), pessimism, VLLM) == pytest.approx([left])
 
@@ -34,7 +38,7 @@ def test_only_rates_are_lowered():
     before, after = (provider.table(CONFIGS, TYPES) for provider in (estimate, lowered(estimate, 1.0, VLLM)))
     assert np.isinf(before.relative_error[1]).all()
     band = assumed_band(before.relative_error, VLLM)
-    assert after.rate_req_per_s == pytest.approx(before.rate_req_per_s * (1 - band))
+    assert after.rate_req_per_s == pytest.approx(before.rate_req_per_s / (1 + band))
     for name in ("relative_error", "ttft_s", "tpot_s", "fits", "provenance"):
         assert (getattr(after, name) == getattr(before, name)).all()
     assert after.sources == before.sources

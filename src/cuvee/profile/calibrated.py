@@ -32,7 +32,7 @@ class CalibratedReplica:
         engine            Name of the engine settings that the constants multiply.
         constants         Multipliers by name of `cuvee.profile.constants`; one not named is 1. None at all: the points
                           do not tell which are off, and the replica counts as not calibrated.
-        relative_error    Half-width of the error band [-]; None where too few points tell it, or one kind of them: the
+        relative_error    Error band [-], see `bands`; None where too few points tell it, or one kind of them: the
                           band of the analytic model stands.
         source, date      Where the constants come from, file and number of points; date of the fit.
     """

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cuvee.errors import CuveeError
 from cuvee.profile.analytic import AnalyticProvider
+from cuvee.profile.bands import BAND_SHARE, distance
 from cuvee.profile.calibrated import CalibratedReplica
 from cuvee.profile.constants import CONSTANTS, NAMES, touches, tuned
 from cuvee.profile.engine import unknown_version
@@ -37,9 +38,6 @@ GROSS = math.log(3.0)
 
 WIDEST_BAND = 1.0
 """Constants that predict points left out with a wider error band, or error where there is no band, are not used [-]."""
-
-BAND = 0.8
-"""Share of further points that lie within the error band [-], as of the bands of engines."""
 
 MOST_POINTS = 2_000
 """Points that constants are fitted to at once [-]: some minutes, and three of a configuration are enough."""
@@ -105,6 +103,12 @@ class CalibratedConfiguration:
     def errors_left_out(self) -> list[float]:
         """Of each point, predicted without those of its kind [-]; none where there is one kind of requests."""
         return [point.error(point.left_out_req_per_s) for point in self.points] if self.kinds > 1 else []
+
+    @property
+    def distances_left_out(self) -> list[float]:
+        """The same as distances, of which bands are made [-]."""
+        points = self.points if self.kinds > 1 else ()
+        return [distance(point.left_out_req_per_s, point.rate_req_per_s) for point in points]
 
 
 @dataclass(frozen=True)
@@ -327,7 +331,7 @@ def _banded(
     """`configurations` with their error bands; one with too few errors of its own has those of all of its engine."""
     # One kind of requests at several loads says how loads differ, not how other requests do.
     errors = [
-        each.errors_left_out if points.lengths.max() > 0 else []
+        each.distances_left_out if points.lengths.max() > 0 else []
         for points, each in zip(alike, configurations, strict=True)
     ]
     for points, each, own in zip(alike, configurations, errors, strict=True):
@@ -347,12 +351,12 @@ def _banded(
 
 
 def band_of(errors: Iterable[float]) -> float | None:
-    """Half-width of the error band [-] from errors of points left out, never below the noise; None of fewer than four.
+    """Error band [-] from distances of points left out, never below the noise; None of fewer than four.
 
-    Notes       The error of rank ceil(0.8 (n + 1)): that which the next one stays below in four of five cases.
+    Notes       The distance of rank ceil(0.8 (n + 1)): that which the next one stays below in four of five cases.
     """
     ranked = sorted(errors)
-    rank = ceil(BAND * (len(ranked) + 1) - 1e-9)
+    rank = ceil(BAND_SHARE * (len(ranked) + 1) - 1e-9)
     return max(NOISE, ranked[rank - 1]) if rank <= len(ranked) else None
 
 

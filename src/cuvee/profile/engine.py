@@ -89,7 +89,7 @@ class EngineSettings:
                                 played steps show it.
         measured_sizes          Replicas whose rates under this engine were compared with sound public figures: GPU
                                 types, with the tensor-parallel sizes seen [-]. A band is stated for these alone.
-        relative_error          Half-width of that band [-]: it holds four of five errors seen, and more where the
+        relative_error          That band [-] (`bands.py`): it holds four of five errors seen, and more where the
                                 constants were read off the very rows.
         source, date            Where the constants come from, and when they were last set.
     """

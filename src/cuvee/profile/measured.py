@@ -45,7 +45,7 @@ class MeasuredRate:
         spans_machines    Whether stages talk over the network; None where not stated: then either matches.
         input_tokens      Mean prompt length [tokens].
         output_tokens     Mean answer length [tokens].
-        relative_error    Half-width of the error band of the rate [-].
+        relative_error    Error band of the rate [-], see `cuvee.profile.bands`.
         workload          Name of the type it was measured on, where it was no pair of lengths: then lengths are 0.
         date              Of the measurement; "" where the table does not say.
         concurrency       Requests held under way [-], where nobody says whether they filled the replica; else None.

@@ -1,10 +1,10 @@
-"""Pessimism: rates lowered by a share of their error band.
+"""Pessimism: rates lowered towards the lower end of their error band.
 
-    h' = h (1 - pessimism x band)
+    h' = h / (1 + band)^pessimism
 
-The band of a rate is the half-width that its table states. Where none is known, a stand-in takes its place: twice the
-engine's band, for a configuration nobody compared is less sure than one of those that were. No rate loses more than
-`MOST_LOWERED` of itself. Only rates are lowered: times to first and per token stay those of the estimate.
+The band of a rate is that of its table, as `cuvee.profile.bands` defines it. Where none is known, a stand-in takes its
+place: twice the engine's band, for a configuration nobody compared is less sure than one of those that were. No band
+counts for more than `LARGEST_BAND`. Only rates are lowered: times to first and per token stay those of the estimate.
 """
 
 from collections.abc import Sequence
@@ -23,20 +23,20 @@ Array = NDArray[np.float64]
 UNKNOWN_BAND_FACTOR = 2.0
 """Bands of the engine that stand in for one that is not known [-]."""
 
-MOST_LOWERED = 0.9
-"""Largest band that counts [-]: a tenth of each rate stays, so that what could be served before still can be."""
+LARGEST_BAND = 0.9
+"""Largest band that counts [-]: half of each rate stays, so that what could be served before still can be."""
 
 
 def assumed_band(relative_error: Array, engine: EngineSettings) -> Array:
-    """Half-widths that caution reckons with [-]: those stated, and the stand-in where one is infinite."""
+    """Bands that caution reckons with [-]: those stated, and the stand-in where one is infinite."""
     stand_in = UNKNOWN_BAND_FACTOR * engine.relative_error
-    band: Array = np.minimum(np.where(np.isfinite(relative_error), relative_error, stand_in), MOST_LOWERED)
+    band: Array = np.minimum(np.where(np.isfinite(relative_error), relative_error, stand_in), LARGEST_BAND)
     return band
 
 
 def lowering(relative_error: Array, pessimism: float, engine: EngineSettings) -> Array:
-    """1 - pessimism x band: what is left of each rate [-]."""
-    left: Array = 1.0 - pessimism * assumed_band(relative_error, engine)
+    """(1 + band)^-pessimism: what is left of each rate [-], at a pessimism of 1 the lower end of its band."""
+    left: Array = (1.0 + assumed_band(relative_error, engine)) ** -pessimism
     return left
 
 

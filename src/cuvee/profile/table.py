@@ -64,7 +64,7 @@ class ThroughputTable:
     Attributes
         rate_req_per_s   Rate one replica sustains serving this workload type alone [req/s]; 0 where it does not fit.
         fits             Whether weights and cache fit and the context is long enough.
-        relative_error   Half-width of the error band of the rate [-]; inf where no sound public figure covers it.
+        relative_error   Error band of the rate [-] (`bands.py`); inf where no sound public figure covers it.
         ttft_s           Time to first token at that rate, without queueing [s]; 0 where not known.
         tpot_s           Time per output token at that rate [s]; 0 where not known.
         num_sequences    Sequences running at once [-]; 0 where not known.

@@ -13,7 +13,7 @@ from cuvee.plan.outcome.cell import Cell
 from cuvee.plan.outcome.result import OUTPUT_TO_INPUT_PRICE, Group, Plan
 from cuvee.plan.question.problem import Objective
 from cuvee.plan.solver.program import StopReason, Termination
-from cuvee.profile.pessimism import assumed_band
+from cuvee.profile.pessimism import lowering
 from cuvee.profile.replica import ReplicaConfig
 from cuvee.report.aim_console import aim_lines
 from cuvee.report.latency_console import latency_parts
@@ -324,6 +324,6 @@ def _lowered(plan: Plan, cells: Sequence[Cell]) -> Iterator[str]:
         return
     # Under latency limits the band is that of a rate that was lowered before.
     unknown = 0 if plan.excluded is not None else sum(cell.relative_error is None for cell in cells)
-    stand_in = float(assumed_band(np.array(np.inf), plan.inputs.engine))
+    without = 1 - float(lowering(np.array(np.inf), pessimism, plan.inputs.engine))
     line = f"pessimism: each rate is lowered by {pessimism:.0%} of its error band"
-    yield line + (f", {unknown} without a known band by {pessimism * stand_in:.0%}" if unknown else "")
+    yield line + (f", {unknown} without a known band by {without:.0%}" if unknown else "")

@@ -18,7 +18,7 @@ from cuvee.profile.engine import SUSTAINED_TFLOPS_PER_WATT
 from cuvee.profile.hardware import gpu_family
 from cuvee.profile.latency import Latency
 from cuvee.profile.limited import LimitedProvider
-from cuvee.profile.pessimism import MOST_LOWERED, assumed_band
+from cuvee.profile.pessimism import LARGEST_BAND, assumed_band
 from cuvee.profile.replica import ReplicaConfig, Stage, split_layers
 from cuvee.profile.table import ThroughputProvider, ThroughputTable
 from cuvee.workload.latency_limits import LatencyLimits, LatencyObjective
@@ -114,4 +114,4 @@ def performance(
     extrapolated = frozenset(gpu.name for gpu in gpus if is_extrapolated(gpu))
     of_these = np.array([config.stages[0].gpu in extrapolated for config in table.configs], dtype=bool)
     unknown = of_these[:, None] & ~np.isfinite(table.relative_error)
-    return Performance(model, table, np.where(unknown, MOST_LOWERED, band), extrapolated, provider, estimates)
+    return Performance(model, table, np.where(unknown, LARGEST_BAND, band), extrapolated, provider, estimates)

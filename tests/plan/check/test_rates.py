@@ -69,7 +69,7 @@ def test_the_rates_are_recomputed(measured):
 def test_lowered_measured_rates_are_recomputed(tmp_path):
     """Pessimism lowers measured rates by their own band."""
     plan = planned(tmp_path, caution={"pessimism": 1.0})
-    assert plan.groups[0].cells[0].rate_req_per_s == pytest.approx(3.6 * 0.95)
+    assert plan.groups[0].cells[0].rate_req_per_s == pytest.approx(3.6 / 1.05)
     assert check(plan).ok
 
 

@@ -29,7 +29,7 @@ class Cell:
 
     Attributes
         rate_req_per_s    h: rate when it serves this type alone, within the latency limits if there are some [req/s].
-        relative_error    Half-width of the rate's error band [-]; None where no sound public figure covers it.
+        relative_error    Error band of the rate [-] (`profile/bands.py`); None where no sound public figure covers it.
         source            Index of where the rate comes from in `PlanInputs.rate_sources`; None in older files.
         ttft_s, tpot_s    Time to first and per output token at that rate [s], 0 where not known: without queueing, but
                           with it where there are latency limits, and in their statistic.

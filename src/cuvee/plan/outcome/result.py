@@ -121,7 +121,7 @@ class RunnerUp:
         best_workload     The type it is best at.
         req_per_s_per_usd_per_hour   Its rate on that type over its price [req/s per $/h].
         precision         Of its weights.
-        relative_error    Half-width of the rate's error band [-]; None where no sound public figure covers it.
+        relative_error    Error band of the rate [-] (`profile/bands.py`); None where no sound public figure covers it.
         source            As of `Cell`.
     """
 
