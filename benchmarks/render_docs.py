@@ -216,10 +216,39 @@ def simulator_table(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def gateway_table(results: dict[str, Any]) -> str:
+    """Processor time and latency of each way to the engines, and how often that of nginx."""
+    nginx = next((row for row in results["rows"] if row["name"] == "nginx"), None)
+
+    def cost(row: dict[str, Any], kind: str) -> str:
+        spent = row[kind]["cpu_us_per_request"]
+        if not spent:
+            return "-"
+        return f"{spent:.0f}" + (f" ({spent / nginx[kind]['cpu_us_per_request']:.1f})" if nginx else "")
+
+    lines = [
+        *machine_lines(results["machine"]),
+        "| | JSON, CPU us (over nginx) | stream, CPU us | JSON req/s | streams/s | JSON p50 [ms] | first event [ms] |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['name']} | {cost(row, 'json')} | {cost(row, 'sse')} | {row['json']['req_per_s']:,.0f} | "
+        f"{row['sse']['req_per_s']:,.0f} | {row['json']['end_p50_ms']:.2f} | {row['sse']['first_p50_ms']:.2f} |"
+        for row in results["rows"]
+    ]
+    ours = next(row for row in results["rows"] if row["name"] == "cuvee serve")
+    lines += [
+        "",
+        f"Of 500 requests that are to be split 70 to 30, {ours['share_of_70']:.1%} went to the first group. "
+        f"Load of the machine after the run: {results['load']:.1f}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 TABLES = {
     "market": market_table, "fleet": fleet_table,
     "planner": planner_table, "periods": periods_table, "melange": melange_table, "frontier": frontier_table,
-    "simulator": simulator_table,
+    "simulator": simulator_table, "gateway": gateway_table,
 }  # fmt: skip
 
 

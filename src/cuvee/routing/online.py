@@ -86,7 +86,8 @@ class RunningMean:
 
     def add(self, value: float) -> None:
         """Take one more value into account."""
-        self.count = min(self.count + 1, MEMORY)
+        if self.count < MEMORY:
+            self.count += 1
         self.mean += (value - self.mean) / self.count
 
 
@@ -101,9 +102,9 @@ class AnswerLengths:
         """Expected length of the answer to a prompt, 1 or more [tokens]."""
         own = self.of_client.get(client)
         if own is not None and own.count >= ENOUGH:
-            return max(round(own.mean), 1)
+            return round(own.mean) or 1
         anyone = self.of_bucket[bucket(prompt_tokens)]
-        return max(round(anyone.mean), 1) if anyone.count else types.typical_answer(prompt_tokens)
+        return (round(anyone.mean) or 1) if anyone.count else types.typical_answer(prompt_tokens)
 
     def add(self, prompt_tokens: int, answer_tokens: int, client: str) -> None:
         """Learn from an answer; a `client` of "" has no mean of its own."""
@@ -120,4 +121,7 @@ class AnswerLengths:
 
 def bucket(prompt_tokens: int) -> int:
     """Bucket of a prompt length, as `recognition.bucket` has it [-]."""
-    return min(int(math.log2(max(prompt_tokens, 1)) * BUCKETS_PER_OCTAVE), MOST_BUCKETS - 1)
+    if prompt_tokens <= 1:
+        return 0
+    found = int(math.log2(prompt_tokens) * BUCKETS_PER_OCTAVE)
+    return found if found < MOST_BUCKETS else MOST_BUCKETS - 1

@@ -75,76 +75,31 @@ class Exchange:
         arrived_s ... last_s    When it arrived, was sent on, had its first and its last piece [s]; 0 before.
     """
 
-    __slots__ = (
-        "account",
-        "answer_tokens",
-        "arrived_s",
-        "booked_tokens",
-        "client",
-        "closes",
-        "counters",
-        "deadline_s",
-        "endpoint",
-        "expected_tokens",
-        "facts",
-        "first_s",
-        "gateway",
-        "has_begun",
-        "is_over",
-        "is_urgent",
-        "key",
-        "last_s",
-        "model",
-        "num_events",
-        "planned_group",
-        "prefix",
-        "prompt_tokens",
-        "ready_bytes",
-        "reason",
-        "replica",
-        "request",
-        "row",
-        "sent_s",
-        "sequences",
-        "stale_tries",
-        "status",
-        "tail",
-        "taken",
-        "tpot_limit_s",
-        "tried",
-        "ttft_limit_s",
-        "upstream",
-        "workload",
-    )  # fmt: skip
+    # What most requests never change is read from the class.
+    endpoint = workload = reason = key = ""
+    account: Account | None = None
+    replica: Replica | None = None
+    upstream: UpstreamConnection | None = None
+    counters = NOBODY
+    row = prompt_tokens = expected_tokens = answer_tokens = booked_tokens = status = num_events = 0
+    prefix = -1
+    taken = deadline_s = sent_s = first_s = last_s = 0.0
+    tail = b""
+    is_urgent = has_begun = is_over = False
+    ttft_limit_s = tpot_limit_s = math.inf
+    tried: tuple[Replica, ...] = ()
 
-    def __init__(self, gateway: Owner, client: ClientConnection, request: Request, facts: Facts) -> None:
+    def __init__(
+        self, gateway: Owner, client: ClientConnection, request: Request, facts: Facts, model: ServedState
+    ) -> None:
         self.gateway = gateway
         self.client = client
         self.request = request
         self.facts = facts
-        self.endpoint = self.workload = self.reason = ""
-        self.key = ""
-        self.account: Account | None = None
-        self.booked_tokens = 0
-        self.is_urgent = False
-        self.ttft_limit_s = self.tpot_limit_s = math.inf
-        self.model: ServedState | None = None
-        self.counters = NOBODY
-        self.row = self.prompt_tokens = self.expected_tokens = self.answer_tokens = 0
-        self.prefix = -1
+        self.model = model
         self.sequences = facts.sequences
-        self.replica: Replica | None = None
-        self.upstream: UpstreamConnection | None = None
-        self.taken = 0.0
-        self.tried: list[Replica] = []
-        self.stale_tries = 0
-        self.status = 0
-        self.num_events = 0
-        self.tail = b""
-        self.has_begun = self.is_over = False
         self.closes = request.is_close
         self.arrived_s = monotonic()
-        self.deadline_s = self.sent_s = self.first_s = self.last_s = 0.0
 
     @property
     def streamed_s(self) -> float:
@@ -222,7 +177,6 @@ class Exchange:
         assert replica is not None
         if failure is Failure.STALE and not self.has_begun:
             self.gateway.stale()
-            self.stale_tries += 1
             self.send(replica, fresh=True)
             return
         if not self.has_begun and self.gateway.may_retry(self):

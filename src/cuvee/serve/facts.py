@@ -116,10 +116,13 @@ def _of_prompt(prompt: Any) -> tuple[int, int, int, str | None]:  # noqa: ANN401
 
 
 def _of_messages(messages: Any) -> tuple[int, int, int, str | None]:  # noqa: ANN401 any JSON value
-    """The same of chat messages, whose parts other than text count nothing."""
+    """The same of chat messages, whose parts other than text count nothing.
+
+    The beginning goes up to the first message of the user: what all conversations share tells none of them apart.
+    """
     if type(messages) is not list:
         raise BodyError("messages has to be a list", "messages")
-    size, beginning = 0, ""
+    size, beginning, is_begun = 0, "", False
     for message in messages:
         if type(message) is not dict:
             raise BodyError("each message has to be an object", "messages")
@@ -131,8 +134,9 @@ def _of_messages(messages: Any) -> tuple[int, int, int, str | None]:  # noqa: AN
             size += _size(content) + OVERHEAD_BYTES
         else:
             content = ""
-        if len(beginning) < PREFIX_TEXT:
-            beginning += content[: PREFIX_TEXT - len(beginning)]
+        if not is_begun:
+            beginning += content[:PREFIX_TEXT]
+            is_begun = message.get("role") == "user" or len(beginning) >= 4 * PREFIX_TEXT
     return size, 0, 1, beginning or None
 
 

@@ -99,11 +99,13 @@ class Gateway:
         except BodyError as error:
             refuse(client, request, 400, "invalid_body", str(error), error.param)
             return
-        try:
-            limits = (limit_s(request.slo_ttft), limit_s(request.slo_tpot))
-        except ValueError:
-            refuse(client, request, 400, "invalid_slo", "x-slo-ttft-ms and x-slo-tpot-ms are numbers above 0")
-            return
+        limits = None
+        if request.slo_ttft or request.slo_tpot:
+            try:
+                limits = (limit_s(request.slo_ttft), limit_s(request.slo_tpot))
+            except ValueError:
+                refuse(client, request, 400, "invalid_slo", "x-slo-ttft-ms and x-slo-tpot-ms are numbers above 0")
+                return
         models = self.serving.models
         model = models.get(facts.model)
         if model is None:
@@ -113,12 +115,11 @@ class Gateway:
                 refuse(client, request, *(status if facts.model else missing), "model")
                 return
             model = next(iter(models.values()))
-        exchange = Exchange(self, client, request, facts)
+        exchange = Exchange(self, client, request, facts, model)
         exchange.endpoint = endpoint.name
-        exchange.model = model
         if account is not None:
             exchange.key = account.key.name
-        if request.slo_ttft or request.slo_tpot:
+        if limits is not None:
             exchange.is_urgent = True
             exchange.ttft_limit_s, exchange.tpot_limit_s = limits
         self._recognise(exchange, model, facts)
@@ -219,7 +220,7 @@ class Gateway:
         if place == NONE:
             return False
         assert exchange.replica is not None
-        exchange.tried.append(exchange.replica)
+        exchange.tried = (*exchange.tried, exchange.replica)
         self._release(exchange)
         exchange.counters.retried += 1
         self.retries_left -= 1.0
@@ -244,7 +245,6 @@ class Gateway:
         """The answer is complete: count it, learn from it, and have the next one take its place."""
         replica, model = exchange.replica, exchange.model
         assert replica is not None
-        assert model is not None
         if exchange.status < 500:
             if replica.failures or replica.num_ejections:
                 self.health.succeeded(replica)
@@ -261,8 +261,7 @@ class Gateway:
     def ended_early(self, exchange: Exchange, *, is_cancelled: bool) -> None:
         """The client went, or the replica failed for good."""
         if exchange.replica is None:
-            if exchange.model is not None:
-                exchange.model.line.remove(exchange)
+            exchange.model.line.remove(exchange)
             self._unserved(exchange)
             return
         if is_cancelled:
@@ -276,7 +275,7 @@ class Gateway:
     def learn_prompt(self, exchange: Exchange, tokens: int) -> None:
         """The engine counted the tokens of a prompt."""
         facts, model = exchange.facts, exchange.model
-        if model is not None and facts.prompt_bytes and exchange.sequences == 1:
+        if facts.prompt_bytes and exchange.sequences == 1:
             model.prompts.learn(facts.prompt_bytes, tokens)
 
     def _over(self, exchange: Exchange) -> None:
@@ -291,9 +290,8 @@ class Gateway:
 
     def _unserved(self, exchange: Exchange) -> None:
         """A request is over that no replica got."""
-        model, row = exchange.model, exchange.row
-        workload = self.serving.row_names[row][1] if row != NONE else ""
-        self.counters.turned_away(exchange.reason, model.model if model is not None else "", workload)
+        workload = self.serving.row_names[exchange.row][1] if exchange.row != NONE else ""
+        self.counters.turned_away(exchange.reason, exchange.model.model, workload)
         self._forget(exchange, 0)
         for tell in self.ended:
             tell(exchange)
@@ -322,7 +320,7 @@ class Gateway:
             return
         self.serving.router.release(replica.place, exchange.taken)
         model = exchange.model
-        if model is not None and model.line.length:
+        if model.line.length:
             model.line.next(self._place)
 
     # Replicas that come and go.

@@ -66,7 +66,7 @@ def _expect(connection: Reading, _request: Request, value: bytes) -> None:
 
 def _connection(_connection: Reading, request: Request, value: bytes) -> None:
     """Note the headers that the client names as this connection's own: they are not passed on."""
-    request.named += [token.strip().lower() for token in value.split(b",")]
+    request.named += tuple(token.strip().lower() for token in value.split(b","))
 
 
 def _authorization(_connection: Reading, request: Request, value: bytes) -> None:
@@ -81,10 +81,15 @@ def _slo_tpot(_connection: Reading, request: Request, value: bytes) -> None:
     request.slo_tpot = value
 
 
-SPECIAL: dict[bytes, Callable[[Reading, Request, bytes], None] | None] = {
+def _nothing(_connection: Reading, _request: Request, _value: bytes) -> None:
+    """Not passed on, and of no use here."""
+
+
+SPECIAL: dict[bytes, Callable[[Reading, Request, bytes], None]] = {
     b"host": _host, b"content-length": _length, b"transfer-encoding": _coding, b"content-encoding": _encoding,
     b"expect": _expect, b"connection": _connection, b"authorization": _authorization, b"x-slo-ttft-ms": _slo_ttft,
-    b"x-slo-tpot-ms": _slo_tpot, b"keep-alive": None, b"proxy-connection": None, b"proxy-authorization": None,
-    b"te": None, b"trailer": None, b"upgrade": None, b"http2-settings": None,
+    b"x-slo-tpot-ms": _slo_tpot, b"keep-alive": _nothing, b"proxy-connection": _nothing,
+    b"proxy-authorization": _nothing, b"te": _nothing, b"trailer": _nothing, b"upgrade": _nothing,
+    b"http2-settings": _nothing,
 }  # fmt: skip
 """Headers that are ours or this connection's; all others are passed on."""

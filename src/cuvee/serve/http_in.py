@@ -64,7 +64,7 @@ class ClientConnection(asyncio.Protocol):
         "is_ending",
         "is_paused",
         "length",
-        "num_headers",
+        "lines",
         "parser",
         "reading_paused",
         "ready",
@@ -146,9 +146,10 @@ class ClientConnection(asyncio.Protocol):
     # What the parser calls.
 
     def on_message_begin(self) -> None:
-        self.request = Request()
+        self.request = request = Request()
+        self.lines = request.head
         self.url = b""
-        self.head_size = self.num_headers = 0
+        self.head_size = 0
         self.saw_coding = self.saw_host = False
         self.length = 0
         if self.answering is None and not self.ready:
@@ -163,23 +164,19 @@ class ClientConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.state != HEAD:
             return  # a trailer: nothing here needs one
-        self.head_size += len(name) + len(value) + 4
-        self.num_headers += 1
-        if self.head_size > self.handler.options.head_bytes or self.num_headers > MOST_HEADERS:
-            self.refuse(431, "headers_too_large", "the head of the request is too large")
-        request = cast(Request, self.request)
-        lowered = name.lower()
-        if lowered in SPECIAL:
-            take = SPECIAL[lowered]
-            if take is not None:
-                take(self, request, value)
+        take = SPECIAL.get(name.lower())
+        if take is None:
+            self.lines += (name, b": ", value, b"\r\n")
         else:
-            request.head += (name, b": ", value, b"\r\n")
+            take(self, cast(Request, self.request), value)
 
     def on_headers_complete(self) -> None:
         request = cast(Request, self.request)
         parser = self.parser
         version = parser.get_http_version()
+        lines = self.lines
+        if len(lines) > 4 * MOST_HEADERS or sum(map(len, lines)) > self.handler.options.head_bytes:
+            self.refuse(431, "headers_too_large", "the head of the request is too large")
         request.method = parser.get_method()
         request.path, _, request.query = self.url.partition(b"?")
         request.is_close = not parser.should_keep_alive()

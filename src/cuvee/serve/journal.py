@@ -92,7 +92,6 @@ class Journal:
 def access_line(exchange: Exchange) -> bytes:
     """A request as one JSON object: who, what, where, how long; no text, no key."""
     replica = exchange.replica
-    model = exchange.model
     ended_s = time.monotonic()
     first_s = exchange.first_s - exchange.arrived_s if exchange.first_s else None
     per_answer = exchange.answer_tokens // exchange.sequences
@@ -100,7 +99,7 @@ def access_line(exchange: Exchange) -> bytes:
     return orjson.dumps({
         "time": round(time.time() - (ended_s - exchange.arrived_s), 3),
         "endpoint": exchange.endpoint,
-        "model": model.model if model is not None else None,
+        "model": exchange.model.model,
         "workload": exchange.workload,
         "group": replica.group if replica is not None else None,
         "replica": replica.name if replica is not None else None,
@@ -128,7 +127,7 @@ def early_line(request: Request, status: int, code: str) -> bytes:
 
 def trace_line(exchange: Exchange) -> bytes | None:
     """A request that was answered in full, as a line of a trace; None of others."""
-    if exchange.status != 200 or exchange.reason or exchange.model is None or not exchange.answer_tokens:
+    if exchange.status != 200 or exchange.reason or not exchange.answer_tokens:
         return None
     arrived_s = time.time() - (time.monotonic() - exchange.arrived_s)
     model = exchange.model.model.replace('"', "")

@@ -52,7 +52,7 @@ def put_in_place(gateway: Gateway, fresh: Serving) -> None:
         gateway.counters.restart()
     states = {state.model: state for state in fresh.models.values()}
     for exchange in gateway.exchanges:
-        state = states.get(exchange.model.model) if exchange.model is not None else None
+        state = states.get(exchange.model.model)
         if state is None:
             exchange.row = NONE
         else:

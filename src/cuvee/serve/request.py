@@ -17,23 +17,14 @@ class Request:
         refusal     Why it is not answered: status, code, message; None of a good one.
     """
 
-    __slots__ = (
-        "authorization", "body", "head", "host", "is_close", "is_old", "method", "named", "path", "query", "refusal",
-        "slo_tpot", "slo_ttft",
-    )  # fmt: skip
+    # Values of a request that says nothing of them: read from the class, and written to few.
+    method = path = query = authorization = host = slo_ttft = slo_tpot = body = b""
+    is_close = is_old = False
+    named: tuple[bytes, ...] = ()
+    refusal: tuple[int, str, str] | None = None
 
     def __init__(self) -> None:
-        self.method = b""
-        self.path = b""
-        self.query = b""
         self.head: list[bytes] = []
-        self.authorization = self.host = b""
-        self.slo_ttft = b""
-        self.slo_tpot = b""
-        self.body = b""
-        self.is_close = self.is_old = False
-        self.named: list[bytes] = []
-        self.refusal: tuple[int, str, str] | None = None
 
     def drop_named(self) -> None:
         """Leave out the headers that the client names as its connection's own."""

@@ -163,7 +163,7 @@ class UpstreamConnection(asyncio.Protocol):
         head, body = data[:end], data[end + 2 :]
         self.has_head, self.head = True, head
         lowered = head.lower()
-        if b"\r\nconnection:" in lowered or b"\r\nkeep-alive:" in lowered or b"\r\nx-cuvee-" in lowered:
+        if b"\r\nconnection:" in lowered or b"keep-alive:" in lowered or b"proxy-" in lowered or b"x-cuvee-" in lowered:
             head = OWN_LINES.sub(b"", head)
         if not head.startswith(b"HTTP/1.1 "):
             head = b"HTTP/1.1" + head[8:]
