@@ -21,9 +21,13 @@ NONE = -1
 IDLE, DECODE, MIXED, WAKE = range(4)
 
 NUM_GAPS = 640
-GAPS_PER_OCTAVE = 32
+OCTAVE_BITS = 5
+GAPS_PER_OCTAVE = 1 << OCTAVE_BITS
 SHORTEST_GAP_S = 1e-4
 """Times between tokens are counted in bins, 32 to each doubling, from 0.1 ms to 105 s [s]."""
+
+MANTISSA_BITS, EXPONENT_OF_1 = 52, 1023
+"""Of a number in memory: bits of its mantissa, and the exponent that stands for 1."""
 
 LAW = np.dtype(
     [

@@ -207,8 +207,8 @@ def exceeds(requests: Records, replicas: Records, laws: Records, request: int, r
 @inlined
 def advance(
     replicas: Records, requests: Records, laws: Records, stages: Records, token_s: Floats, heap: Ints, phase: Ints,
-    lanes: Ints, gaps: Ints, kinds: Ints, handoffs: Records, pending: Ints, prefixes: PrefixCache, occupancy: Floats,
-    waiting: Floats, occupies: Floats, r: int, until_s: float, jumps: bool,
+    lanes: Ints, gaps: Ints, kinds: Ints, handoffs: Records, pending: Ints, quotient: Floats, bits: Ints,
+    prefixes: PrefixCache, occupancy: Floats, waiting: Floats, occupies: Floats, r: int, until_s: float, jumps: bool,
 ) -> None:  # fmt: skip
     """Play a replica until nothing of it is due before `until_s` [s]: what arrives as a step begins is part of it."""
     while replicas[r].next_s < until_s and replicas[r].mode != IDLE:
@@ -216,8 +216,9 @@ def advance(
         if replicas[r].mode != WAKE:
             replicas[r].busy_s += now_s - replicas[r].start_s
             advance_decoding(
-                replicas, requests, laws, heap, phase, gaps, kinds, prefixes, occupancy, waiting, occupies, r, now_s
-            )
+                replicas, requests, laws, heap, phase, gaps, kinds, quotient, bits, prefixes, occupancy, waiting,
+                occupies, r, now_s,
+            )  # fmt: skip
             start_decoding(
                 replicas, requests, laws, heap, phase, handoffs, pending, kinds, prefixes, occupancy, waiting, occupies,
                 r, now_s,
@@ -266,6 +267,8 @@ def play_on(  # noqa: PLR0912, PLR0915  (one loop, so that each helper is copied
     heap, phase, lanes, gaps = (
         unowned(engines.heap), unowned(engines.phase), unowned(engines.lanes), unowned(engines.gaps),
     )  # fmt: skip
+    number = np.zeros(1)
+    quotient, bits = unowned(number), unowned(number.view(np.int64))
     kinds, known = unowned(engines.kinds), engines.prefixes
     prefixes = PrefixCache(
         known.block_tokens, unowned(known.numbers), unowned(known.sharing), unowned(known.entries),
@@ -309,7 +312,7 @@ def play_on(  # noqa: PLR0912, PLR0915  (one loop, so that each helper is copied
                         continue
                     advance(
                         replicas, requests, laws, stages, token_s, heap, phase, lanes, gaps, kinds, handoffs,
-                        pending, prefixes, occupancy, waiting, occupies, r, now_s, jumps,
+                        pending, quotient, bits, prefixes, occupancy, waiting, occupies, r, now_s, jumps,
                     )  # fmt: skip
             if request != NONE and seeing != blind:
                 chosen = route(

@@ -11,11 +11,13 @@ from cuvee.simulate.admission import SAME_TIME_S, put_back_last, release, schedu
 from cuvee.simulate.arrays import (
     BLOCK_TOKENS,
     DECODE,
-    GAPS_PER_OCTAVE,
+    EXPONENT_OF_1,
     IDLE,
+    MANTISSA_BITS,
     MIXED,
     NONE,
     NUM_GAPS,
+    OCTAVE_BITS,
     SHORTEST_GAP_S,
     WAKE,
     Floats,
@@ -53,12 +55,17 @@ def send(replicas: Records, requests: Records, laws: Records, handoffs: Records,
 
 
 @inlined
-def count_gaps(gaps: Ints, kinds: Ints, group: int, r: int, rounds: int, gap_s: float) -> None:
-    """Count the tokens of so many rounds, each of which came `gap_s` after the one before [s]."""
-    part, octave = math.frexp(max(gap_s, SHORTEST_GAP_S) / SHORTEST_GAP_S)
-    place = (octave - 1) * GAPS_PER_OCTAVE + int((part - 0.5) * 2 * GAPS_PER_OCTAVE)
+def count_gaps(gaps: Ints, kinds: Ints, quotient: Floats, bits: Ints, group: int, r: int, rounds: int,
+               gap_s: float) -> None:  # fmt: skip
+    """Count the tokens of so many rounds, each of which came `gap_s` after the one before [s].
+
+    Parameters
+        quotient, bits    One number, as itself and as its bits: exponent and first digits of which are the bin.
+    """
+    quotient[0] = max(gap_s, SHORTEST_GAP_S) / SHORTEST_GAP_S
+    place = min((bits[0] >> (MANTISSA_BITS - OCTAVE_BITS)) - (EXPONENT_OF_1 << OCTAVE_BITS), NUM_GAPS - 1)
     for kind in range(kinds.shape[1]):
-        gaps[group, kind, min(place, NUM_GAPS - 1)] += rounds * kinds[r, kind]
+        gaps[group, kind, place] += rounds * kinds[r, kind]
 
 
 @inlined
@@ -70,6 +77,8 @@ def advance_decoding(
     phase: Ints,
     gaps: Ints,
     kinds: Ints,
+    quotient: Floats,
+    bits: Ints,
     prefixes: PrefixCache,
     occupancy: Floats,
     waiting: Floats,
@@ -80,7 +89,8 @@ def advance_decoding(
     """Every decoding sequence has made the tokens of the run that ends now; those that are done leave."""
     rounds, decoding = replicas[r].rounds, replicas[r].decoding
     if decoding > 0:
-        count_gaps(gaps, kinds, replicas[r].group, r, rounds, (now_s - replicas[r].start_s) / rounds)
+        gap_s = (now_s - replicas[r].start_s) / rounds
+        count_gaps(gaps, kinds, quotient, bits, replicas[r].group, r, rounds, gap_s)
         if not laws[replicas[r].law].reserves:
             replicas[r].held += blocks_taken(replicas, phase, r, rounds)
         replicas[r].cached += decoding * rounds
