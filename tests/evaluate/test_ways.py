@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from cuvee.evaluate.compositions import even_composition, with_composition
-from cuvee.evaluate.correction import corrected_plan
 from cuvee.evaluate.hexgen import hexgen_like, mean_demand, spread_by_capacity
 from cuvee.evaluate.melange import melange_like
 from cuvee.evaluate.ways import OURS, Family, ways
@@ -101,54 +100,9 @@ def test_melange_takes_the_smallest_replica_that_serves_every_type():
     assert chosen == {"t1": 1, "t2*2": 1}
 
 
-def as_planned(plan):
-    """Every group takes as long as planned."""
-    return {group.id: 1.0 for group in plan.groups}
-
-
-def test_a_plan_that_plays_as_planned_is_not_corrected():
-    """One play, and the plan itself; 2 % more is noise."""
-    ours = plan_prepared(prepared(), explain=False)
-    assert corrected_plan(prepared(), as_planned, ours) is ours
-    assert corrected_plan(prepared(), lambda plan: {group.id: 1.02 for group in plan.groups}, ours) is ours
-
-
-def test_a_configuration_that_plays_slower_counts_as_slower():
-    """The pair of t2 takes twice as long: rates of 1.2 and 0.75, with which t1 and two single t2 are best.
-
-    They play as planned, 0.9 req/s each and 1.0 or 1.2 of t1: t1 has all of w2 and 0.4375 of w1, 100 requests in
-    100 / 2.8571 = 35 s, by 80 = (1.8 + 1 x (1 - 20 / 1.2 / T)) T. Tempting: the first plan, 56.9 s as played.
-    """
-    ours = plan_prepared(prepared(), explain=False)
-
-    def play(plan):
-        return {group.id: 2.0 if label(group.config) == "t2*2" else 1.0 for group in plan.groups}
-
-    found = corrected_plan(prepared(), play, ours)
-    assert fleet(found) == {"t1": 1, "t2": 2}
-    makespan_s = (80 + 20 / 1.2) / 2.8
-    assert found.makespan_s == pytest.approx(makespan_s, rel=1e-3)
-    assert found.groups[0].cells[0].rate_req_per_s in (1.0, 0.9)
-
-
-def test_a_corrected_plan_keeps_its_estimates():
-    """A pair that takes 3 % and a hair longer stays in the plan, which foretells less; its cells have the old rates."""
-    ours = plan_prepared(prepared(), explain=False)
-    slow = {"t2*2": 1.04}
-
-    def play(plan):
-        over = plan.rate_req_per_s / ours.rate_req_per_s if plan is not ours else 1.0
-        return {group.id: slow.get(label(group.config), 1.0) * over for group in plan.groups}
-
-    found = corrected_plan(prepared(), play, ours)
-    assert fleet(found) == fleet(ours)
-    pair = next(group for group in found.groups if label(group.config) == "t2*2")
-    assert [cell.rate_req_per_s for cell in pair.cells] == pytest.approx([2.4, 1.5])
-
-
 def test_all_ways_of_the_worked_example():
     """Ours is the optimum, 28.43 s; nobody with the same stock is faster, and each way keeps to the budget."""
-    found = list(ways(prepared(), as_planned))
+    found = list(ways(prepared()))
     assert found[0].name == OURS
     assert found[0].plan.makespan_s == pytest.approx(28.4314, abs=1e-3)
     assert {each.family for each in found} == set(Family)

@@ -49,13 +49,7 @@ def run_setting(
     shares = MODELS[setting.models]
     found: list[Outcome] = []
     offered_req_per_s = 0.0
-
-    def play(plan: Plan) -> dict[str, float]:
-        """On a burst of its own: corrections are not tried on the requests that they were made for."""
-        groups, _ = _played_burst(plan, requests, shares, replace(options, seed=options.seed + 2))
-        return {group.id: found.share_of_plan for group, found in zip(plan.groups, groups, strict=True)}
-
-    for way in ways(prepared_setting(setting, requests, options), play):
+    for way in ways(prepared_setting(setting, requests, options)):
         progress(f"{setting.name}: {way.name}")
         outcome = _burst(way, requests, shares, options)
         if way.name == OURS:
@@ -76,7 +70,9 @@ def _burst(way: Way, requests: Requests, shares: Mapping[str, float], options: E
     )  # fmt: skip
     if not plan.has_plan:
         return outcome
-    groups, planned_s = _played_burst(plan, requests, shares, options)
+    trace = requests.burst(shares, _number(plan.rate_req_per_s, options), options.seed)
+    planned_s = trace.num_requests / plan.rate_req_per_s
+    groups = _groups(plan, simulate(plan, trace, seed=options.seed), planned_s)
     longest = max(group.share_of_plan for group in groups)
     return replace(
         outcome,
@@ -85,15 +81,6 @@ def _burst(way: Way, requests: Requests, shares: Mapping[str, float], options: E
         played_makespan_s=planned_s * longest,
         groups=groups,
     )
-
-
-def _played_burst(
-    plan: Plan, requests: Requests, shares: Mapping[str, float], options: EvaluationOptions
-) -> tuple[tuple[GroupOutcome, ...], float]:
-    """How long each group took, and the makespan by the plan [s]."""
-    trace = requests.burst(shares, _number(plan.rate_req_per_s, options), options.seed)
-    planned_s = trace.num_requests / plan.rate_req_per_s
-    return _groups(plan, simulate(plan, trace, seed=options.seed), planned_s), planned_s
 
 
 def _groups(plan: Plan, played: Simulation, planned_s: float) -> tuple[GroupOutcome, ...]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.evaluate.records import Outcome, SettingResult
-from cuvee.evaluate.ways import CORRECTED, OURS, Family
+from cuvee.evaluate.ways import OURS, Family
 
 PAPER_GPUS = ("H100-SXM", "A6000", "RTX4090")
 """GPU types of the paper's homogeneous fleets."""
@@ -150,7 +150,6 @@ def predictions(results: Sequence[SettingResult]) -> list[Prediction]:
     kinds: list[tuple[str, Callable[[Outcome], bool]]] = [
         ("all fleets", lambda _each: True),
         ("our plans", lambda each: each.name == OURS),
-        ("our plans, corrected by play", lambda each: each.name == CORRECTED),
         ("request types spread alike", lambda each: each.name == "request types unknown" or "HexGen" in each.name),
         ("one GPU type", lambda each: each.family in (Family.SINGLE, Family.SINGLE_UNLIMITED)),
     ]

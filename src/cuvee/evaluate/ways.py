@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cuvee.evaluate.compositions import even_composition, with_composition
-from cuvee.evaluate.correction import Play, corrected_plan
 from cuvee.evaluate.hexgen import hexgen_like, spread_by_capacity
 from cuvee.evaluate.melange import melange_like
 from cuvee.plan.explain import baselines
@@ -14,14 +13,12 @@ from cuvee.plan.planner import plan_prepared
 from cuvee.plan.program.preparation import PreparedProblem
 
 OURS = "plan"
-CORRECTED = "plan, corrected by play"
 
 
 class Family(StrEnum):
     """What a way gives up."""
 
     OURS = "ours"
-    CORRECTED = "ours, planned again"
     SINGLE = "one GPU type, same stock"
     SINGLE_UNLIMITED = "one GPU type, unlimited stock"
     COMPOSITION = "composition"
@@ -39,17 +36,12 @@ class Way:
     plan: Plan
 
 
-def ways(prepared: PreparedProblem, play: Play) -> Iterator[Way]:
-    """Our plan, then every other way.
-
-    Parameters
-        play    Plays a plan, for the one that is corrected by it.
-    """
+def ways(prepared: PreparedProblem) -> Iterator[Way]:
+    """Our plan, then every other way."""
     ours = plan_prepared(prepared, explain=False)
     yield Way(OURS, Family.OURS, ours)
     if not ours.has_plan:
         return
-    yield Way(CORRECTED, Family.CORRECTED, corrected_plan(prepared, play, ours))
     for gpu in baselines.gpu_types_on_offer(prepared.problem):
         yield Way(f"only {gpu}", Family.SINGLE, baselines.single_type(prepared, gpu).plan)
         unlimited = baselines.single_type_unlimited(prepared, gpu)
