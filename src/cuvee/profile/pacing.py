@@ -12,7 +12,7 @@ Prompts that begin in a round are a Poisson number K of mean q, and go to the m 
     n = 1    L = isl E[ceil(K / m)],  E[ceil(K / m)] ~ max(1 - e^-q, q / m + (m - 1) / (2 m) (1 - e^-2q))
     n > 1    L = room P(some prompt in a full step) + last P(none, but one in its last step)
 
-The approximation is exact for m = 2 and within 5 % for m to 16. Sequences that are computed anew come beside a prompt,
+The approximation is exact for m = 2 and within 11 % for m to 16. Sequences that are computed anew come beside a prompt,
 in other micro-batches: of their tokens, the share of one micro-batch is added.
 
 A pipeline that serves several types, of shares s, begins q' prompts in a round: 1 / q' is the mean of osl / B, B being
