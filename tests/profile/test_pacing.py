@@ -19,8 +19,8 @@ TYPES = [workload(*lengths) for lengths in LENGTHS]
 
 def pace(isl: float, prompts: float, lanes: int, room: float, company: Company | None = None, anew: float = 0.0):
     """Chunk and rounds of one cell."""
-    cell = [np.array([[float(value)]]) for value in (isl, prompts, anew, lanes, room)]
-    found = paced_prefill(*cell, company or Company.alone((1, 1)), VLLM)
+    inputs, begun, lost, in_flight, left = (np.array([[float(value)]]) for value in (isl, prompts, anew, lanes, room))
+    found = paced_prefill(inputs, begun, lost, in_flight, left, company or Company.alone((1, 1)), VLLM)
     return tuple(float(each[0, 0]) for each in found)
 
 

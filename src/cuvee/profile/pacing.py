@@ -132,11 +132,14 @@ def paced_prefill(
         fullest = np.clip(fullest + anew * times, owed * times, full)
         return fullest, np.maximum(np.maximum(fullest_share, fullest / full), LEAST_SHARE)
 
+    by_itself, own_rounds = pace(np.ones_like(prompts))
     together, rounds = pace(company.all)
-    own = (together - pace(company.longer)[0]) / (company.all - company.longer)
-    own = np.maximum(own, pace(np.ones_like(prompts))[0])
+    added = (together - pace(company.longer)[0]) / (company.all - company.longer)
+    costs_more = added > by_itself
+    own = np.where(costs_more, added, by_itself)
+    chunk_held = np.where(costs_more, together / rounds, by_itself / own_rounds)
     held_up = np.where(in_flight > 1, engine.held_up_share, 0.0)
-    carried, paced = owed + held_up * (own - owed), np.where(held_up > 0, np.maximum(together / rounds, 1.0), chunk)
+    carried, paced = owed + held_up * (own - owed), np.where(held_up > 0, np.maximum(chunk_held, 1.0), chunk)
     return paced, carried / paced
 
 
