@@ -3,6 +3,7 @@
 import pytest
 
 from cuvee.catalog import find_gpu
+from cuvee.report.study_text import finding_text
 from cuvee.study.comparison import Comparison
 from cuvee.study.finding import Case, Finding, Observation, Verdict
 from cuvee.study.gpu_classes import GpuClass, gpu_class
@@ -95,3 +96,11 @@ def test_classes_of_the_paper_and_since():
     data_centre = {"A100-80GB-SXM", "H100-SXM", "H200-SXM", "B200-SXM", "MI300X"}
     assert {name for name, kind in classes.items() if kind is GpuClass.DATA_CENTRE} == data_centre
     assert {name for name, kind in classes.items() if kind is GpuClass.CONSUMER} == {"RTX4090", "RTX5090"}
+
+
+def test_what_is_level_is_no_lead():
+    """1.2 is ahead, 0.995 is level, 0.9 is behind. Tempting: "so in 2 of 3", of which one does not lead."""
+    found = finding(WEAK, Comparison(0.995, 0.7, 1.4, 0.49), WEAKLY_BEHIND)
+    assert (found.num_as_claimed, found.num_level) == (2, 1)
+    assert "so in 1 of 3 cases, level in 1; 0 of all" in finding_text(found)
+    assert "so in 2 of 2 cases, 0 of them" in finding_text(finding(WEAK, LEVEL))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from cuvee._version import __version__
 from cuvee.errors import InputError
+from cuvee.profile.table import Provenance
 from cuvee.report.chart_page import chart, chart_page, section
 from cuvee.report.html import Markup, joined, select, table, tag
 from cuvee.report.study_figures import figures, gpus_of
@@ -89,11 +90,13 @@ def _lede(studies: Sequence[Study]) -> Iterator[Markup]:
             yield tag("p", *_sentence(model.name, leads), class_="lead")
     unknown = [gpu.name for gpu in newest.gpus if not any(e.error_known for e in newest.entries if e.gpu == gpu.name)]
     if unknown:
+        measured = sum(entry.provenance is Provenance.MEASURED for entry in newest.entries)
+        given = f"{measured:,} of {len(newest.entries):,} rates are measured, the others estimates." if measured else ""
         words = (
-            f"Rates are estimates. No sound public figure of {newest.engine.name} covers {', '.join(unknown)}: no "
-            "accuracy "
-            "is claimed for them, and a lead counts as a tie unless it is larger than the errors that would have to be "
-            "assumed. Prices are the lowest listings of their day, from many sellers and dates: see the sources below."
+            f"{given or 'Rates are estimates.'} No sound public figure of {newest.engine.name} covers "
+            f"{', '.join(unknown)}: no accuracy is claimed for them, and a lead counts as a tie unless it is larger than "
+            "the errors that would have to be assumed. Prices are the lowest listings of their day, from many sellers "
+            "and dates: see the sources below."
         )
         yield tag("div", tag("p", words), class_="callout")
 

@@ -88,9 +88,11 @@ def finding_text(finding: Finding) -> str:
     if total == 1:
         return f"{finding.claim}: {case_text(finding.cases[0])}"
     factors = [case.comparison.factor for case in finding.cases]
-    counted = f"so in {finding.num_as_claimed} of {total} cases, {finding.num_clear} of them outside the error"
+    level = f", level in {finding.num_level}" if finding.num_level else ""
+    ahead = f"so in {finding.num_as_claimed - finding.num_level} of {total} cases{level}"
+    counted = f"{ahead}, {finding.num_clear} of them outside the error"
     if finding.num_as_claimed < total:
-        counted = f"so in {finding.num_as_claimed} of {total} cases; {finding.num_clear} of all are outside the error"
+        counted = f"{ahead}; {finding.num_clear} of all are outside the error"
     return f"{finding.claim}: {counted}; factors {min(factors):.2f} to {max(factors):.2f}"
 
 

@@ -51,6 +51,11 @@ class Finding:
         return sum(case.comparison.factor >= 1 / LEAST_FACTOR for case in self.cases)
 
     @property
+    def num_level(self) -> int:
+        """Of these, cases in which it is a little behind, and as good as level [-]."""
+        return sum(1 / LEAST_FACTOR <= case.comparison.factor < 1 for case in self.cases)
+
+    @property
     def num_clear(self) -> int:
         """Cases in which the order is outside the errors, either way [-]."""
         return sum(not case.comparison.is_tie for case in self.cases)
