@@ -95,8 +95,8 @@ def _lede(studies: Sequence[Study]) -> Iterator[Markup]:
         words = (
             f"{given or 'Rates are estimates.'} No sound public figure of {newest.engine.name} covers "
             f"{', '.join(unknown)}: no accuracy is claimed for them, and a lead counts as a tie unless it is larger "
-            "than the errors that would have to be assumed. Prices are the lowest listings of their day, from many sellers "
-            "and dates: see the sources below."
+            "than the errors that would have to be assumed. Prices are the lowest listings of their day, from many "
+            "sellers and dates: see the sources below."
         )
         yield tag("div", tag("p", words), class_="callout")
 
