@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from cuvee.serve.http_in import ClientConnection
 from cuvee.serve.options import ServeOptions
+from cuvee.serve.replicas_file import ReplicaAddress
 from cuvee.serve.request import Request
+from cuvee.serve.upstream import Pool, UpstreamConnection
 from tests.serve.world import QUICK, Client, Engine, ask, chunk, gateway, request, whole
 
 BODY = b'{"model":"tiny","prompt":"x"}'
@@ -378,3 +380,66 @@ def test_no_bytes_of_a_client_break_its_connection(pieces, cut):
     for each in handler.handled:
         assert each.path.startswith(b"/")
         assert not any(b"\r" in part or b"\n" in part for part in each.head if part != b"\r\n")
+
+
+class Receiver:
+    """Who a reply is for: counts how it begins and ends."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def connected(self, connection):
+        return True
+
+    def not_connected(self, pool):
+        self.events.append("failed")
+
+    def reply_begins(self, status, head, body, *, ends_with_connection):
+        assert head.startswith(b"HTTP/1.1 ")
+        assert head.endswith(b"\r\n")
+        self.events.append("begun")
+
+    def reply_goes_on(self, data):
+        assert self.events == ["begun"]
+
+    def reply_ends(self, *, closes):
+        assert self.events == ["begun"]
+        self.events.append("ended")
+
+    def reply_fails(self, failure):
+        self.events.append("failed")
+
+
+STREAM = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+REPLIES = st.one_of(
+    st.sampled_from([
+        whole(200, b"{}"), STREAM, chunk(b"data: {}\n\n"), b"0\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\n", b"HTTP/1.1 204 No Content\r\n\r\n", b"connection: close\r\n", b"5\r\nabc",
+    ]),
+    st.binary(max_size=40),
+)  # fmt: skip
+
+
+@settings(max_examples=200)
+@given(pieces=st.lists(REPLIES, max_size=6), cut=st.integers(1, 60))
+def test_no_bytes_of_an_engine_break_its_connection(pieces, cut):
+    """Whatever an engine sends, in whatever pieces: the reply begins at most once and ends or fails exactly once."""
+    receiver, transport = Receiver(), Pretended()
+
+    async def play():
+        pool = Pool(ReplicaAddress("http://127.0.0.1:1", "g1", "e"), 1.0)
+        connection = UpstreamConnection(pool)
+        connection.connection_made(cast(asyncio.Transport, transport))
+        connection.ask(receiver, b"request")
+        text = b"".join(pieces)
+        for at in range(0, len(text), cut):
+            if transport.is_open:
+                connection.data_received(text[at : at + cut])
+        connection.connection_lost(None)
+        assert not pool.connections
+        assert connection not in pool.idle
+
+    asyncio.run(play())
+    assert receiver.events[-1] in ("ended", "failed")
+    assert receiver.events.count("begun") <= 1
+    assert len(receiver.events) <= 2

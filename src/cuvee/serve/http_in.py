@@ -242,14 +242,16 @@ class ClientConnection(asyncio.Protocol):
     # What answers call.
 
     def send(self, data: bytes) -> None:
-        """Write to the client."""
-        self.transport.write(data)
+        """Write to the client; where it is just going, to nobody."""
+        transport = self.transport
+        if not transport.is_closing():
+            transport.write(data)
 
     def done(self, closes: bool) -> None:
         """The answer is sent; goes on with the next request, or ends the connection."""
         self.answering = None
         self.since_s = monotonic()
-        if closes or self.handler.is_draining:
+        if closes or self.handler.is_draining or self.transport.is_closing():
             self.is_deaf = self.is_ending = True
             self.transport.close()
         elif self.ready:
@@ -270,6 +272,14 @@ class ClientConnection(asyncio.Protocol):
             self.is_deaf = self.is_ending = True
             self.transport.close()
 
+    def hang_up(self) -> None:
+        """End the connection at once, and what is under way for it."""
+        answering, self.answering = self.answering, None
+        self.is_deaf = self.is_ending = True
+        self.transport.abort()
+        if answering is not None:
+            answering.client_gone()
+
     def overdue(self, now_s: float) -> None:
         """End the connection where the client lets it wait too long; called now and then."""
         options, waited_s = self.handler.options, now_s - self.since_s
@@ -278,7 +288,7 @@ class ClientConnection(asyncio.Protocol):
                 self.transport.abort()
         elif self.is_paused:
             if waited_s > options.stalled_s:
-                self.transport.abort()
+                self.hang_up()
         elif self.answering is not None or self.ready:
             return
         elif self.state == IDLE:

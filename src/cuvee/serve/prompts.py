@@ -35,8 +35,8 @@ class PromptLengths:
         """Tokens of a prompt, 1 or more."""
         if facts.prompt_tokens:
             return facts.prompt_tokens
-        if self.tokenizer is not None and type(facts.text) is str and facts.prompt_bytes <= EXACT_BYTES:
-            return max(len(self.tokenizer.encode(facts.text).ids), 1)
+        if self.tokenizer is not None and facts.prompt_bytes <= EXACT_BYTES:
+            return max(counted(self.tokenizer, facts.text), 1)
         return max(round(facts.prompt_bytes / self.bytes_per_token), 1)
 
     def learn(self, prompt_bytes: int, tokens: int) -> None:
@@ -45,6 +45,29 @@ class PromptLengths:
         self._bytes = self._bytes * keep + prompt_bytes
         self._tokens = self._tokens * keep + tokens
         self.bytes_per_token = min(max(self._bytes / self._tokens, 0.25), 32.0)
+
+
+def counted(tokenizer: Any, prompt: Any) -> int:  # noqa: ANN401 the package is an extra, the prompt any JSON
+    """Tokens of a prompt: of messages all their texts, of several prompts their mean."""
+    texts, is_chat = texts_of(prompt)
+    counts = [len(tokenizer.encode(each).ids) for each in texts]
+    return sum(counts) if is_chat else sum(counts) // max(len(counts), 1)
+
+
+def texts_of(text: Any) -> tuple[list[str], bool]:  # noqa: ANN401 a prompt as JSON has it
+    """Texts of a prompt, and whether they are one chat."""
+    if isinstance(text, str):
+        return [text], False
+    if not isinstance(text, list):
+        return [], False
+    if all(isinstance(each, str) for each in text):
+        return text, False
+    contents = [each.get("content") for each in text if isinstance(each, dict)]
+    texts = [content for content in contents if isinstance(content, str)]
+    for content in contents:
+        parts = content if isinstance(content, list) else []
+        texts += [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
+    return texts, True
 
 
 def load_tokenizer(path: str) -> Any:  # noqa: ANN401 the package is an extra

@@ -138,7 +138,7 @@ class Server:
         while gateway.clients and loop.time() - began_s < gateway.options.drain_s:
             await asyncio.sleep(0.02)
         for client in [*gateway.clients, *(self.admin.clients if self.admin is not None else ())]:
-            client.transport.abort()
+            client.hang_up()
         gateway.health.stop()
         if gateway.engine_metrics is not None:
             gateway.engine_metrics.stop()

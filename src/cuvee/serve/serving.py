@@ -150,7 +150,17 @@ def serving_of(plan: Plan, deployment: Deployment, options: ServeOptions, *, pro
     copies = [group.copies for group in plan.groups]
     row_names = [(row.model, row.workload) for row in plan.assignment]
     found = Serving(
-        plan, router, replicas, models, row_names, groups, planned, copies, fleet, Promises(plan), deployment.notes,
+        plan,
+        router,
+        replicas,
+        models,
+        row_names,
+        groups,
+        planned,
+        copies,
+        fleet,
+        Promises(plan),
+        deployment.notes,
         fingerprint(plan),
     )
     router.shares = found.shares_for(found.num_up())

@@ -1,0 +1,76 @@
+"""`cuvee serve` and `cuvee api-key` as commands: what they check, say and return."""
+
+import json
+import os
+import subprocess
+import sys
+
+from cuvee.serve.facts import read_facts
+from cuvee.serve.prompts import PromptLengths
+from tests.serve.test_reload import write_files
+from tests.serve.world import two_types
+
+
+def run(*arguments):
+    """A command's exit code, and what it says on stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cuvee.cli.main", *map(str, arguments)],
+        capture_output=True, text=True, check=False, env=dict(os.environ),
+    )  # fmt: skip
+    return done.returncode, done.stderr, done.stdout
+
+
+def test_check_reads_everything_and_serves_nothing(tmp_path):
+    """Good files are told in a line, wrong ones end with exit code 2 and the three parts of a message."""
+    plan = two_types()
+    engines = [type("At", (), {"port": 9000 + number}) for number in range(len(plan.groups))]
+    place = write_files(tmp_path, engines, plan)
+    code, said, _ = run("serve", place.plan, "--replicas", place.replicas, "--check")
+    assert (code, "replicas in" in said) == (0, True)
+    place.replicas.write_text(place.replicas.read_text().replace("group: g1", "group: g99"))
+    code, said, _ = run("serve", place.plan, "--replicas", place.replicas, "--check")
+    assert code == 2
+    assert "g99" in said
+    assert "expected:" in said
+    assert "to do:" in said
+    assert "Traceback" not in said
+
+
+def test_a_key_is_shown_once(tmp_path):
+    """The key is on stdout, its hash in the file, and the same name is refused."""
+    code, _, key = run("api-key", "ann", "--file", tmp_path / "keys.yaml", "--concurrency", "3")
+    assert code == 0
+    assert key.startswith("sk-cuvee-ann.")
+    assert key.strip().split(".")[1] not in (tmp_path / "keys.yaml").read_text()
+    assert run("api-key", "ann", "--file", tmp_path / "keys.yaml")[0] == 2
+
+
+def test_a_tokenizer_counts_exactly():
+    """With a tokenizer prompts and chats are counted by it, token ids by themselves, and images not at all."""
+
+    class Words:
+        def encode(self, text):
+            return type("Encoding", (), {"ids": text.split()})
+
+    lengths = PromptLengths()
+    lengths.tokenizer = Words()
+    parts = [{"type": "text", "text": "c"}, {"type": "image_url"}]
+    for record, tokens in (
+        ({"prompt": "one two three"}, 3),
+        ({"prompt": [7, 8, 9, 10]}, 4),
+        ({"prompt": ["one", "one two three"]}, 2),
+        ({"messages": [{"role": "user", "content": "a b"}, {"content": parts}]}, 3),
+        ({}, 1),
+    ):
+        body = json.dumps(record).encode()
+        assert lengths.tokens(read_facts(body, answers=True)) == tokens
+
+
+def test_prompts_are_estimated_by_what_engines_count():
+    """Bytes per token begin at four, and follow an engine whose tokens are two bytes long."""
+    lengths = PromptLengths()
+    facts = read_facts(b'{"prompt": "' + b"x" * 400 + b'"}', answers=True)
+    assert lengths.tokens(facts) == 100
+    for _ in range(5):
+        lengths.learn(400, 200)
+    assert lengths.tokens(facts) == 200
