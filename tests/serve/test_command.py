@@ -2,11 +2,20 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
 
 from cuvee.serve.facts import read_facts
+from cuvee.serve.processes import reserved_port
 from cuvee.serve.prompts import PromptLengths
+from tests.serve.test_faults import EngineProcess
 from tests.serve.test_reload import write_files
 from tests.serve.world import two_types
 
@@ -74,3 +83,62 @@ def test_prompts_are_estimated_by_what_engines_count():
     for _ in range(5):
         lengths.learn(400, 200)
     assert lengths.tokens(facts) == 200
+
+
+def test_processes_share_a_port_and_end_together(tmp_path):
+    """Two processes on one port answer under one address, replace one that is killed, and end on SIGTERM."""
+    plan = two_types()
+    with ExitStack() as stack, reserved_port("127.0.0.1", 0) as kept:
+        engines = [stack.enter_context(EngineProcess()) for _ in plan.groups]
+        place, port = write_files(tmp_path, engines, plan), kept.getsockname()[1]
+        asked = [
+            "serve",
+            place.plan,
+            "--replicas",
+            place.replicas,
+            "--port",
+            port,
+            "--admin-port",
+            -1,
+            "--processes",
+            2,
+        ]
+        gateway = subprocess.Popen(
+            [sys.executable, "-m", "cuvee.cli.main", *map(str, asked)], stderr=subprocess.DEVNULL
+        )
+        stack.callback(gateway.wait)
+        stack.callback(gateway.kill)
+        children = wait_for(lambda: children_of(gateway.pid, 2))
+        wait_for(lambda: status_of(port) == 200)
+        os.kill(children[0], signal.SIGKILL)
+        wait_for(lambda: children[0] not in children_of(gateway.pid, 2) and children_of(gateway.pid, 2))
+        wait_for(lambda: status_of(port) == 200)
+        gateway.send_signal(signal.SIGTERM)
+        assert gateway.wait(60) == 0
+
+
+def children_of(pid, number):
+    """Processes that come from one, where there are so many."""
+    file = Path(f"/proc/{pid}/task/{pid}/children")
+    if not file.exists():
+        pytest.skip("this system does not tell which processes come from another")
+    found = [int(each) for each in file.read_text().split()]
+    return found if len(found) == number else []
+
+
+def status_of(port):
+    """Status of /health on a port; 0 where nobody listens."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as reply:
+            return reply.status
+    except OSError:
+        return 0
+
+
+def wait_for(is_so, timeout_s=60.0):
+    """What `is_so` gives, once that is something."""
+    until_s = time.monotonic() + timeout_s
+    while not (found := is_so()):
+        assert time.monotonic() < until_s
+        time.sleep(0.1)
+    return found

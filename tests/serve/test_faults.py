@@ -40,10 +40,19 @@ class EngineProcess:
         self.process.send_signal(number)
 
     async def stop(self):
+        self.kill()
+
+    def kill(self):
         self.process.kill()
         self.process.wait()
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
 
 
 def open_files() -> int:

@@ -87,7 +87,9 @@ def read_facts(body: bytes, *, answers: bool) -> Facts:
         raise BodyError("n has to be a whole number from 1 to 1024", "n")
     if most and get("ignore_eos") is True:
         least = most
-    sequences = min(number * max(choices, best_of), MOST_SEQUENCES)
+    sequences = number
+    if choices > 1 or best_of > 1 or number > MOST_SEQUENCES:
+        sequences = min(number * max(choices, best_of), MOST_SEQUENCES)
     return Facts(model, size, tokens, most, least, sequences, get("stream") is True, beginning, prompt)
 
 

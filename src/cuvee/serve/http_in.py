@@ -66,6 +66,7 @@ class ClientConnection(asyncio.Protocol):
         "length",
         "lines",
         "parser",
+        "read_size",
         "reading_paused",
         "ready",
         "request",
@@ -93,7 +94,7 @@ class ClientConnection(asyncio.Protocol):
         self.reading_paused = False
         self.body_parts: list[bytes] = []
         self.body_size = 0
-        self.head_size = 0
+        self.head_size = self.read_size = 0
 
     # What the event loop calls.
 
@@ -129,6 +130,7 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.is_deaf:
             return
+        self.read_size = len(data)
         try:
             self.parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
@@ -136,7 +138,7 @@ class ClientConnection(asyncio.Protocol):
         except HttpParserError as error:
             self._malformed(error)
         if self.state == HEAD and self.request is not None:
-            self.head_size += len(data)
+            self.head_size += self.read_size
             if self.head_size > self.handler.options.head_bytes:
                 self._refuse(431, "headers_too_large", "the head of the request is too large")
                 self._malformed(None)
@@ -175,7 +177,8 @@ class ClientConnection(asyncio.Protocol):
         parser = self.parser
         version = parser.get_http_version()
         lines = self.lines
-        if len(lines) > 4 * MOST_HEADERS or sum(map(len, lines)) > self.handler.options.head_bytes:
+        most = self.handler.options.head_bytes
+        if len(lines) > 4 * MOST_HEADERS or (self.read_size > most and sum(map(len, lines)) > most):
             self.refuse(431, "headers_too_large", "the head of the request is too large")
         request.method = parser.get_method()
         request.path, _, request.query = self.url.partition(b"?")
