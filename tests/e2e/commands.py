@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from cuvee.plan.outcome.files import load_plan, plan_to_json
@@ -18,6 +20,9 @@ from tests.engines.llama_server import LlamaSettings, command, free_port
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120.0
+PROCESSORS = [str(cpu) for cpu in sorted(os.sched_getaffinity(0))[:2]]
+"""Where replicas run, in turn: those that do not move keep their caches."""
+
 LONGEST_TYPE_S = 70.0
 """Most time for a type of requests on one engine [s]: twenty seconds at one load, of which few are needed."""
 
@@ -105,16 +110,17 @@ def engines_yaml(setting: Setting) -> str:
     """What stands in for each GPU type, as `cuvee up` reads it."""
     lines = ["version: 1", "gpus:"]
     for kind in KINDS:
-        words = command(setting.weights_of(kind), 0, settings_of(kind))
+        words = command(setting.weights_of(kind), 0, replace(settings_of(kind), cpus=()))
         words[words.index("--port") + 1] = "{port}"
         text = json.dumps(" ".join([*words, "--name", "{served_name}"]))
-        lines += [f"  {kind.gpu}:", f"    command: {text}", "    uses_gpus: false"]
+        lines += [f"  {kind.gpu}:", f"    command: {text}", "    uses_gpus: false", f"    cpus: {PROCESSORS}"]
     return "\n".join(lines) + "\n"
 
 
 def settings_of(kind: Kind) -> LlamaSettings:
     """How an engine of `kind` runs."""
-    return LlamaSettings(parallel=kind.parallel, context=320, share=kind.share)
+    cpu = int(PROCESSORS[kind is not KINDS[0] and len(PROCESSORS) > 1])
+    return LlamaSettings(parallel=kind.parallel, context=320, share=kind.share, cpus=(cpu,))
 
 
 @contextmanager

@@ -40,9 +40,11 @@ class Length:
 
 
 SHORT = Length(num_types=2, within=0.2, fit_s=10, replay_s=12)
-FULL = Length(num_types=3, within=0.08, fit_s=30, replay_s=40)
+FULL = Length(num_types=3, within=0.1, fit_s=40, replay_s=40)
 
-FIT_LOAD = 0.6
+GAUGES, GAUGE_PROMPT, GAUGE_ANSWER = 13, 200, 8
+
+FIT_LOAD = 0.8
 OVERLOAD = 1.25
 LATENCY_LOAD = 0.7
 """Loads of fitting runs, of runs that ask for the most a fleet serves, and of those whose latency is compared, over the
@@ -62,11 +64,27 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Loop:
-    """All that was found."""
+    """All that was found.
+
+    Attributes
+        laws       By GPU type, and how the runs they were fitted to look under them.
+        gauge_s    Median time of a lone request: before measuring, before and after the replays [s]. Engines did the
+                   same work, so what differs is what else the machine did.
+    """
 
     plans: Mapping[str, Plan]
     runs: tuple[Run, ...]
+    laws: Mapping[str, "FittedLaw"]
+    gauge_s: tuple[float, ...]
     seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class FittedLaw:
+    """A law, and the run of one engine that it was fitted to."""
+
+    law: StepLaw
+    run: Replayed
 
 
 def closed(setting: Setting, length: Length, say: Callable[[str], None]) -> Loop:
@@ -74,7 +92,9 @@ def closed(setting: Setting, length: Length, say: Callable[[str], None]) -> Loop
     began_s = time.monotonic()
     setting.engines_file.write_text(commands.engines_yaml(setting))
     say(f"measuring {len(KINDS)} kinds of engines, and fitting step times")
+    gauges = [gauge_s(setting)]
     laws = measured_laws(setting, length)
+    gauges.append(gauge_s(setting))
     plans = made_plans(setting)
     for name, plan in plans.items():
         rented = " + ".join(f"{each.copies} {each.config.gpu_label}" for each in plan.groups)
@@ -86,12 +106,22 @@ def closed(setting: Setting, length: Length, say: Callable[[str], None]) -> Loop
             for load in (LATENCY_LOAD, OVERLOAD):
                 runs.append(one_run(setting, name, plan, fleet.url, laws, load, rate, length.replay_s))
                 say(f"{name} at {load:.0%}: {runs[-1].measured.rate_req_per_s():.2f} req/s served")
-    return Loop(plans, tuple(runs), time.monotonic() - began_s)
+    gauges.append(gauge_s(setting))
+    return Loop(plans, tuple(runs), laws, tuple(gauges), time.monotonic() - began_s)
 
 
-def measured_laws(setting: Setting, length: Length) -> dict[str, StepLaw]:
+def gauge_s(setting: Setting) -> float:
+    """Median time of lone requests to one engine [s]."""
+    kind = KINDS[-1]
+    with running(setting.weights_of(kind), commands.settings_of(kind), setting.folder / "gauge.log") as url:
+        one = np.zeros(1), np.full(1, GAUGE_PROMPT), np.full(1, GAUGE_ANSWER)
+        times_s = [float(replay(url, MODEL_NAME, *one, seed=each).e2e_s[0]) for each in range(GAUGES)]
+    return float(np.median(times_s[1:]))
+
+
+def measured_laws(setting: Setting, length: Length) -> dict[str, FittedLaw]:
     """Step laws by GPU type; the tables of rates are files afterwards. All kinds at once: none takes from another."""
-    laws: dict[str, StepLaw] = {}
+    laws: dict[str, FittedLaw] = {}
     with ExitStack() as stack, ThreadPoolExecutor() as threads:
         urls = {
             kind.gpu: stack.enter_context(
@@ -108,7 +138,7 @@ def measured_laws(setting: Setting, length: Length) -> dict[str, StepLaw]:
             gpu: threads.submit(_fitting_run, setting, urls[gpu], plan, length.fit_s) for gpu, plan in alone.items()
         }
         for gpu, run in runs.items():
-            laws[gpu] = fitted(run.result(), guesses[gpu])
+            laws[gpu] = FittedLaw(fitted(run.result(), guesses[gpu]), run.result())
     return laws
 
 
@@ -132,13 +162,13 @@ def made_plans(setting: Setting) -> dict[str, Plan]:
 
 
 def one_run(
-    setting: Setting, name: str, plan: Plan, url: str, laws: Mapping[str, StepLaw], load: float, rate: float,
+    setting: Setting, name: str, plan: Plan, url: str, laws: Mapping[str, FittedLaw], load: float, rate: float,
     seconds: float,
 ) -> Run:  # fmt: skip
     """Replay the trace at `load` times `rate` [req/s], and play the same requests."""
     trace = part_of(setting.trace, load * rate, seconds)
     measured = _replayed(url, trace)
-    of_group = {group.id: laws[next(iter(group.config.gpu_counts))] for group in plan.groups}
+    of_group = {group.id: laws[next(iter(group.config.gpu_counts))].law for group in plan.groups}
     return Run(name, load, plan, measured, simulate(plan, trace, laws=of_group))
 
 

@@ -3,12 +3,18 @@
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from tests.e2e.loop import Loop, Run, simulated_rate
+from cuvee.simulate.arrays import EVENT
+from cuvee.simulate.packing import packed_engines, packed_requests, packed_split
+from cuvee.simulate.play import play
+from cuvee.simulate.policy import Policy
+from cuvee.simulate.run_fit import StepCosts
+from tests.e2e.loop import FittedLaw, Loop, Run, simulated_rate
 from tests.e2e.replay import Floats
 
 PERCENTILES = (50, 90)
@@ -23,6 +29,8 @@ def record_of(loop: Loop, load_before: float) -> dict[str, Any]:
         "load_average_before": load_before,
         "load_average_after": os.getloadavg()[0],
         "seconds": round(loop.seconds),
+        "gauge_s": loop.gauge_s,
+        "laws": {gpu: _law_record(each) for gpu, each in loop.laws.items()},
         "plans": {
             name: {
                 "fleet": [(each.copies, each.config.gpu_label) for each in plan.groups],
@@ -37,6 +45,23 @@ def record_of(loop: Loop, load_before: float) -> dict[str, Any]:
             for name, plan in loop.plans.items()
         },
         "runs": [_run_record(run) for run in loop.runs],
+    }
+
+
+def _law_record(found: FittedLaw) -> dict[str, Any]:
+    """The law in plain figures, and its own run under it: half of what is off in a fleet may be off here already."""
+    law, run = found.law, found.run
+    number = len(run.due_s)
+    requests = packed_requests(run.due_s, run.prompt, np.maximum(run.answer, 1))
+    none, one = np.zeros(1, np.int64), np.ones((1, 1))
+    split = packed_split(one, one, none, none, np.ones((1, 1), bool))
+    engines = packed_engines([law], none, none)
+    play(requests, engines, split, np.zeros(0, EVENT).view(np.recarray), int(Policy.SHORTEST_QUEUE), True)
+    return {
+        **asdict(StepCosts.of(law, law.max_num_seqs)),
+        "requests": number,
+        "ttft_s": _both(run.ttft_s, requests.first_s - run.due_s),
+        "e2e_s": _both(run.e2e_s, requests.finish_s - run.due_s),
     }
 
 
@@ -110,6 +135,8 @@ def table_of(record: dict[str, Any]) -> str:
             f" {_shares(run['shares']['measured'])} | {run['failed']} of {run['requests']} |"
             f" {generator['processor_share']:.0%}, {generator['late_p99_s'] * 1e3:.0f} ms |"
         )
+    gauge = ", ".join(f"{each * 1e3:.0f} ms" for each in record["gauge_s"])
+    lines += ["", f"a lone request before measuring, before and after the replays: {gauge}"]
     return "\n".join(lines)
 
 

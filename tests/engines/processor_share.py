@@ -10,8 +10,8 @@ from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 V1 = ROOT / "cpu"
-QUOTA_US = 1000
-"""Time at once [us], the least that the kernel takes: the finer, the more like a slower processor."""
+QUOTA_US = 4000
+"""Time at once [us]. Less is more like a slower processor, but what others hold up within a period is lost."""
 
 WEIGHT_V1, WEIGHT_V2 = 262144, 10000
 """The largest weights: what else runs on the machine waits, as far as the shares allow."""
