@@ -114,6 +114,7 @@ def engines_yaml(setting: Setting) -> str:
         words[words.index("--port") + 1] = "{port}"
         text = json.dumps(" ".join([*words, "--name", "{served_name}"]))
         lines += [f"  {kind.gpu}:", f"    command: {text}", "    uses_gpus: false", f"    cpus: {PROCESSORS}"]
+        lines.append(f"    max_concurrency: {most_under_way(kind)}")
     return "\n".join(lines) + "\n"
 
 

@@ -40,7 +40,7 @@ class Length:
 
 
 SHORT = Length(num_types=2, within=0.2, fit_s=10, replay_s=12)
-FULL = Length(num_types=3, within=0.1, fit_s=40, replay_s=40)
+FULL = Length(num_types=3, within=0.15, fit_s=30, replay_s=30)
 
 GAUGES, GAUGE_PROMPT, GAUGE_ANSWER = 13, 200, 8
 

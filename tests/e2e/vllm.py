@@ -52,8 +52,8 @@ def measured(fleet: Fleet, folder: Path) -> list[dict[str, str]]:
     points = folder / "points.csv"
     cuvee(
         "profile", replica, "--gpu", "h100", "--tp", "1", "--model", folder / "H100-SXM" / "config.json",
-        "--served-name", MODEL, "--lengths", f"{PROMPT}x{ANSWER}", "--max-concurrency", "32", "--within", "0.1", "--loads", "0.5", "--max-seconds", "120",
-        "--save", points,
+        "--served-name", MODEL, "--lengths", f"{PROMPT}x{ANSWER}", "--max-concurrency", "32", "--within", "0.1",
+        "--loads", "0.5", "--max-seconds", "120", "--save", points,
     )  # fmt: skip
     with points.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
