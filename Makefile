@@ -24,7 +24,7 @@ endif
 .DEFAULT_GOAL := help
 VLLM_VENV ?= .venv-vllm
 
-.PHONY: help demo install format check test test-aiconfigurator docs e2e e2e-faults e2e-vllm bench dynamo study clean
+.PHONY: help demo install format check test test-aiconfigurator docs e2e e2e-faults e2e-vllm bench dynamo routers study clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' Makefile
@@ -58,6 +58,12 @@ bench: $(BENCH)  ## Run every benchmark; figures go to benchmarks/results
 	@set -e; for script in benchmarks/bench_*.py; do \
 		[ -e "$$script" ] || { echo "no benchmarks/bench_*.py yet"; break; }; \
 		echo "== $$script"; $(BIN)/python "$$script"; \
+	done
+
+routers:  ## Set up vllm-router and sglang-router, which bench_gateway.py then runs beside
+	@for name in vllm-router sglang-router; do \
+		[ -x .venv-$$name/bin/python ] || $(PYTHON) -m venv .venv-$$name; \
+		.venv-$$name/bin/python -m pip install --quiet --disable-pip-version-check $$name; \
 	done
 
 study: $(DEV)  ## Rebuild the page and the picture of docs/benchmark-study.md

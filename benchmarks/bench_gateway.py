@@ -2,8 +2,8 @@
 
 Engines that answer at once and the load generator share one core, the gateway has another. Ours runs with all on:
 API keys, the plan's shares, prefix affinity, access log, trace, metrics. nginx and haproxy (apt: nginx-light haproxy
-wrk) forward by weights; vllm-router and sglang-router are looked for on the PATH or in the folders of --venvs. What is
-not installed is left out.
+wrk) forward by weights; vllm-router and sglang-router are those of `make routers`, or of the environments of --venvs.
+What is not installed is left out.
 
 Run: python benchmarks/bench_gateway.py [--seconds 3] [--venvs FOLDER ...]. Writes benchmarks/results/gateway.json.
 """
@@ -32,6 +32,9 @@ from harness import describe_machine, write_results
 HERE = Path(__file__).parent
 BACKENDS = (9101, 9102)
 PORT = 9180
+ROUTERS = [HERE.parent / f".venv-{name}" for name in ("vllm-router", "sglang-router")]
+"""Where `make routers` puts them."""
+
 CONNECTIONS = 32
 LOW_RATE = (4, 100)
 """Connections, and requests of each, of the measurement at a low rate [-]."""
@@ -285,7 +288,7 @@ def main() -> None:
     """Measure all that is installed, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--venvs", type=Path, nargs="*", default=[])
+    parser.add_argument("--venvs", type=Path, nargs="*", default=ROUTERS)
     asked = parser.parse_args()
     if shutil.which("wrk") is None:
         print("wrk is not installed (apt: wrk): the gateway is not measured")
