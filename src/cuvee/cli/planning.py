@@ -101,10 +101,20 @@ def compare(
         raise typer.Exit(NO_PLAN)
 
 
-def check(plan_file: PlanArgument, as_json: options.JsonOption = False) -> None:
+def check(
+    plan_file: PlanArgument,
+    metrics: Annotated[
+        str | None, typer.Option(metavar="URL", help="A gateway's /metrics, or a file of them: is the plan followed?")
+    ] = None,
+    over: Annotated[float | None, typer.Option(help="With --metrics: count for so long [s].", min=0.1)] = None,
+    since: Annotated[str | None, typer.Option(help="With --metrics: count from an earlier file of them.")] = None,
+    as_json: options.JsonOption = False,
+) -> None:
     """Recompute what a plan file claims, without the program it was solved as: money, stock, memory, rates, load.
 
     A frontier file is one of many plans: each is checked, and the curve's own claims.
+
+    With --metrics instead whether a gateway follows the plan: exit code 0 it does, 1 it drifts, 3 not enough data.
     """
     from cuvee.plan.any_file import load_any
     from cuvee.plan.check.check import check as check_plan
@@ -114,6 +124,21 @@ def check(plan_file: PlanArgument, as_json: options.JsonOption = False) -> None:
     from cuvee.plan.periods.result import PeriodPlan
 
     claimed = load_any(plan_file)
+    if metrics is not None:
+        from cuvee.cli.checking import check_metrics
+
+        if isinstance(claimed, (PeriodPlan, Frontier)):
+            raise InputError(
+                f"{plan_file}: many plans",
+                expected="the plan that a gateway serves",
+                remedy="name the file of one plan",
+            )
+        check_metrics(claimed, plan_file, metrics, over_s=over, since=since, as_json=as_json)
+        return
+    if over is not None or since is not None:
+        raise InputError(
+            "--over or --since without --metrics", expected="--metrics as well", remedy="add --metrics URL"
+        )
     if isinstance(claimed, PeriodPlan):
         report = check_periods(claimed)
     else:

@@ -1,0 +1,1 @@
+"""What really happens beside what was planned."""

@@ -1,0 +1,1 @@
+"""Tests of control: plan and reality."""
