@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -30,6 +31,10 @@ from tests.serve.world import (
     whole,
     with_copies,
 )
+
+PAGE = (Path(__file__).parents[2] / "docs" / "gateway.md").read_text(encoding="utf-8")
+DOCUMENTED = re.findall(r"^\| `((?:cuvee|llm)_\w+)` \|", PAGE, re.MULTILINE)
+"""Metrics in the table of docs/gateway.md."""
 
 CONVENTION = re.compile(r"(cuvee|llm)_[a-z_]+")
 
@@ -89,7 +94,7 @@ def test_what_is_counted_is_right_by_hand():
 
 
 def test_every_metric_is_valid_and_documented_by_its_name():
-    """Prometheus' own parser reads all; names carry unit or _total; buckets rise; every family has a help text."""
+    """Prometheus' own parser reads all, and the page lists them; names carry unit or _total; buckets rise."""
 
     async def play():
         async with gateway([Engine(), Engine()], with_copies(two_types(), 1, 2)) as server:
@@ -112,6 +117,7 @@ def test_every_metric_is_valid_and_documented_by_its_name():
                     rest = {name: value for name, value in each.labels.items() if name != "le"}
                     series.setdefault(str(rest), []).append(each.value)
             assert all(values == sorted(values) for values in series.values())
+    assert {f"{each.name}_total" if each.type == "counter" else each.name for each in families} == set(DOCUMENTED)
     written = set(re.findall(r"^# TYPE (\w+) counter", text, re.MULTILINE))
     assert written
     assert all(name.endswith("_total") for name in written)
