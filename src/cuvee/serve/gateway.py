@@ -125,7 +125,7 @@ class Gateway:
         self._recognise(exchange, model, facts)
         client.answering = exchange
         self.exchanges.add(exchange)
-        if account is not None and not self._may_begin(exchange, account):
+        if account is not None and account.is_limited and not self._may_begin(exchange, account):
             return
         if self.retries_left < FREE_RETRIES:
             self.retries_left += self.options.retry_share

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from cuvee.serve.exchange import Exchange
     from cuvee.serve.request import Request
+
+MOST_TEXTS = 4096
+"""Names whose JSON is remembered [-]."""
 
 MOST_HELD = 100_000
 """Lines that wait to be written; where a disk takes no more, the newest are lost [-]."""
@@ -89,33 +93,40 @@ class Journal:
             stream.write(self.header + text if stream.tell() == 0 else text)
 
 
+ACCESS = (
+    b'{"time":%.3f,"endpoint":%b,"model":%b,"workload":%b,"group":%b,"replica":%b,"key":%b,"status":%d,"reason":%b,'
+    b'"stream":%b,"prompt_tokens":%d,"expected_tokens":%d,"answer_tokens":%d,"queued_s":%b,"ttft_s":%b,"tpot_s":%b,'
+    b'"e2e_s":%.6f,"retries":%d}'
+)
+"""A line of the access log: to fill it in takes less than to write a dictionary."""
+
+
+@lru_cache(MOST_TEXTS)
+def quoted(text: str) -> bytes:
+    """A name as JSON; null of none. Names are those of the plan, the replicas and the keys, and so few."""
+    return orjson.dumps(text or None)
+
+
+def seconds(value_s: float, *, is_known: object) -> bytes:
+    """A time as JSON [s]; null where it is not known."""
+    return b"%.6f" % value_s if is_known else b"null"
+
+
 def access_line(exchange: Exchange) -> bytes:
     """A request as one JSON object: who, what, where, how long; no text, no key."""
     replica = exchange.replica
-    ended_s = time.monotonic()
-    first_s = exchange.first_s - exchange.arrived_s if exchange.first_s else None
+    arrived_s, first_s, sent_s = exchange.arrived_s, exchange.first_s, exchange.sent_s
+    e2e_s = time.monotonic() - arrived_s
     per_answer = exchange.answer_tokens // exchange.sequences
-    tpot_s = exchange.streamed_s / (per_answer - 1) if per_answer > 1 and exchange.streamed_s else None
-    return orjson.dumps({
-        "time": round(time.time() - (ended_s - exchange.arrived_s), 3),
-        "endpoint": exchange.endpoint,
-        "model": exchange.model.model,
-        "workload": exchange.workload,
-        "group": replica.group if replica is not None else None,
-        "replica": replica.name if replica is not None else None,
-        "key": exchange.key or None,
-        "status": exchange.status,
-        "reason": exchange.reason or None,
-        "stream": exchange.facts.is_stream,
-        "prompt_tokens": exchange.prompt_tokens,
-        "expected_tokens": exchange.expected_tokens,
-        "answer_tokens": exchange.answer_tokens,
-        "queued_s": round(exchange.sent_s - exchange.arrived_s, 6) if exchange.sent_s else None,
-        "ttft_s": round(first_s, 6) if first_s is not None else None,
-        "tpot_s": round(tpot_s, 6) if tpot_s is not None else None,
-        "e2e_s": round(ended_s - exchange.arrived_s, 6),
-        "retries": len(exchange.tried),
-    })  # fmt: skip
+    tpot_s = exchange.streamed_s / (per_answer - 1) if per_answer > 1 else 0.0
+    return ACCESS % (
+        time.time() - e2e_s, quoted(exchange.endpoint), quoted(exchange.model.model), quoted(exchange.workload),
+        quoted(replica.group if replica is not None else ""), quoted(replica.name if replica is not None else ""),
+        quoted(exchange.key), exchange.status, quoted(exchange.reason),
+        b"true" if exchange.facts.is_stream else b"false", exchange.prompt_tokens, exchange.expected_tokens,
+        exchange.answer_tokens, seconds(sent_s - arrived_s, is_known=sent_s),
+        seconds(first_s - arrived_s, is_known=first_s), seconds(tpot_s, is_known=tpot_s), e2e_s, len(exchange.tried),
+    )  # fmt: skip
 
 
 def early_line(request: Request, status: int, code: str) -> bytes:

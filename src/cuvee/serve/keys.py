@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PREFIX = "sk-cuvee-"
+PREFIX_BYTES = PREFIX.encode()
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SECRET_BYTES = 32
 EXPECTED = "a YAML file with version: 1 and keys: a list of name, salt and hash"
@@ -137,18 +138,21 @@ class Bucket:
 class Account:
     """What one key has used."""
 
-    __slots__ = ("digest", "key", "requests", "salt", "tokens", "under_way")
+    __slots__ = ("digest", "is_limited", "key", "requests", "salted", "tokens", "under_way")
 
     def __init__(self, key: Key, now_s: float) -> None:
         self.key = key
-        self.salt, self.digest = bytes.fromhex(key.salt), bytes.fromhex(key.hash)
+        self.is_limited = any(getattr(key, field) is not None for field in LIMITS)
+        self.salted, self.digest = hashlib.sha256(bytes.fromhex(key.salt)), bytes.fromhex(key.hash)
         self.under_way = 0
         self.requests = None if key.requests_per_minute is None else Bucket(key.requests_per_minute, now_s)
         self.tokens = None if key.tokens_per_minute is None else Bucket(key.tokens_per_minute, now_s)
 
     def is_secret(self, secret: bytes) -> bool:
         """Whether `secret` is this key's; takes as long whether it is or not."""
-        return hmac.compare_digest(hashlib.sha256(self.salt + secret).digest(), self.digest)
+        found = self.salted.copy()
+        found.update(secret)
+        return hmac.compare_digest(found.digest(), self.digest)
 
     def wait_s(self, now_s: float, tokens: int) -> float:
         """How long a request of so many tokens has to wait, 0 where it may begin [s]."""
@@ -190,10 +194,10 @@ class Accounts:
 
     def find(self, authorization: bytes) -> Account | None:
         """The account of an Authorization header; None where the key is not known."""
-        scheme, _, text = authorization.partition(b" ")
-        if scheme.lower() != b"bearer" or not text.startswith(PREFIX.encode()):
+        lead, _, text = authorization.partition(PREFIX_BYTES)
+        if lead.lower() != b"bearer ":
             return None
-        name, _, secret = text[len(PREFIX) :].partition(b".")
+        name, _, secret = text.partition(b".")
         account = self.by_name.get(name.decode("latin-1"))
         # An unknown name takes as long as a known one.
         return account if (account or self._nobody).is_secret(secret) else None
