@@ -81,6 +81,7 @@ def test_a_trace_is_read_back_as_what_was_asked(tmp_path):
 
     asyncio.run(play())
     found = load_trace(tmp_path / "trace.csv")
+    assert found.arrival_s is not None
     # the tempting wrong order is that of the lines, which are written as answers end: 10, 20, 40
     by_arrival = sorted(zip(found.arrival_s.tolist(), found.output_tokens.tolist(), strict=True))
     assert [tokens for _, tokens in by_arrival] == [40, 10, 20]

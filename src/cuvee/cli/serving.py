@@ -34,6 +34,10 @@ def serve(
     first_byte_timeout: Annotated[float | None, typer.Option(help="Longest wait for an answer to begin [s].")] = None,
     drain_timeout: Annotated[float | None, typer.Option(help="Time for what runs when it is to end [s].")] = None,
     max_body_mb: Annotated[float | None, typer.Option(help="Largest body of a request [MB].")] = None,
+    otel: Annotated[
+        bool, typer.Option("--otel", help="Send OpenTelemetry spans to OTEL_EXPORTER_OTLP_ENDPOINT.")
+    ] = False,
+    engine_metrics: Annotated[float | None, typer.Option(help="Time between looks at engines [s]; 0: none.")] = None,
     processes: Annotated[int, typer.Option(help="Gateways that share the port.", min=1, max=256)] = 1,
     process: Annotated[int, typer.Option(hidden=True)] = -1,
     check: Annotated[bool, typer.Option("--check", help="Read and check the files, and serve nothing.")] = False,
@@ -45,9 +49,9 @@ def serve(
     place = Place(
         plan=plan_file, replicas=replicas, keys=keys, certificate=tls_certificate, private_key=tls_key, host=host,
         port=port, admin_host=admin_host, admin_port=_own(admin_port, process), access_log=_file(access_log, process),
-        trace=_file(trace, process), processes=processes, process=max(process, 0),
+        trace=_file(trace, process), processes=processes, process=max(process, 0), has_spans=otel,
     )  # fmt: skip
-    options = _options(queue, queue_timeout, first_byte_timeout, drain_timeout, max_body_mb)
+    options = _options(queue, queue_timeout, first_byte_timeout, drain_timeout, max_body_mb, engine_metrics)
     if check or (processes > 1 and process < 0):
         serving = load_serving(place, options)
         tls_of(place)
@@ -82,6 +86,7 @@ def _options(
     first_byte_timeout: float | None,
     drain_timeout: float | None,
     max_body_mb: float | None,
+    engine_metrics: float | None,
 ) -> "ServeOptions":
     """Options with what the command line says of them."""
     from cuvee.files import BYTES_PER_MB
@@ -92,6 +97,7 @@ def _options(
         "queue_s": queue_timeout,
         "first_byte_s": first_byte_timeout,
         "drain_s": drain_timeout,
+        "engine_metrics_s": engine_metrics,
         "body_bytes": None if max_body_mb is None else int(max_body_mb * BYTES_PER_MB),
     }
     return ServeOptions(**{name: value for name, value in said.items() if value is not None})  # type: ignore[arg-type]

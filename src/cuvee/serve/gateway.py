@@ -46,6 +46,7 @@ class Gateway:
         buffered_bytes    Bodies that are being received [bytes].
         is_draining       Whether it is about to end: no new connections, and each ends with its answer.
         exchanges         Requests that have arrived and are not over.
+        began             Called with each exchange once it is recognised: spans hang on it.
         ended             Called with each exchange that is over: access log and trace hang on it.
         journals          Files that get a line for each request.
         engine_metrics    Asks the engines of themselves; None where nobody does.
@@ -62,6 +63,7 @@ class Gateway:
         self.counters = Counters()
         self.health = Health(self)
         self.retries_left = FREE_RETRIES
+        self.began: list[Callable[[Exchange], None]] = []
         self.ended: list[Callable[[Exchange], None]] = []
         self.refused_early: list[Callable[[Request, int, str], None]] = []
         self.journals: list[Journal] = []
@@ -144,6 +146,8 @@ class Gateway:
         if facts.beginning:
             exchange.prefix = zlib.crc32(facts.beginning.encode("utf-8", "replace")) & 0x7FFFFFFF
         facts.text = facts.beginning = None
+        for tell in self.began:
+            tell(exchange)
 
     def _may_begin(self, exchange: Exchange, account: Account) -> bool:
         """Book a request on its key, or refuse it until there is room for it."""

@@ -38,6 +38,7 @@ class Place:
         admin_host, admin_port       Where metrics, status and reload are; no port: nowhere.
         access_log, trace            Files that get a line for each request.
         processes                    Gateways that share the port, this one being `process`, from 0.
+        has_spans                    Whether OpenTelemetry spans are sent, to where the environment says.
     """
 
     plan: Path
@@ -53,6 +54,7 @@ class Place:
     trace: Path | None = None
     processes: int = 1
     process: int = 0
+    has_spans: bool = False
 
     def siblings(self) -> list[tuple[str, int]]:
         """Where the admin ports of the other processes are; nowhere where the system chose them."""
@@ -77,6 +79,8 @@ def load_serving(place: Place, options: ServeOptions) -> Serving:
     Raises      InputError: files that cannot be used; MissingExtraError: what serving needs is not installed.
     """
     require_extra()
+    if place.has_spans:
+        require_spans()
     from cuvee.serve.keys import Accounts, load_keys
     from cuvee.serve.replicas_file import load_deployment
     from cuvee.serve.serving import serving_of
@@ -96,6 +100,15 @@ def require_extra() -> None:
         import prometheus_client  # noqa: F401
     except ImportError:
         raise MissingExtraError("the gateway", "serve") from None
+
+
+def require_spans() -> None:
+    """Raises MissingExtraError where a package is missing that spans need."""
+    try:
+        import opentelemetry.exporter.otlp.proto.http
+        import opentelemetry.sdk  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("OpenTelemetry spans", "otel") from None
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -179,7 +192,15 @@ async def _listen(
     if options.engine_metrics_s and place.process == 0:
         server.watch_engines(options.engine_metrics_s)
     _reload_on_hangup(server, reloader)
+    if not place.has_spans:
+        await server.run(ready)
+        return
+    from cuvee.serve.spans import Spans, exporting_provider
+
+    spans = Spans(exporting_provider())
+    server.trace(spans)
     await server.run(ready)
+    await asyncio.to_thread(spans.provider.shutdown)
 
 
 async def _reload_all(load: Callable[[], Serving]) -> list[str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cuvee.serve.journal import Journal
     from cuvee.serve.options import ServeOptions
     from cuvee.serve.serving import Serving
+    from cuvee.serve.spans import Spans
 
 
 class Server:
@@ -72,6 +73,11 @@ class Server:
         self.gateway.journals.append(journal)
         self.gateway.ended.append(journal.add)
         self.gateway.refused_early.append(journal.add_early)
+
+    def trace(self, spans: Spans) -> None:
+        """Make a span of each request."""
+        self.gateway.began.append(spans.begin)
+        self.gateway.ended.append(spans.end)
 
     def watch_engines(self, period_s: float) -> None:
         """Ask the engines of themselves every `period_s` [s]."""
