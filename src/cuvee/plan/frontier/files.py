@@ -1,12 +1,11 @@
 """Frontier files: a curve with its plans as versioned JSON, and back; its rows as CSV."""
 
-import csv
-import io
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cuvee.plan.frontier.frontier import SCHEMA_VERSION, Frontier, Swept
+from cuvee.catalog.tables import csv_text
+from cuvee.plan.frontier.frontier import SCHEMA_VERSION, Frontier, FrontierPoint, Swept
 from cuvee.plan.outcome.files import adapter_of, read_json, record_of, versioned_json
 
 if TYPE_CHECKING:
@@ -48,28 +47,27 @@ def frontier_of(record: Any, path: Path | str) -> Frontier:  # noqa: ANN401 any 
 
 def frontier_to_csv(frontier: Frontier) -> str:
     """One row per point: what was asked, money, rate, bound, what is open, and the GPUs of the fleet."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(
-        [
-            "budget_usd_per_hour" if frontier.swept is Swept.BUDGET else "asked_req_per_s",
-            "cost_usd_per_hour",
-            "rate_req_per_s",
-            "req_per_s_per_usd_per_hour",
-            "termination",
-            "bound",
-            "gap",
-            "open_share",
-            "gpus",
-        ]
+    columns = (
+        "budget_usd_per_hour" if frontier.swept is Swept.BUDGET else "asked_req_per_s",
+        "cost_usd_per_hour",
+        "rate_req_per_s",
+        "req_per_s_per_usd_per_hour",
+        "termination",
+        "bound",
+        "gap",
+        "open_share",
+        "gpus",
     )
-    for point in frontier.points:
-        plan = point.plan
-        found: list[object] = ["", "", ""]
-        if plan.has_plan:
-            money, rate = plan.cost_usd_per_hour, plan.rate_req_per_s
-            found = [f"{money:.6g}", f"{rate:.6g}", f"{rate / money:.6g}"]
-        proof = ["" if value is None else f"{value:.6g}" for value in (plan.bound, plan.gap)]
-        gpus = " + ".join(f"{count}x {gpu}" for gpu, count in plan.gpu_counts.items())
-        rows.writerow([f"{point.asked:.6g}", *found, plan.termination.value, *proof, f"{point.open_share:.6g}", gpus])
-    return text.getvalue()
+    return csv_text(columns, map(_row, frontier.points))
+
+
+def _row(point: FrontierPoint) -> list[str]:
+    """Cells of one point; empty where there is no plan, or no proof."""
+    plan = point.plan
+    found = ["", "", ""]
+    if plan.has_plan:
+        money, rate = plan.cost_usd_per_hour, plan.rate_req_per_s
+        found = [f"{money:.6g}", f"{rate:.6g}", f"{rate / money:.6g}"]
+    proof = ["" if value is None else f"{value:.6g}" for value in (plan.bound, plan.gap)]
+    gpus = " + ".join(f"{count}x {gpu}" for gpu, count in plan.gpu_counts.items())
+    return [f"{point.asked:.6g}", *found, plan.termination.value, *proof, f"{point.open_share:.6g}", gpus]
