@@ -53,7 +53,7 @@ def measured(fleet: Fleet, folder: Path) -> list[dict[str, str]]:
     cuvee(
         "profile", replica, "--gpu", "h100", "--tp", "1", "--model", folder / "H100-SXM" / "config.json",
         "--served-name", MODEL, "--lengths", f"{PROMPT}x{ANSWER}", "--max-concurrency", "32", "--within", "0.1",
-        "--loads", "0.5", "--max-seconds", "120", "--save", points,
+        "--loads", "0.5", "--max-seconds", "60", "--save", points,
     )  # fmt: skip
     with points.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
@@ -68,7 +68,14 @@ def main() -> int:
         folder = Path(name)
         (folder / "plan.json").write_text(plan_to_json(plan))
         (folder / "engines.yaml").write_text(engines_yaml(folder, python))
-        words = ("--engines", str(folder / "engines.yaml"), "--start-timeout", str(START_SECONDS))
+        words = (
+            "--engines",
+            str(folder / "engines.yaml"),
+            "--start-timeout",
+            str(START_SECONDS),
+            "--replica-port",
+            "8300",
+        )
         with started(folder / "plan.json", folder / "fleet", *words, seconds=START_SECONDS) as fleet:
             sys.stdout.write(fleet.said)
             for point in measured(fleet, folder):
