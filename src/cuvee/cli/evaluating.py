@@ -99,10 +99,10 @@ def _check(what: str, *, writes: bool) -> None:
 
 
 def _show_robustness(met: "Sequence[Met]", bursts: "Sequence[Bursty]", *, as_json: bool) -> None:
-    from cuvee.report.robustness_console import print_robustness
+    from cuvee.report.robustness_console import print_robustness, robustness_record
 
     if as_json:
-        print_json({"cases": [vars(each) for each in met], "bursts": [vars(each) for each in bursts]})
+        print_json(robustness_record(met, bursts))
     else:
         print_robustness(met, bursts, stdout())
 
