@@ -5,10 +5,12 @@ import re
 
 import pytest
 
-from cuvee.evaluate import evaluation
+from cuvee.evaluate import beyond, evaluation
+from cuvee.evaluate.beyond import Beyond
 from cuvee.report import chart_page
 from cuvee.simulate import simulation
 from tests.evaluate.made_up import outcome, result
+from tests.evaluate.test_beyond import DAYS, LIMITED, MARKET
 
 
 @pytest.fixture
@@ -62,6 +64,7 @@ def test_the_page_is_complete_and_self_contained(cuvee, stubbed, tmp_path, monke
     [
         (("everything",), "one of paper"),
         (("robustness", "--out", "x.jsonl"), "leave them out"),
+        (("beyond", "--cells", "70b/*"), "--quick, --html or --json"),
         (("paper", "--cells", "x"), "70b/trace-1/stock-1/15"),
         (("paper", "--trace", "missing.csv"), "missing.csv"),
     ],
@@ -84,3 +87,23 @@ def test_a_page_that_is_there_is_kept_unless_forced(cuvee, stubbed, tmp_path, mo
     assert f"{page}: is there already" in refused.err
     assert cuvee("evaluate", "paper", "--quick", "--html", page, "--force").code == 0
     assert page.read_text() != "mine"
+
+
+def test_beyond_on_screen_as_json_and_as_a_page(cuvee, monkeypatch, tmp_path):
+    """The same results three times, and a note where Ctrl-C left something out."""
+    found = Beyond((MARKET,), (LIMITED,), DAYS)
+    monkeypatch.setattr(beyond, "beyond", lambda **_options: found)
+    monkeypatch.setattr(simulation, "warm_up", lambda: None)
+    monkeypatch.setattr(chart_page, "plotly_js", lambda _what: "window.Plotly = {};")
+    ended = cuvee("evaluate", "beyond")
+    assert ended.code == 0
+    for text in ("+100.0%", "none serves this", "25.00%", "busiest"):
+        assert text in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 100
+    assert json.loads(cuvee("evaluate", "beyond", "--json").out)["fortnight"]["held"][1]["saving"] == 0.25
+    page = tmp_path / "page.html"
+    assert cuvee("evaluate", "beyond", "--html", page).code == 0
+    figures = json.loads(page.read_text().split('id="figures">')[1].split("</script>")[0])
+    assert {kind: set(each) for kind, each in figures.items()} == {"market": {"0"}, "days": {"0", "1"}}
+    monkeypatch.setattr(beyond, "beyond", lambda **_options: Beyond((MARKET,), (), None))
+    assert "interrupted" in cuvee("evaluate", "beyond").out

@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from cuvee.evaluate.records import SettingResult
     from cuvee.evaluate.robustness import Bursty, Met
 
-KINDS = ("paper", "robustness")
+KINDS = ("paper", "robustness", "beyond")
 
 
 def evaluate(
     what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="paper, or robustness: wrong rates, lost stock, another mix, bursts.")
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="paper; robustness: wrong rates, lost stock, another mix, bursts; beyond: this year's market, latency "
+            "limits, fourteen days.",
+        ),
     ],
     cells: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Only settings such as '70b/trace-1/*'; repeatable.")
@@ -46,11 +51,13 @@ def evaluate(
     from cuvee.evaluate.evaluation import evaluate as run
     from cuvee.evaluate.evaluation import requests_by_name
     from cuvee.evaluate.robustness import robustness
-    from cuvee.report.evaluation_console import evaluation_record, print_evaluation
     from cuvee.simulate.simulation import warm_up
 
-    _check(what, writes=out is not None or html is not None)
+    _check(what, kept=out is not None, page=html is not None, chosen=bool(cells or traces))
     refuse_overwriting(html, force)
+    if what == "beyond":
+        _beyond(quick=quick, html=html, as_json=as_json)
+        return
     with working("reading") as progress:
         requests = requests_by_name(traces or ())
         names = [name for name, each in requests.items() if each.trace is not None]
@@ -59,7 +66,6 @@ def evaluate(
         warm_up()
         if what == "robustness":
             rest = robustness(settings if cells else settings[:1], requests, options, progress=progress)
-            results = []
         else:
             results = run(
                 settings, requests, options, out=out, progress=progress, keep=progress.keep,
@@ -68,16 +74,22 @@ def evaluate(
     if what == "robustness":
         _show_robustness(*rest, as_json=as_json)
         return
-    if html is not None and results:
-        _write_page(html, results, len(settings))
-    if as_json:
-        print_json(evaluation_record(results))
-    else:
-        print_evaluation(results, len(settings), stdout())
+    _show_paper(results, len(settings), html=html, as_json=as_json)
     if progress.interrupted:
         if out is not None:
             _tell_how_to_go_on(f"{len(results)} of {len(settings)} settings are kept in {out}", overwrites=bool(html))
         raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _show_paper(results: "Sequence[SettingResult]", num_asked: int, *, html: Path | None, as_json: bool) -> None:
+    from cuvee.report.evaluation_console import evaluation_record, print_evaluation
+
+    if html is not None and results:
+        _write_page(html, results, num_asked)
+    if as_json:
+        print_json(evaluation_record(results))
+    else:
+        print_evaluation(results, num_asked, stdout())
 
 
 def _write_page(html: Path, results: "Sequence[SettingResult]", settings: int) -> None:
@@ -91,11 +103,34 @@ def _tell_how_to_go_on(kept: str, *, overwrites: bool) -> None:
     typer.echo(f"{kept}; repeat the command{' with --force' if overwrites else ''}", err=True)
 
 
-def _check(what: str, *, writes: bool) -> None:
+def _check(what: str, *, kept: bool, page: bool, chosen: bool) -> None:
     if what not in KINDS:
         raise InputError(f"evaluate {what!r}", expected=f"one of {', '.join(KINDS)}")
-    if what == "robustness" and writes:
+    if what == "robustness" and (kept or page):
         raise InputError("--out or --html for robustness", expected="--json", remedy="leave them out")
+    if what == "beyond" and (kept or chosen):
+        remedy = "leave them out"
+        raise InputError("--cells, --trace or --out for beyond", expected="--quick, --html or --json", remedy=remedy)
+
+
+def _beyond(*, quick: bool, html: Path | None, as_json: bool) -> None:
+    from cuvee.evaluate.beyond import beyond
+    from cuvee.files import write_atomic
+    from cuvee.report.beyond_console import beyond_record, print_beyond
+    from cuvee.report.beyond_page import beyond_page
+    from cuvee.simulate.simulation import warm_up
+
+    with working("getting the event kernel ready") as progress:
+        warm_up()
+        found = beyond(quick=quick, progress=progress, interrupted=lambda: progress.interrupted)
+    if html is not None:
+        write_atomic(html, beyond_page(found))
+    if as_json:
+        print_json(beyond_record(found))
+    else:
+        print_beyond(found, stdout())
+    if progress.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 def _show_robustness(met: "Sequence[Met]", bursts: "Sequence[Bursty]", *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from cuvee.evaluate.grid import MODELS, EvaluationOptions, Setting
 from cuvee.evaluate.records import PERCENTILES, GroupOutcome, Outcome, SettingResult
 from cuvee.evaluate.requests import Requests
 from cuvee.evaluate.ways import OURS, Way, ways
-from cuvee.plan.outcome.result import Plan
+from cuvee.plan.outcome.result import Group, Plan
 from cuvee.plan.program.preparation import PreparedProblem, prepare
 from cuvee.plan.question.problem import Limits, PlanProblem, SearchOptions
 from cuvee.plan.solver.program import Termination
@@ -51,7 +51,7 @@ def run_setting(
     offered_req_per_s = 0.0
     for way in ways(prepared_setting(setting, requests, options)):
         progress(f"{setting.name}: {way.name}")
-        outcome = _burst(way, requests, shares, options)
+        outcome = played_burst(way, requests, shares, options)
         if way.name == OURS:
             offered_req_per_s = options.load * outcome.played_req_per_s
         if outcome.serves:
@@ -60,7 +60,7 @@ def run_setting(
     return SettingResult(setting, tuple(found), perf_counter() - began_s)
 
 
-def _burst(way: Way, requests: Requests, shares: Mapping[str, float], options: EvaluationOptions) -> Outcome:
+def played_burst(way: Way, requests: Requests, shares: Mapping[str, float], options: EvaluationOptions) -> Outcome:
     """The way with what it makes of many requests at once."""
     plan = way.plan
     outcome = Outcome(
@@ -70,7 +70,7 @@ def _burst(way: Way, requests: Requests, shares: Mapping[str, float], options: E
     )  # fmt: skip
     if not plan.has_plan:
         return outcome
-    trace = requests.burst(shares, _number(plan.rate_req_per_s, options), options.seed)
+    trace = requests.burst(shares, number_of_requests(plan.rate_req_per_s, options), options.seed)
     planned_s = trace.num_requests / plan.rate_req_per_s
     groups = _groups(plan, simulate(plan, trace, seed=options.seed), planned_s)
     longest = max(group.share_of_plan for group in groups)
@@ -93,13 +93,22 @@ def _groups(plan: Plan, played: Simulation, planned_s: float) -> tuple[GroupOutc
         shares = [row.share_of(group) for row in plan.assignment if row.model == group.model]
         found.append(
             GroupOutcome(
-                f"{group.copies}x {group.config.gpu_label} {group.config.parallel_label}",
+                _label(group),
                 float(np.max(played.requests.finish_s[mine], initial=0.0)) / planned_s,
                 sum(share > 0 for share in shares),
                 put_back / max(int(mine.sum()), 1),
             )
         )
     return tuple(found)
+
+
+def fleet_label(plan: Plan) -> str:
+    """The fleet in words: "2x 4x A40 TP4, 1x 2x H100-SXM TP2"; "" without one."""
+    return ", ".join(map(_label, plan.groups))
+
+
+def _label(group: Group) -> str:
+    return f"{group.copies}x {group.config.gpu_label} {group.config.parallel_label}"
 
 
 def _arriving(
@@ -111,7 +120,9 @@ def _arriving(
     options: EvaluationOptions,
 ) -> Outcome:
     """`outcome` with latencies at a given rate of arrival."""
-    trace = requests.arriving(shares, _number(offered_req_per_s, options), offered_req_per_s, options.seed + 1)
+    trace = requests.arriving(
+        shares, number_of_requests(offered_req_per_s, options), offered_req_per_s, options.seed + 1
+    )
     everything = report(simulate(plan, trace, seed=options.seed)).all
     return replace(
         outcome,
@@ -125,6 +136,6 @@ def _percentiles(latencies: Latencies) -> tuple[float, ...]:
     return tuple(latencies.at(percentile) for percentile in PERCENTILES)
 
 
-def _number(rate_req_per_s: float, options: EvaluationOptions) -> int:
+def number_of_requests(rate_req_per_s: float, options: EvaluationOptions) -> int:
     """Requests that take `horizon_s` at that rate, within what a simulation may have."""
     return int(np.clip(rate_req_per_s * options.horizon_s, FEWEST_REQUESTS, options.most_requests))
