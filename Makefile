@@ -24,7 +24,7 @@ endif
 .DEFAULT_GOAL := help
 VLLM_VENV ?= .venv-vllm
 
-.PHONY: help demo install format check test test-aiconfigurator docs e2e e2e-faults e2e-vllm bench dynamo routers study clean
+.PHONY: help demo install format check test test-aiconfigurator docs e2e e2e-faults e2e-vllm bench dynamo routers study evaluation clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' Makefile
@@ -74,8 +74,11 @@ dynamo: $(DEV)  ## Set up Dynamo's replay, which bench_simulator.py then runs be
 	@.venv-dynamo/bin/python -m pip install --quiet --disable-pip-version-check --no-deps ai-dynamo==1.1.1 ai-dynamo-runtime==1.1.1
 	@.venv-dynamo/bin/python -m pip install --quiet --disable-pip-version-check 'pydantic<2.13' numpy orjson pyyaml
 
-evaluation: $(DEV)  ## Rebuild the page of docs/evaluation.md; goes on where it was interrupted
-	$(BIN)/cuvee evaluate paper --out build/evaluation.jsonl --html build/evaluation.html $(ARGS)
+evaluation: $(DEV)  ## Rebuild all of docs/evaluation.md; the grid goes on where it was interrupted
+	@mkdir -p build
+	$(BIN)/cuvee evaluate paper --out build/evaluation.jsonl --html build/evaluation.html --force $(ARGS)
+	$(BIN)/cuvee evaluate robustness --cells '*/trace-1/stock-[12]/30' --json >build/robustness.json
+	$(BIN)/cuvee evaluate beyond --html build/beyond.html --force
 
 e2e: $(DEV)  ## Plan, run and replay on real engines, and hold them against plan and simulator (ARGS=--short: 2 types)
 	$(BIN)/python -m tests.e2e $(ARGS)
