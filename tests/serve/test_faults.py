@@ -24,6 +24,7 @@ from tests.serve.world import (
     until,
     whole,
     with_copies,
+    words,
 )
 
 
@@ -217,6 +218,36 @@ def test_a_full_line_is_said_and_a_long_wait_ends():
             waiting.close()
             await until(lambda: not server.gateway.serving.models["tiny"].line.length)
             assert (await client.reply()).status == 200
+
+    asyncio.run(play())
+
+
+def test_who_waits_holds_up_nobody_of_another_type():
+    """While wordy requests wait for their full group, a brief one is answered by its own.
+
+    Tempting: one line for all, in which it would wait until the full group is done.
+    """
+    wordy = {"prompt": words(300), "max_tokens": 400, "min_tokens": 400}
+    brief = {"prompt": words(1000), "max_tokens": 50, "min_tokens": 50}
+    release = asyncio.Event()
+
+    async def held(engine, asked, writer):
+        await release.wait()
+        await completed(engine, asked, writer)
+
+    async def play():
+        plan = with_copies(two_types(), 1, 2)
+        first, second = (group.id for group in plan.groups)
+        shares = {"brief": {second: 1.0}, "wordy": {first: 1.0}}
+        plan = replace(plan, assignment=tuple(replace(row, shares=shares[row.workload]) for row in plan.assignment))
+        async with gateway([Engine(held), Engine()], plan, max_concurrency=1) as server:
+            clients = [await Client.to(server) for _ in range(2)]
+            for client in clients:
+                client.send(wordy)
+            await until(lambda: server.gateway.serving.models["tiny"].line.length == 1)
+            assert (await ask(server, brief)).headers["x-cuvee-group"] == second
+            release.set()
+            assert [(await client.reply()).headers["x-cuvee-group"] for client in clients] == [first, first]
 
     asyncio.run(play())
 

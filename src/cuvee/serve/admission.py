@@ -37,6 +37,10 @@ class Line(Generic[Who]):
         """Whether no other may wait."""
         return self.length >= self.most
 
+    def waits(self, row: int) -> bool:
+        """Whether a request of `row` waits: the next of that row does not pass it; others may find room elsewhere."""
+        return bool(self.by_row.get(row))
+
     def add(self, exchange: Who) -> None:
         """Put a request at the end."""
         self.by_row.setdefault(exchange.row, deque()).append(exchange)

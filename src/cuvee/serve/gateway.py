@@ -131,7 +131,7 @@ class Gateway:
             return
         if self.retries_left < FREE_RETRIES:
             self.retries_left += self.options.retry_share
-        if model.line.length or not self._place(exchange):
+        if model.line.waits(exchange.row) or not self._place(exchange):
             self._queue(exchange, model)
 
     def _recognise(self, exchange: Exchange, model: ServedState, facts: Facts) -> None:
