@@ -50,7 +50,7 @@ def main() -> None:
     from tests.profile.public_figures import COLLECTION
 
     from cuvee.profile.measurements import load_measurements
-    from cuvee.profile.scoring import ErrorSummary, score
+    from cuvee.profile.scoring import score
 
     tables = [doc_tables.constants_table(), doc_tables.ablation_table()]
     tables += [doc_tables.requests_per_dollar_table(model) for model in ("llama-3-70b", "llama-3-8b")]
@@ -61,9 +61,9 @@ def main() -> None:
             tables += [doc_tables.error_table(), held_out.held_out_table("trtllm-0.14")]
             found = score(load_measurements(COLLECTION))
             record["groups"] = {
-                group: asdict(ErrorSummary.of(found.of("rate", group))) | {"order": asdict(found.ordering(group))}
+                group: asdict(errors) | {"order": asdict(found.ordering(group))}
                 for group in found.groups
-                if found.of("rate", group)
+                if (errors := found.errors("rate", group))
             }
         else:
             sys.stderr.write("measured_throughput.csv is not in ../shared/data/figures: its tables stay as they are\n")

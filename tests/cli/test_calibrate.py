@@ -39,6 +39,28 @@ def test_a_table_and_a_record(cuvee, points):
     assert (one["replica"]["constants"], one["replica"]["relative_error"]) == ({}, None)
 
 
+def test_screen_and_record_agree(cuvee, points):
+    """Every error of the table stands in the record, of each configuration and of all."""
+    table, found = cuvee("calibrate", points), json.loads(cuvee("calibrate", points, "--json").out)
+    lines = [line for line in table.out.splitlines() if "llama-3-8b" in line]
+    of_three, of_one = found["errors"]["configurations"]
+    for line, errors in zip(lines, (of_three, of_one), strict=True):
+        assert f"{errors['uncalibrated']['median']:.1%}" in line
+    assert f"{of_three['left_out']['median']:.1%}" in lines[0]
+    assert of_one["left_out"] is None  # one kind of requests: nothing can be left out
+    overall = found["errors"]["overall"]
+    assert overall == of_three
+    assert overall["left_out"]["count"] == 3
+    said = " ".join(table.out.split())
+    assert f"median {overall['uncalibrated']['median']:.1%} uncalibrated" in said
+    assert f"{overall['left_out']['median']:.1%} with each predicted from the others" in said
+    apart = [
+        abs(point["left_out_req_per_s"] / point["rate_req_per_s"] - 1) for point in found["configurations"][0]["points"]
+    ]
+    assert overall["left_out"]["mean"] == pytest.approx(sum(apart) / 3)  # not the median, nor of the fit to all
+    assert overall["left_out"]["median"] == pytest.approx(sorted(apart)[1])
+
+
 def test_nothing_to_fit(cuvee, tmp_path):
     """A file of which no point can be used ends with 1, says why, and leaves no file."""
     path, file = tmp_path / "points.csv", tmp_path / "calibration.json"

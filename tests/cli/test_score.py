@@ -32,6 +32,30 @@ def test_a_table_and_a_record(cuvee, tmp_path):
     assert found["doubtful"] == ["d"]
 
 
+def test_screen_and_record_agree(cuvee, tmp_path):
+    """Every figure of the table stands in the record: errors and their bias for each group and all, shares of pairs."""
+    path = tmp_path / "points.csv"
+    rows = POINTS.splitlines()
+    again = [f"{row.replace('mine', 'other')}" for row in rows[1:3]]
+    path.write_text(
+        "\n".join([*rows, again[0].replace("a,", "e,", 1), again[1].replace("b,", "f,", 1).replace("20", "9")])
+    )
+    table, record = cuvee("score", path), json.loads(cuvee("score", path, "--json").out)
+    assert f"{record['num_points']} measured points" in table.out
+    lines = table.out.splitlines()
+    for label, found in {**record["groups"], "all": record["overall"]}.items():
+        errors, order = found["rate"], found["pair_order"]
+        shown = next(line for line in lines if f" {label} " in f" {line}" and "req/s" in line)
+        for name in ("median", "mean", "p90"):
+            assert f"{errors[name]:.1%}" in shown
+        assert f"{errors['bias']:.2f}" in shown
+        assert f"{order['right_share']:.1%}" in shown
+    order = record["overall"]["pair_order"]
+    said = " ".join(table.out.split())
+    assert f"right in {order['right_share']:.1%} of {order['pairs']} pairs" in said
+    assert f"a fifth or more, {order['clear_right_share']:.1%} of {order['clear_pairs']}" in said
+
+
 def test_latencies_left_out_are_counted(cuvee, tmp_path):
     """One of two paced points is beyond what the model sustains: its latency, the worst, is in no error. It is told."""
     path = tmp_path / "points.csv"

@@ -10,7 +10,7 @@ from cuvee.errors import InputError
 from cuvee.profile import AnalyticProvider, ReplicaConfig, Stage, engine_of_version, find_engine
 from cuvee.profile.calibration import calibrate
 from cuvee.profile.measurements import load_measurements
-from cuvee.profile.scoring import ErrorSummary, score
+from cuvee.profile.scoring import score
 from tests.profile.public_figures import COLLECTION
 from tests.profile.setups import GPUS, MODELS, workload
 
@@ -40,7 +40,7 @@ def test_errors_by_hand(tmp_path):
     """Measured at exactly, half and four fifths of the prediction: errors 0, 100 % and 25 %; median 25 %, mean 42 %."""
     rate = predicted_rate((1000, 500))
     found = scored(tmp_path, HEADER + "".join(f"{ROW}{rate * share!r}\n" for share in (1.0, 0.5, 0.8)))
-    errors = ErrorSummary.of(found.of("rate"))
+    errors = found.errors("rate")
     assert errors.count == 3
     assert errors.median == pytest.approx(0.25)
     assert errors.mean == pytest.approx(1.25 / 3)
@@ -175,7 +175,9 @@ def test_public_figures():
     named = {each.measurement.place for each in found.not_modelled} | {each.place for each in found.doubtful}
     assert places | named == {each.place for each in measurements}
     assert not places & named
-    assert ErrorSummary.of(found.of("rate", "trtllm-0.14")).median <= 0.15
+    errors = found.errors("rate", "trtllm-0.14")
+    assert errors is not None
+    assert errors.median <= 0.15
     ordering = found.ordering("trtllm-0.14")
     assert ordering.right >= 0.96 * ordering.pairs
 

@@ -29,16 +29,16 @@ def calibrate(
 ) -> None:
     """Fit the model's constants to two or more measured points of each configuration; plan with --throughput FILE."""
     from cuvee.profile.calibration import calibrate as fit_constants
-    from cuvee.profile.calibration_files import calibration_record, save_calibration
+    from cuvee.profile.calibration_files import save_calibration
     from cuvee.profile.measurements import load_measurements
-    from cuvee.report.calibration_console import print_calibration
+    from cuvee.report.calibration_console import calibration_report, print_calibration
 
     refuse_overwriting(save, force)
     with working(f"reading {points}") as progress:
         today = datetime.now(UTC).date().isoformat()
         found = fit_constants(load_measurements(points), date=today, with_doubtful=with_doubtful, progress=progress)
     if as_json:
-        print_json(calibration_record(found))
+        print_json(calibration_report(found))
     else:
         print_calibration(found, stdout(), saved=str(save) if save else None, default_file=DEFAULT_FILE)
     if save and found.configurations:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from cuvee.profile.bands import BAND_SHARE, distance
 from cuvee.profile.calibrated import CalibratedReplica
 from cuvee.profile.constants import CONSTANTS, NAMES, touches, tuned
 from cuvee.profile.engine import unknown_version
+from cuvee.profile.error_summary import CalibrationErrors, ErrorSummary
 from cuvee.profile.fitting import NOISE, Fitted, Observed, fit
 from cuvee.profile.imports.hardware_bounds import Hardware, impossible
 from cuvee.profile.imports.load_point import Deployment, Load, LoadPoint
@@ -41,6 +41,9 @@ WIDEST_BAND = 1.0
 
 MOST_POINTS = 2_000
 """Points that constants are fitted to at once [-]: some minutes, and three of a configuration are enough."""
+
+TELLING = 0.25
+"""A constant within this many widths of its prior is none that the points speak of [-]."""
 
 UNLIMITED = 1e9
 """Stands for the requests under way where they were not limited [-]."""
@@ -105,10 +108,20 @@ class CalibratedConfiguration:
         return [point.error(point.left_out_req_per_s) for point in self.points] if self.kinds > 1 else []
 
     @property
+    def errors(self) -> CalibrationErrors:
+        """Errors of its points in a few figures."""
+        return _errors_of([self], is_left_out=self.kinds > 1)
+
+    @property
     def distances_left_out(self) -> list[float]:
         """The same as distances, of which bands are made [-]."""
         points = self.points if self.kinds > 1 else ()
         return [distance(point.left_out_req_per_s, point.rate_req_per_s) for point in points]
+
+    def telling_constants(self, spreads: Mapping[str, float]) -> dict[str, float]:
+        """Constants that the points speak of, those furthest from 1 by the widths of their priors `spreads` first."""
+        by_width = sorted(self.replica.constants.items(), key=lambda each: -abs(math.log(each[1])) / spreads[each[0]])
+        return {name: value for name, value in by_width if abs(math.log(value)) / spreads[name] > TELLING}
 
 
 @dataclass(frozen=True)
@@ -137,10 +150,23 @@ class Calibration:
     set_aside: tuple[SetAside, ...] = ()
 
     @property
+    def errors(self) -> CalibrationErrors | None:
+        """Errors of all configurations of two or more kinds of requests together; None where there is none."""
+        known = [each for each in self.configurations if each.kinds > 1]
+        return _errors_of(known, is_left_out=True) if known else None
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What is worth telling of the points: versions of engines that nobody knows."""
         told = (unknown_version(each.replica.engine, each.engine_version) for each in self.configurations)
         return tuple(dict.fromkeys(filter(None, told)))
+
+
+def _errors_of(configurations: Sequence[CalibratedConfiguration], *, is_left_out: bool) -> CalibrationErrors:
+    points = [point for each in configurations for point in each.points]
+    before = ErrorSummary.of((point.uncalibrated_req_per_s, point.rate_req_per_s) for point in points)
+    after = ErrorSummary.of((point.left_out_req_per_s, point.rate_req_per_s) for point in points)
+    return CalibrationErrors(before, after if is_left_out else None)
 
 
 def calibrate(
@@ -356,7 +382,7 @@ def band_of(errors: Iterable[float]) -> float | None:
     Notes       The distance of rank ceil(0.8 (n + 1)): that which the next one stays below in four of five cases.
     """
     ranked = sorted(errors)
-    rank = ceil(BAND_SHARE * (len(ranked) + 1) - 1e-9)
+    rank = math.ceil(BAND_SHARE * (len(ranked) + 1) - 1e-9)
     return max(NOISE, ranked[rank - 1]) if rank <= len(ranked) else None
 
 

@@ -1,6 +1,6 @@
 """How far predicted throughput and latency are from measured points: `score`."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from cuvee.catalog.quantization import written_precision
 from cuvee.errors import CuveeError
 from cuvee.profile.analytic import NETWORK_GB_PER_S, AnalyticProvider
 from cuvee.profile.engine import unknown_version
+from cuvee.profile.error_summary import ErrorSummary
 from cuvee.profile.limited import LimitedProvider
 from cuvee.profile.measurements import Measurement, require_at_most
 from cuvee.profile.points import CannotModelError, KnownPoint
@@ -63,32 +64,6 @@ class NotModelled:
 
 
 @dataclass(frozen=True)
-class ErrorSummary:
-    """Errors of some comparisons of one quantity.
-
-    Attributes
-        count                Comparisons [-].
-        median, mean, p90    Of |predicted / measured - 1| [-].
-        bias                 Median of predicted / measured [-].
-    """
-
-    count: int
-    median: float
-    mean: float
-    p90: float
-    bias: float
-
-    @staticmethod
-    def of(comparisons: Iterable[Comparison]) -> "ErrorSummary":
-        """Summary of at least one comparison."""
-        rows = list(comparisons)
-        errors = np.array([row.error for row in rows])
-        ratios = np.array([row.predicted / row.measured for row in rows])
-        median, mean, p90 = np.median(errors), errors.mean(), np.percentile(errors, 90)
-        return ErrorSummary(len(rows), float(median), float(mean), float(p90), float(np.median(ratios)))
-
-
-@dataclass(frozen=True)
 class Ordering:
     """Pairs of deployments of one model on one kind of requests: which serves more per GPU.
 
@@ -101,6 +76,16 @@ class Ordering:
     right: int
     clear_pairs: int
     clear_right: int
+
+    @property
+    def right_share(self) -> float | None:
+        """Share of the pairs that are ordered as measured [-]; None without any."""
+        return self.right / self.pairs if self.pairs else None
+
+    @property
+    def clear_right_share(self) -> float | None:
+        """The same of pairs that differ clearly."""
+        return self.clear_right / self.clear_pairs if self.clear_pairs else None
 
 
 @dataclass(frozen=True)
@@ -127,6 +112,16 @@ class Score:
         return tuple(
             each for each in self.comparisons if each.quantity == quantity and group in (None, each.measurement.group)
         )
+
+    @property
+    def num_points(self) -> int:
+        """Measured points with a comparison [-]."""
+        return len({each.measurement.place for each in self.comparisons})
+
+    def errors(self, quantity: str, group: str | None = None) -> ErrorSummary | None:
+        """Summary of the comparisons of one quantity, of one group or of all; None without any."""
+        found = self.of(quantity, group)
+        return ErrorSummary.of((each.predicted, each.measured) for each in found) if found else None
 
     @property
     def not_sustained(self) -> tuple[int, int]:

@@ -1,22 +1,20 @@
 """The printed calibration: errors before and after, constants, outliers, and points that were set aside."""
 
 from collections import Counter
-from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.text import Text
 
 from cuvee.profile.calibration import CalibratedConfiguration, CalibratedPoint, Calibration
+from cuvee.profile.calibration_files import calibration_record
+from cuvee.profile.error_summary import ErrorSummary
 from cuvee.report.style import fitted, indented, literal, new_table
 from cuvee.units import plural
 
 SHOWN = 3
 """Constants listed for each configuration: those furthest from 1 by their prior's width."""
-
-TELLING = 0.25
-"""A constant within this many widths of its prior is not listed [-]."""
 
 
 def print_calibration(calibration: Calibration, console: Console, *, saved: str | None, default_file: str) -> None:
@@ -34,7 +32,7 @@ def print_calibration(calibration: Calibration, console: Console, *, saved: str 
     console.print(Text(f"{heading}; error = |predicted / measured - 1|", style="bold"))
     if configurations:
         console.print(_table(calibration, console))
-        console.print(indented(_all_line(configurations), style="dim"))
+        console.print(indented(_all_line(calibration), style="dim"))
         widths = ", ".join(f"{name} {spread:.2f}" for name, spread in calibration.spreads.items())
         console.print(indented(f"prior widths of ln(constant): {widths}", style="dim"))
         console.print(indented(f"error of a measured rate, and least error band: {calibration.noise:.0%}", style="dim"))
@@ -45,6 +43,18 @@ def print_calibration(calibration: Calibration, console: Console, *, saved: str 
         console.print(indented(text))
 
 
+def calibration_report(calibration: Calibration) -> dict[str, Any]:
+    """The profile file as plain data, and beside it the errors that are printed: of all, and of each configuration."""
+    overall = calibration.errors
+    return {
+        **calibration_record(calibration),
+        "errors": {
+            "overall": None if overall is None else asdict(overall),
+            "configurations": [asdict(each.errors) for each in calibration.configurations],
+        },
+    }
+
+
 def _table(calibration: Calibration, console: Console) -> Any:  # noqa: ANN401 a rich table
     table = new_table(console)
     table.add_column("configuration")
@@ -52,10 +62,10 @@ def _table(calibration: Calibration, console: Console) -> Any:  # noqa: ANN401 a
         table.add_column(column, justify="right")
     table.add_column("constants")
     for each in calibration.configurations:
-        band = each.replica.relative_error
+        band, errors = each.replica.relative_error, each.errors
         table.add_row(
-            literal(_label(each)), f"{len(each.points)}", _median(each.errors_uncalibrated),
-            _median(each.errors_left_out), "as estimated" if band is None else f"{band:.0%}",
+            literal(_label(each)), f"{len(each.points)}", _median(errors.uncalibrated),
+            _median(errors.left_out), "as estimated" if band is None else f"{band:.0%}",
             _constants(each, calibration.spreads),
         )  # fmt: skip
     return fitted(table, console, fold=("configuration", "constants"), drop=("band",))
@@ -69,30 +79,27 @@ def _label(each: CalibratedConfiguration) -> str:
     return f"{replica.model} {replica.precision}{cache} {size} {replica.gpu}, {replica.engine} {each.engine_version}"
 
 
-def _median(errors: Sequence[float]) -> str:
-    return f"{np.median(errors):.1%}" if errors else "-"
+def _median(errors: ErrorSummary | None) -> str:
+    return "-" if errors is None else f"{errors.median:.1%}"
 
 
 def _constants(each: CalibratedConfiguration, spreads: dict[str, float]) -> str:
     """The constants that the points speak of most."""
-    if not each.replica.constants and each.errors_left_out:
+    if not each.replica.constants and each.kinds > 1:
         return "as they were: those fitted are more than 100% off on points left out"
     if not each.replica.constants:
         return "as they were: one load alone does not tell which are off"
-    widths = {name: abs(np.log(value)) / spreads[name] for name, value in each.replica.constants.items()}
-    telling = [name for name in sorted(widths, key=lambda name: -widths[name]) if widths[name] > TELLING][:SHOWN]
-    return ", ".join(f"{name} {each.replica.constants[name]:.2f}" for name in telling) or "as they were"
+    telling = list(each.telling_constants(spreads).items())[:SHOWN]
+    return ", ".join(f"{name} {value:.2f}" for name, value in telling) or "as they were"
 
 
-def _all_line(configurations: Sequence[CalibratedConfiguration]) -> str:
-    known = [each for each in configurations if each.errors_left_out]
-    if not known:
+def _all_line(calibration: Calibration) -> str:
+    errors = calibration.errors
+    if errors is None or errors.left_out is None:
         return "no configuration has two kinds of requests: nothing can be left out, and no error is claimed"
-    before = [error for each in known for error in each.errors_uncalibrated]
-    left_out = [error for each in known for error in each.errors_left_out]
     return (
-        f"{len(left_out)} points of configurations with two or more kinds of requests: median "
-        f"{np.median(before):.1%} uncalibrated, {np.median(left_out):.1%} with each predicted from the others"
+        f"{errors.left_out.count} points of configurations with two or more kinds of requests: median "
+        f"{_median(errors.uncalibrated)} uncalibrated, {_median(errors.left_out)} with each predicted from the others"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from cuvee.profile.scoring import QUANTITIES, Comparison, ErrorSummary, Ordering, Score
+from cuvee.profile.scoring import QUANTITIES, Comparison, Ordering, Score
 from cuvee.report.style import fitted, indented, literal, new_table
 from cuvee.units import plural
 
@@ -20,8 +20,7 @@ SCHEMA_VERSION = 1
 
 def print_score(score: Score, console: Console) -> None:
     """Print the errors of each group and of all, the worst rows and those that could not be modelled."""
-    points = len({each.measurement.place for each in score.comparisons})
-    heading = f"{plural(points, 'measured point')} beside the model; error = |predicted / measured - 1|"
+    heading = f"{plural(score.num_points, 'measured point')} beside the model; error = |predicted / measured - 1|"
     console.print(Text(heading, style="bold"))
     if score.comparisons:
         console.print(_errors(score, console))
@@ -50,6 +49,7 @@ def score_record(score: Score) -> dict[str, Any]:
     """The same as plain data, with every comparison."""
     return {
         "schema_version": SCHEMA_VERSION,
+        "num_points": score.num_points,
         "overall": _summaries(score, None),
         "groups": {group: _summaries(score, group) for group in score.groups},
         "paced_points": dict(zip(("not_sustained", "all"), score.not_sustained, strict=True)),
@@ -64,9 +64,11 @@ def score_record(score: Score) -> dict[str, Any]:
 
 
 def _summaries(score: Score, group: str | None) -> dict[str, Any]:
-    found = {name: score.of(name, group) for name in QUANTITIES}
-    errors = {name: asdict(ErrorSummary.of(rows)) for name, rows in found.items() if rows}
-    return {**errors, "pair_order": asdict(score.ordering(group))}
+    found = {name: score.errors(name, group) for name in QUANTITIES}
+    errors = {name: asdict(errors) for name, errors in found.items() if errors}
+    order = score.ordering(group)
+    shares = {"right_share": order.right_share, "clear_right_share": order.clear_right_share}
+    return {**errors, "pair_order": {**asdict(order), **shares}}
 
 
 def _comparison(each: Comparison) -> dict[str, Any]:
@@ -98,11 +100,10 @@ def _errors(score: Score, console: Console) -> Any:  # noqa: ANN401 a rich table
     for group in groups:
         label = "all" if group is None else literal(group)
         for name in QUANTITIES:
-            rows = score.of(name, group)
-            if not rows:
+            errors = score.errors(name, group)
+            if errors is None:
                 continue
-            errors = ErrorSummary.of(rows)
-            order = _share(score.ordering(group)) if name == "rate" else ""
+            order = _share(score.ordering(group).right_share) if name == "rate" else ""
             table.add_row(
                 label, LABELS[name], f"{errors.count}", f"{errors.median:.1%}", f"{errors.mean:.1%}",
                 f"{errors.p90:.1%}", f"{errors.bias:.2f}", order, style="bold" if group is None else None,
@@ -111,22 +112,21 @@ def _errors(score: Score, console: Console) -> Any:  # noqa: ANN401 a rich table
     return fitted(table, console, fold=("group",), drop=("mean", "predicted / measured"))
 
 
-def _share(ordering: Ordering) -> str:
-    return f"{ordering.right / ordering.pairs:.1%}" if ordering.pairs else "-"
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
 
 
 def _ordering_line(ordering: Ordering) -> str:
     if not ordering.pairs:
         return "no two deployments of one model on one kind of requests: nothing to put in order"
     clear = (
-        f"; where they differ by a fifth or more, {ordering.clear_right / ordering.clear_pairs:.1%} of "
-        f"{ordering.clear_pairs:,}"
+        f"; where they differ by a fifth or more, {_share(ordering.clear_right_share)} of {ordering.clear_pairs:,}"
         if ordering.clear_pairs
         else ""
     )
     return (
         f"in order: which of two deployments of one model serves more per GPU, right in "
-        f"{ordering.right / ordering.pairs:.1%} of {ordering.pairs:,} pairs{clear}"
+        f"{_share(ordering.right_share)} of {ordering.pairs:,} pairs{clear}"
     )
 
 
