@@ -167,6 +167,7 @@ def _group(
         rented=tuple(_rented(problem, offer, count) for offer, count in placement.gpus_per_offer),
         cells=_cells(candidates, row, problem, sources),
         phase=candidates.phase_of_table(table),
+        keeps_to=config.keeps_to,
     )
 
 

@@ -168,7 +168,10 @@ class AnalyticProvider:
         limits = step_limits(configs, self.gpus, self.engine)
         stages = stage_arrays(model, configs, self.gpus, self.engine, self.network_gb_per_s)
         shares = self.shares_of(model, workloads)
-        batch = steady_batch(model, capacity, stages.num_stages, workloads, limits, self.engine, shares=shares)
+        serves = configs.serves([each.name for each in workloads])
+        batch = steady_batch(
+            model, capacity, stages.num_stages, workloads, limits, self.engine, shares=shares, serves=serves
+        )
         return _steady_state(model, stages, batch, self.engine)
 
 

@@ -56,6 +56,7 @@ def steady_batch(
     *,
     computes_prompts: bool = True,
     shares: Array | None = None,
+    serves: NDArray[np.bool_] | None = None,
 ) -> Batch:
     """Largest steady batch that cache, sequence limit and token budget allow.
 
@@ -66,9 +67,11 @@ def steady_batch(
         computes_prompts    Whether prompts are computed here; they arrive with their cache else.
         shares              Of the workloads in all requests of a replica [-], shape (num_workloads,); None: each is
                             served alone.
+        serves              Whether a replica takes the type, shape (num_configs, num_workloads); None: all do.
     """
     inputs, outputs = mean_lengths(workloads)
     fits, total = room_for_sequences(model, capacity, workloads, limits, engine)
+    fits = fits if serves is None else fits & serves
     in_flight = np.minimum(num_stages, total)
     owed = inputs / outputs if computes_prompts else np.zeros_like(inputs)
     without_cache_limit = np.minimum(limits[:, :1], in_flight * limits[:, 1:] / (1 + owed))

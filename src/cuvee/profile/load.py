@@ -191,7 +191,8 @@ def loadable(provider: AnalyticProvider, configs: ReplicaArrays, workloads: Sequ
     limits = step_limits(configs, provider.gpus, engine)
     stages = stage_arrays(model, configs, provider.gpus, engine, provider.network_gb_per_s)
     shares = provider.shares_of(model, workloads)
-    batch = steady_batch(model, capacity, stages.num_stages, workloads, limits, engine, shares=shares)
+    serves = configs.serves([each.name for each in workloads])
+    batch = steady_batch(model, capacity, stages.num_stages, workloads, limits, engine, shares=shares, serves=serves)
     _, admitted = room_for_sequences(model, capacity, workloads, limits, engine)
     inputs, outputs = mean_lengths(workloads)
     recomputed = batch.recomputed[:, 0]

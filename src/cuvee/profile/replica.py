@@ -33,6 +33,7 @@ class ReplicaConfig:
         precision      Weights.
         kv_precision   Cache.
         spans_machines Whether stages talk over the network; False when all GPUs share one machine.
+        keeps_to       Names of the workload types it serves and is rated for; none: any, in the mix of its model.
     """
 
     model: str
@@ -40,6 +41,7 @@ class ReplicaConfig:
     precision: str = "bf16"
     kv_precision: str = "bf16"
     spans_machines: bool = False
+    keeps_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.stages:

@@ -24,6 +24,8 @@ class ReplicaArrays(Sequence[ReplicaConfig]):
         layers            Layers of each stage [-], 0 where there is none; the same shape.
         precision         Index of the weight precision [-], shape (num_configs,).
         spans_machines    Whether stages talk over the network, shape (num_configs,).
+        companies         Workload types that `company` counts in, by name; none: any.
+        company           Index of those a replica keeps to [-], shape (num_configs,).
     """
 
     model: str
@@ -35,6 +37,8 @@ class ReplicaArrays(Sequence[ReplicaConfig]):
     layers: NDArray[np.int64]
     precision: NDArray[np.int64]
     spans_machines: NDArray[np.bool_]
+    companies: tuple[tuple[str, ...], ...]
+    company: NDArray[np.int64]
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -63,8 +67,25 @@ class ReplicaArrays(Sequence[ReplicaConfig]):
             for gpu, size, layers in zip(self.gpu[index], self.size[index], self.layers[index], strict=True)
             if gpu >= 0
         )
-        precision = self.precisions[self.precision[index]]
-        return ReplicaConfig(self.model, stages, precision, self.kv_precision, bool(self.spans_machines[index]))
+        precision, keeps_to = self.precisions[self.precision[index]], self.companies[self.company[index]]
+        spans = bool(self.spans_machines[index])
+        return ReplicaConfig(self.model, stages, precision, self.kv_precision, spans, keeps_to)
+
+    @property
+    def is_dedicated(self) -> NDArray[np.bool_]:
+        """Which keep to some workload types, shape (num_configs,)."""
+        return np.array([bool(each) for each in self.companies])[self.company]
+
+    def serves(self, names: Sequence[str]) -> NDArray[np.bool_]:
+        """Whether replicas take requests of the workload types `names`, shape (num_configs, len(names))."""
+        takes = np.array([[not each or name in each for name in names] for each in self.companies])
+        return takes[self.company]
+
+    def kept_to(self, names: tuple[str, ...], rows: NDArray[np.bool_]) -> "ReplicaArrays":
+        """The same, where those at `rows` keep to the workload types `names`."""
+        return replace(
+            self, companies=(*self.companies, names), company=np.where(rows, len(self.companies), self.company)
+        )
 
     def select(self, rows: Rows) -> "ReplicaArrays":
         """The configurations at `rows`, in that order, no wider than they need."""
@@ -76,6 +97,7 @@ class ReplicaArrays(Sequence[ReplicaConfig]):
             layers=self.layers[rows, :depth],
             precision=self.precision[rows],
             spans_machines=self.spans_machines[rows],
+            company=self.company[rows],
         )
 
     @staticmethod
@@ -85,6 +107,7 @@ class ReplicaArrays(Sequence[ReplicaConfig]):
             return configs
         gpu_names = tuple(dict.fromkeys(stage.gpu for config in configs for stage in config.stages))
         precisions = tuple(dict.fromkeys(config.precision for config in configs))
+        companies = tuple(dict.fromkeys(config.keeps_to for config in configs))
         index_of = {name: index for index, name in enumerate(gpu_names)}
         depth = max(len(config.stages) for config in configs)
         gpu = np.full((len(configs), depth), -1)
@@ -103,6 +126,8 @@ class ReplicaArrays(Sequence[ReplicaConfig]):
             layers,
             np.array([precisions.index(config.precision) for config in configs]),
             np.array([config.spans_machines for config in configs]),
+            companies,
+            np.array([companies.index(config.keeps_to) for config in configs]),
         )
 
     @staticmethod
@@ -112,6 +137,7 @@ class ReplicaArrays(Sequence[ReplicaConfig]):
         depth = max(part.gpu.shape[1] for part in parts)
         gpu_names = tuple(dict.fromkeys(name for part in parts for name in part.gpu_names))
         precisions = tuple(dict.fromkeys(name for part in parts for name in part.precisions))
+        companies = tuple(dict.fromkeys(each for part in parts for each in part.companies))
 
         def stacked(arrays: Iterable[NDArray[np.int64]], absent: int) -> NDArray[np.int64]:
             return np.concatenate(
@@ -130,4 +156,6 @@ class ReplicaArrays(Sequence[ReplicaConfig]):
             stacked((part.layers for part in parts), 0),
             np.concatenate(precision),
             np.concatenate([part.spans_machines for part in parts]),
+            companies,
+            np.concatenate([np.array([*map(companies.index, part.companies)])[part.company] for part in parts]),
         )

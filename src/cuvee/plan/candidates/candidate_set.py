@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cuvee.catalog.gpu import GpuType
 from cuvee.plan.candidates.configurations import ROUNDING, Configurations, Sites, find_sites, list_configurations
+from cuvee.plan.candidates.dedicated import short_answers, with_dedicated, worthwhile
 from cuvee.plan.candidates.placement import Placement, usable_gpus
 from cuvee.plan.candidates.pools import PHASES, Pools
 from cuvee.plan.question.problem import PlanProblem
@@ -138,11 +139,13 @@ def generate_candidates(
     for index, entry in enumerate(problem.models):
         sites = find_sites(entry, problem, gpus)
         found = list_configurations(entry, problem, gpus, sites, budget_usd_per_hour=budget_usd_per_hour)
+        num_found = len(found)
+        found = with_dedicated(found, short_answers(entry.demand))
         table = replace(provider.table(found.replicas, entry.demand.types), configs=found.replicas)
-        fitting = np.flatnonzero(table.fits.any(axis=1))
+        fitting = np.flatnonzero(table.fits.any(axis=1) & worthwhile(table, found.replicas.is_dedicated))
         placed = _placed(found.select(fitting), sites, problem, budget_usd_per_hour)
         part = replace(placed, tables=(table.select(fitting),), model_index=np.full(len(placed), index))
-        parts.append(replace(part, num_generated=len(found)))
+        parts.append(replace(part, num_generated=num_found))
     return CandidateSet(
         tuple(part.tables[0] for part in parts),
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in OF_EACH},

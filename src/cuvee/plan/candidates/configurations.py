@@ -62,7 +62,7 @@ class Configurations:
         return len(self.kind)
 
     def select(self, rows: Counts) -> "Configurations":
-        """Those at `rows`, which must ascend."""
+        """Those at `rows`, which must not descend."""
         replicas = self.replicas.select(rows)
         return Configurations(self.kinds, replicas, self.kind[rows], self.gpus[rows], self.group[rows])
 
@@ -203,6 +203,8 @@ def _assembled(
         ),
         precision=precision,
         spans_machines=spans,
+        companies=((),),
+        company=np.zeros(len(spans), dtype=np.int64),
     )
     group = np.where(spans[:, None], np.stack([size_a, size_b], axis=1), taken)
     return Configurations(kinds, replicas, kind, taken, group)

@@ -50,6 +50,7 @@ class HeldGroup:
     Attributes
         gpus_per_offer    Offers and the GPUs that one replica takes from each [-].
         shares            (workload type, share of its requests that the group gets now [-]).
+        keeps_to          Names of the workload types they are kept for; none: any.
     """
 
     model: str
@@ -59,6 +60,7 @@ class HeldGroup:
     copies: int
     gpus_per_offer: tuple[tuple[Offer, int], ...]
     shares: tuple[tuple[str, float], ...] = ()
+    keeps_to: tuple[str, ...] = ()
 
 
 def with_current(problem: PlanProblem, path: Path | str, moves: MoveOptions | None = None) -> PlanProblem:
@@ -106,6 +108,7 @@ def held_by(plan: Plan) -> tuple[HeldGroup, ...]:
                 for row in plan.assignment
                 if row.model == group.model and group.id in row.shares
             ),
+            group.keeps_to,
         )
         for group in plan.groups
     )
@@ -116,12 +119,13 @@ def attached(problem: PlanProblem, held: Sequence[HeldGroup], moves: MoveOptions
     offers = list(problem.offers.offers)
     gone: dict[str, None] = {}
     groups: dict[tuple[object, ...], RunningGroup] = {}
+    asked = {entry.model.name: {kind.name for kind in entry.demand.types} for entry in problem.models}
     for group in held:
         taken = sorted((_index_of(offers, offer, group, gone), count) for offer, count in group.gpus_per_offer)
         spans = spans_machines([(offers[index], count) for index, count in taken])
         running = RunningGroup(
             group.model, group.stages, group.precision, group.kv_precision, spans, group.copies, tuple(taken),
-            group.shares,
+            group.shares, group.keeps_to if asked.get(group.model, set()).issuperset(group.keeps_to) else (),
         )  # fmt: skip
         key = (running.config, running.gpus_per_offer)
         groups[key] = _together(groups[key], running) if key in groups else running

@@ -61,6 +61,7 @@ class Group:
         rented                Offers that one replica's GPUs come from.
         cells                 One per workload type it can serve.
         phase                 Which part of its requests it does.
+        keeps_to              Names of the workload types it is kept for; none: any.
     """
 
     id: str
@@ -77,11 +78,14 @@ class Group:
     rented: tuple[RentedGpus, ...]
     cells: tuple[Cell, ...]
     phase: Phase = Phase.BOTH
+    keeps_to: tuple[str, ...] = ()
 
     @property
     def config(self) -> ReplicaConfig:
         """The replica configuration of one copy."""
-        return ReplicaConfig(self.model, self.stages, self.precision, self.kv_precision, self.spans_machines)
+        return ReplicaConfig(
+            self.model, self.stages, self.precision, self.kv_precision, self.spans_machines, self.keeps_to
+        )
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,7 @@ def _replicas(question: DayQuestion, plans: Sequence[Plan]) -> tuple[DayReplica,
                 start_usd=question.start_up.usd(model, group.precision, group.price_usd_per_hour),
                 copies=tuple(each.copies if each else 0 for each in same),
                 groups=tuple(each.id if each else "" for each in same),
+                keeps_to=group.keeps_to,
             )
         )
     # A stable sort: equal ones stay in the order of the plans.

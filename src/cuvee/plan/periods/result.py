@@ -58,6 +58,7 @@ class DayReplica:
         start_usd             sigma: what a start costs [$].
         copies                y_c^p: how many in each period [-].
         groups                Its group in the plan of each period; "" where there is none.
+        keeps_to              Names of the workload types it is kept for; none: any.
     """
 
     id: str
@@ -72,6 +73,7 @@ class DayReplica:
     start_usd: float
     copies: tuple[int, ...]
     groups: tuple[str, ...]
+    keeps_to: tuple[str, ...] = ()
 
     @property
     def always(self) -> int:
@@ -86,7 +88,9 @@ class DayReplica:
     @property
     def config(self) -> ReplicaConfig:
         """Its configuration."""
-        return ReplicaConfig(self.model, self.stages, self.precision, self.kv_precision, self.spans_machines)
+        return ReplicaConfig(
+            self.model, self.stages, self.precision, self.kv_precision, self.spans_machines, self.keeps_to
+        )
 
     def is_of(self, group: Group) -> bool:
         """Whether `group` is of this replica."""

@@ -59,6 +59,7 @@ class RunningGroup:
         copies            Replicas [-].
         gpus_per_offer    (index of the offer in the problem, GPUs of one replica there), ascending by index.
         shares            (workload type, share of its requests that the group gets now [-]); empty where not known.
+        keeps_to          Names of the workload types it is kept for; none: any.
     """
 
     model: str
@@ -69,6 +70,7 @@ class RunningGroup:
     copies: int
     gpus_per_offer: tuple[tuple[int, int], ...]
     shares: tuple[tuple[str, float], ...] = ()
+    keeps_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.copies <= MOST_COPIES:
@@ -85,7 +87,9 @@ class RunningGroup:
     @property
     def config(self) -> ReplicaConfig:
         """The replica configuration of one copy."""
-        return ReplicaConfig(self.model, self.stages, self.precision, self.kv_precision, self.spans_machines)
+        return ReplicaConfig(
+            self.model, self.stages, self.precision, self.kv_precision, self.spans_machines, self.keeps_to
+        )
 
 
 @dataclass(frozen=True)
