@@ -196,6 +196,11 @@ def _verdict(plan: Plan, baselines: Sequence[Baseline], console: Console) -> Ite
     yield Text(f"{tick(console)} {line}", style="bold green")
     if plan.disaggregation is not None:
         yield indented(what_phases_bring(plan, plan.disaggregation))
+    kept = [group.id for group in plan.groups if group.keeps_to]
+    if kept:
+        own = "its" if len(kept) == 1 else "their"
+        keeps = f"{', '.join(kept)} {'keeps' if len(kept) == 1 else 'keep'} to short answers"
+        yield indented(f"{keeps}: prompts among long answers would hold up {own} pipeline{'s' * (len(kept) > 1)}")
     if all(entry.demand.rate_req_per_s is not None for entry in plan.inputs.problem.models):
         arrives = f"the demand arrives at {rate(sum(row.demand_req_per_s for row in plan.assignment))} req/s: "
         together = f"{1 / plan.load_factor:.0%} of what the fleet sustains"
