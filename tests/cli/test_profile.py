@@ -139,7 +139,7 @@ def test_types_of_a_trace_and_a_mix(measured, cuvee, tmp_path):
         (("http://x", *DEPLOYED, "--lengths", "3x6", "--api", "soap"), "completions, chat"),
         (("http://x", *DEPLOYED, "--lengths", "3x6", "--api", "chat", "--prompts", "tokens"), "chat API"),
         (("http://x", *DEPLOYED, "--lengths", "3x6", "--max-requests", "0"), "max_requests = 0"),
-        (("http://x", *DEPLOYED, "--lengths", "3x6", "--max-seconds", "nan"), "max_seconds = nan"),
+        (("http://x", *DEPLOYED, "--lengths", "3x6", "--max-seconds", "nan"), "max_time_s = nan"),
         (("http://x", *DEPLOYED, "--lengths", "3x6", "--api-key-env", "NO_SUCH_KEY"), "NO_SUCH_KEY: not set"),
         (("http://x", *DEPLOYED, "--lengths", "3x6", "--seed", "-1"), "from 0 to 9,223,372,036,854,775,807"),
         (("http://x", *DEPLOYED, "--lengths", "3x6", "--seed", 2**63), "from 0 to 9,223,372,036,854,775,807"),

@@ -48,12 +48,12 @@ class _Steps:
         self.cache_tokens = int(kv_capacity_tokens(provider.models[config.model], config, provider.gpus, engine))
         terms = replica.terms
         self.fixed_s = float(terms.start_s[0, 0, 0]) + engine.step_overhead_s
-        self.matrix_s, self.read_s = float(terms.matrix_s[0, 0, 0]), float(terms.read_s[0, 0, 0])
-        self.decode_s = float(terms.decode_s[0, 0, 0]) + engine.sequence_overhead_s + engine.scheduling_s
-        self.prefill_s = float(terms.prefill_s[0, 0, 0])
+        self.matrix_s, self.read_s = float(terms.matrix_s_per_token[0, 0, 0]), float(terms.read_s[0, 0, 0])
+        self.decode_s = float(terms.decode_s_per_token[0, 0, 0]) + engine.sequence_overhead_s + engine.scheduling_s
+        self.prefill_s = float(terms.prefill_s_per_token[0, 0, 0])
         self.saved_s = 0.0 if terms.saved_s is None else float(terms.saved_s[0, 0, 0])
-        self.saved_token_s = 0.0 if terms.saved_token_s is None else float(terms.saved_token_s[0, 0, 0])
-        self.head_s, self.head_read_s = float(terms.head_s[0, 0, 0]), float(terms.head_read_s[0, 0, 0])
+        self.saved_token_s = 0.0 if terms.saved_s_per_token is None else float(terms.saved_s_per_token[0, 0, 0])
+        self.head_s, self.head_read_s = float(terms.head_s_per_token[0, 0, 0]), float(terms.head_read_s[0, 0, 0])
 
     def time_s(self, sequences: int, prefill: int) -> float:
         tokens = sequences + prefill

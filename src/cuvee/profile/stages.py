@@ -21,20 +21,20 @@ class StageArrays:
     """Figures of every stage, padded to the deepest pipeline; shape (num_configs, max_stages, 1).
 
     Attributes
-        num_stages             S, of shape (num_configs, 1) [-].
-        present, last          Whether the stage exists, and whether it holds the head.
-        size                   t: GPUs of the stage [-].
-        layers                 l: layers of the stage [-].
-        matrix_flops           Matrix rate of the layers over all GPUs of the stage, derated [FLOP/s].
-        half_flops             16-bit matrix rate over all GPUs of the stage, at data sheet [FLOP/s].
-        bandwidth              Memory bandwidth over all GPUs of the stage [B/s].
-        cache_bandwidth        The same over the GPUs that hold distinct cache [B/s].
-        link                   Between GPUs of the stage [B/s].
-        next_link              To the next stage [B/s]; inf on the last.
-        fixed_weight_bytes     Weights read in every step: all but routed experts [B].
-        expert_weight_bytes    Routed experts [B].
-        head_bytes             Head [B]; 0 but on the last.
-        entry_bytes            Cache of one token and layer [B].
+        num_stages                      S, of shape (num_configs, 1) [-].
+        present, last                   Whether the stage exists, and whether it holds the head.
+        size                            t: GPUs of the stage [-].
+        layers                          l: layers of the stage [-].
+        matrix_flops                    Matrix rate of the layers over all GPUs of the stage, derated [FLOP/s].
+        half_flops                      16-bit matrix rate over all GPUs of the stage, at data sheet [FLOP/s].
+        bandwidth_bytes_per_s           Memory bandwidth over all GPUs of the stage [B/s].
+        cache_bandwidth_bytes_per_s     The same over the GPUs that hold distinct cache [B/s].
+        link_bytes_per_s                Between GPUs of the stage [B/s].
+        next_link_bytes_per_s           To the next stage [B/s]; inf on the last.
+        fixed_weight_bytes              Weights read in every step: all but routed experts [B].
+        expert_weight_bytes             Routed experts [B].
+        head_bytes                      Head [B]; 0 but on the last.
+        entry_bytes                     Cache of one token and layer [B].
     """
 
     num_stages: Array
@@ -44,10 +44,10 @@ class StageArrays:
     layers: Array
     matrix_flops: Array
     half_flops: Array
-    bandwidth: Array
-    cache_bandwidth: Array
-    link: Array
-    next_link: Array
+    bandwidth_bytes_per_s: Array
+    cache_bandwidth_bytes_per_s: Array
+    link_bytes_per_s: Array
+    next_link_bytes_per_s: Array
     fixed_weight_bytes: Array
     expert_weight_bytes: Array
     head_bytes: Array

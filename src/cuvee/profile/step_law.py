@@ -115,15 +115,17 @@ def step_law(
     terms = terms_without_attention(model, stages, engine)
     cache_s, pair_s = attention_s(model, stages, engine)
     tokens, nothing = np.arange(int(num_tokens) + 1, dtype=float), np.zeros(int(num_tokens) + 1)
-    of_tokens = replace(terms, decode_s=np.zeros_like(terms.decode_s), head_read_s=np.zeros_like(terms.head_read_s))
+    of_tokens = replace(
+        terms, decode_s_per_token=np.zeros_like(terms.decode_s_per_token), head_read_s=np.zeros_like(terms.head_read_s)
+    )
     token_s = of_tokens.time_s(nothing[None, None], tokens[None, None])[0]
     token_s += np.outer(token_transfer_s(model, stages)[0], tokens)
     return StepLaw(
         token_s=token_s,
-        sequence_s=(terms.decode_s - terms.prefill_s)[0, :, 0],
+        sequence_s=(terms.decode_s_per_token - terms.prefill_s_per_token)[0, :, 0],
         cache_s=cache_s[0, :, 0] * model.attended_share(context_tokens),
         pair_s=pair_s[0, :, 0] * mean_tokens_seen(model, prompt_tokens) / (prompt_tokens / 2),
-        head_s=terms.head_s[0, :, 0],
+        head_s=terms.head_s_per_token[0, :, 0],
         head_read_s=terms.head_read_s[0, :, 0],
         step_overhead_s=engine.step_overhead_s,
         sequence_overhead_s=engine.sequence_overhead_s,

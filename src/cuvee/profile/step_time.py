@@ -24,37 +24,39 @@ ONE_SHOT_SHARE = 0.5
 class StepTerms:
     """What a step costs on each stage, by the tokens it carries; all 0 where there is no such stage.
 
-    Arrays have shape (num_configs, max_stages, 1), decode_s and prefill_s (num_configs, max_stages, num_workloads).
+    Arrays have shape (num_configs, max_stages, 1), those of decode and prefill tokens
+    (num_configs, max_stages, num_workloads).
 
     Of arithmetic and reads, the engine's `unhidden_share` is paid in full; of the rest only the longer counts.
 
     Attributes
-        matrix_s           Arithmetic of projections and feed-forwards that reads may hide, per token [s].
-        read_s             Reads of the weights outside routed experts that arithmetic may hide, per step [s].
-        expert_read_s      The same of all routed experts [s].
-        expert_share       Share of the routed experts that one token uses [-]; None where there are none.
-        unhidden_ratio     Reads that nothing hides over those that arithmetic may hide [-].
-        start_s            Hops of ring all-reduces and unhidden reads, per step [s].
-        saved_s            What all-reduces in one shot save of those hops, at no tokens [s]; None where no stage has
-                           more than one GPU.
-        saved_token_s      How much less they save with each token [s].
-        decode_s           Attention, elements, data of ring all-reduces and unhidden arithmetic, per decode token [s].
-        prefill_s          The same per prefill token [s].
-        head_s             Arithmetic of the head that reads may hide, per decode token [s].
-        head_read_s        Reads of the head that arithmetic may hide, per step [s].
+        matrix_s_per_token     Arithmetic of projections and feed-forwards that reads may hide [s].
+        read_s                 Reads of the weights outside routed experts that arithmetic may hide, per step [s].
+        expert_read_s          The same of all routed experts [s].
+        expert_share           Share of the routed experts that one token uses [-]; None where there are none.
+        unhidden_ratio         Reads that nothing hides over those that arithmetic may hide [-].
+        start_s                Hops of ring all-reduces and unhidden reads, per step [s].
+        saved_s                What all-reduces in one shot save of those hops, at no tokens [s]; None where no stage
+                               has more than one GPU.
+        saved_s_per_token      How much less they save with each token [s].
+        decode_s_per_token     Attention, elements, data of ring all-reduces and unhidden arithmetic of a decode token
+                               [s].
+        prefill_s_per_token    The same of a prefill token [s].
+        head_s_per_token       Arithmetic of the head that reads may hide, per decode token [s].
+        head_read_s            Reads of the head that arithmetic may hide, per step [s].
     """
 
-    matrix_s: Array
+    matrix_s_per_token: Array
     read_s: Array
     expert_read_s: Array
     expert_share: float | None
     unhidden_ratio: float
     start_s: Array
     saved_s: Array | None
-    saved_token_s: Array | None
-    decode_s: Array
-    prefill_s: Array
-    head_s: Array
+    saved_s_per_token: Array | None
+    decode_s_per_token: Array
+    prefill_s_per_token: Array
+    head_s_per_token: Array
     head_read_s: Array
 
     def time_s(self, sequences: Array, prefill: Array) -> Array:
@@ -64,7 +66,7 @@ class StepTerms:
         Returns         shape (num_configs, max_stages, num_workloads).
         """
         tokens = sequences + prefill
-        time_s: Array = self.matrix_s * tokens
+        time_s: Array = self.matrix_s_per_token * tokens
         if self.expert_share is None:
             np.maximum(time_s, self.read_s, out=time_s)
         else:  # only experts that some token of the step uses are read
@@ -72,12 +74,12 @@ class StepTerms:
             np.maximum(time_s, self.read_s + experts_s, out=time_s)
             time_s += experts_s * self.unhidden_ratio
         time_s += self.start_s
-        if self.saved_s is not None and self.saved_token_s is not None:
-            saved = self.saved_token_s * tokens
+        if self.saved_s is not None and self.saved_s_per_token is not None:
+            saved = self.saved_s_per_token * tokens
             time_s += np.minimum(np.subtract(saved, self.saved_s, out=saved), 0.0, out=saved)
-        time_s += self.decode_s * sequences
-        time_s += self.prefill_s * prefill
-        time_s += np.maximum(self.head_s * sequences, self.head_read_s)
+        time_s += self.decode_s_per_token * sequences
+        time_s += self.prefill_s_per_token * prefill
+        time_s += np.maximum(self.head_s_per_token * sequences, self.head_read_s)
         return time_s
 
 
@@ -92,7 +94,9 @@ def step_terms(
     seen = np.array([mean_tokens_seen(model, length) for length in input_tokens])
     here = stages.present.astype(float)
     return replace(
-        terms, decode_s=terms.decode_s + cache_s * attended * here, prefill_s=terms.prefill_s + pair_s * seen * here
+        terms,
+        decode_s_per_token=terms.decode_s_per_token + cache_s * attended * here,
+        prefill_s_per_token=terms.prefill_s_per_token + pair_s * seen * here,
     )
 
 
@@ -103,22 +107,22 @@ def terms_without_attention(model: ModelSpec, stages: StageArrays, engine: Engin
     saved_token_s, saved_s = _one_shot_savings_s(model, stages, engine) if several else (None, None)
     here = stages.present.astype(float)
     arithmetic_s, head_s = _arithmetic_s(model, stages), _head_arithmetic_s(model, stages, engine)
-    reads_s = 1 / (stages.bandwidth * engine.memory_efficiency)  # per byte
+    reads_s = 1 / (stages.bandwidth_bytes_per_s * engine.memory_efficiency)  # per byte
     read_s, head_read_s = stages.fixed_weight_bytes * reads_s, stages.head_bytes * reads_s * stages.last
     unhidden, hidden = engine.unhidden_share, 1 - engine.unhidden_share
     token_s = token_s + _elements_s(model, stages, engine) + arithmetic_s * unhidden
     return StepTerms(
-        matrix_s=arithmetic_s * hidden * here,
+        matrix_s_per_token=arithmetic_s * hidden * here,
         read_s=read_s * hidden * here,
         expert_read_s=stages.expert_weight_bytes * reads_s * hidden * here,
         expert_share=model.expert_share_per_token if model.moe is not None else None,
         unhidden_ratio=unhidden / hidden,
         start_s=(start_s + (read_s + head_read_s) * unhidden) * here,
         saved_s=saved_s,
-        saved_token_s=saved_token_s,
-        decode_s=(token_s + head_s * unhidden) * here,
-        prefill_s=token_s * here,
-        head_s=head_s * hidden * here,
+        saved_s_per_token=saved_token_s,
+        decode_s_per_token=(token_s + head_s * unhidden) * here,
+        prefill_s_per_token=token_s * here,
+        head_s_per_token=head_s * hidden * here,
         head_read_s=head_read_s * hidden * here,
     )
 
@@ -128,7 +132,7 @@ def attention_s(model: ModelSpec, stages: StageArrays, engine: EngineSettings) -
 
     Notes           Decode takes the larger of cache reads and arithmetic; only latent attention meets the latter.
     """
-    reads_s = stages.layers * stages.entry_bytes / (stages.cache_bandwidth * engine.cache_efficiency)
+    reads_s = stages.layers * stages.entry_bytes / (stages.cache_bandwidth_bytes_per_s * engine.cache_efficiency)
     flops = stages.half_flops * engine.attention_efficiency
     decode_s = np.maximum(reads_s, 2 * decode_attention_width(model) * stages.layers / flops)
     return decode_s, 2 * stages.layers * model.attention_width / flops
@@ -177,13 +181,13 @@ def mean_tokens_seen(model: ModelSpec, prompt_tokens: float) -> float:
 def _elements_s(model: ModelSpec, stages: StageArrays, engine: EngineSettings) -> Array:
     """Traffic of norms, activations and cache writes of one token [s]."""
     moved_bytes = stages.layers * model.hidden_size * engine.element_bytes
-    return moved_bytes / (stages.bandwidth * engine.memory_efficiency)
+    return moved_bytes / (stages.bandwidth_bytes_per_s * engine.memory_efficiency)
 
 
 def _ring_s(model: ModelSpec, stages: StageArrays, engine: EngineSettings) -> tuple[Array, Array]:
     """Two ring all-reduces per layer: their time per token and the latency of their hops [s]; 0 on one GPU."""
     hops = 2 * (stages.size - 1)
-    token_s = hops / stages.size * model.hidden_size * ACTIVATION_BYTES / stages.link
+    token_s = hops / stages.size * model.hidden_size * ACTIVATION_BYTES / stages.link_bytes_per_s
     return 2 * stages.layers * token_s, 2 * stages.layers * hops * engine.hop_latency_s
 
 
@@ -196,7 +200,7 @@ def _one_shot_savings_s(model: ModelSpec, stages: StageArrays, engine: EngineSet
     ring_token_s, ring_start_s = _ring_s(model, stages, engine)
     sent_bytes = (stages.size - 1) * model.hidden_size * ACTIVATION_BYTES / ONE_SHOT_SHARE
     several = stages.size > 1
-    token_s = 2 * stages.layers * sent_bytes / stages.link - ring_token_s
+    token_s = 2 * stages.layers * sent_bytes / stages.link_bytes_per_s - ring_token_s
     start_s = 2 * stages.layers * engine.collective_latency_s
     return np.where(several, token_s, 0.0), np.where(several, np.maximum(ring_start_s - start_s, 0.0), 0.0)
 
@@ -208,4 +212,4 @@ def transfer_time_s(model: ModelSpec, stages: StageArrays, batch: Batch) -> Arra
 
 def token_transfer_s(model: ModelSpec, stages: StageArrays) -> Array:
     """Time to send the activations of one token to the next stage [s]; 0 from the last."""
-    return np.where(stages.present, model.hidden_size * ACTIVATION_BYTES / stages.next_link, 0.0)
+    return np.where(stages.present, model.hidden_size * ACTIVATION_BYTES / stages.next_link_bytes_per_s, 0.0)

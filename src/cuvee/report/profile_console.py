@@ -161,7 +161,7 @@ def _caps_line(caps: Caps) -> str:
     parts = [
         "" if caps.max_requests is None else plural(caps.max_requests, "request"),
         "" if caps.max_tokens is None else plural(caps.max_tokens, "token"),
-        "" if caps.max_seconds is None else f"{caps.max_seconds / SECONDS_PER_MINUTE:.3g} min",
+        "" if caps.max_time_s is None else f"{caps.max_time_s / SECONDS_PER_MINUTE:.3g} min",
     ]
     return "at most " + ", ".join(filter(None, parts))
 

@@ -77,7 +77,7 @@ def run(
                 DEPLOYED,
                 types,
                 chosen,
-                caps or Caps(max_seconds=3600),
+                caps or Caps(max_time_s=3600),
                 path,
                 **(asked or {}),  # type: ignore[arg-type]
             )

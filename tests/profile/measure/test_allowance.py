@@ -86,7 +86,7 @@ def test_longer_prompts_are_settled():
 def test_time_is_a_cap_too():
     """The time of earlier runs counts."""
     clock = [5.0]
-    counter = allowance(Caps(max_seconds=10), Sent(seconds=7), clock=clock)
+    counter = allowance(Caps(max_time_s=10), Sent(seconds=7), clock=clock)
     clock[0] = 7.9
     counter.take(1)
     clock[0] = 8.0

@@ -94,7 +94,7 @@ def test_caps_are_never_passed(caps):
 
 def test_time_is_kept():
     """Nothing is sent after the last second, and what was measured by then stands."""
-    done = run(caps=Caps(max_seconds=60))
+    done = run(caps=Caps(max_time_s=60))
     assert 30 < done.measured.record.sent.seconds <= 60 + TICK_S
     assert done.points
 

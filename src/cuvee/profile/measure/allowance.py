@@ -20,15 +20,15 @@ class Caps:
     Attributes
         max_requests    Requests, probes included [-].
         max_tokens      Prompt tokens and answer tokens asked for [tokens].
-        max_seconds     Time in which requests are sent [s].
+        max_time_s      Time in which requests are sent [s].
     """
 
     max_requests: int | None = None
     max_tokens: int | None = None
-    max_seconds: float | None = None
+    max_time_s: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_requests", "max_tokens", "max_seconds"):
+        for name in ("max_requests", "max_tokens", "max_time_s"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise InputError(
@@ -94,7 +94,7 @@ class Allowance:
     @property
     def remaining_s(self) -> float:
         """Time left to send in [s]; inf without a cap."""
-        return math.inf if self.caps.max_seconds is None else self.caps.max_seconds - self.sent.seconds
+        return math.inf if self.caps.max_time_s is None else self.caps.max_time_s - self.sent.seconds
 
     def require(self, tokens: int) -> None:
         """Raise SpentError unless one more request of `tokens` [tokens] may be sent."""
@@ -115,7 +115,7 @@ class Allowance:
 
     def out_of_time(self) -> SpentError:
         """Refuse everything from here on, as the time is over."""
-        self.refusal = f"{self.caps.max_seconds:,.3g} s are over (--max-seconds)"
+        self.refusal = f"{self.caps.max_time_s:,.3g} s are over (--max-seconds)"
         return SpentError(self.refusal)
 
     def take(self, tokens: int) -> int:

@@ -137,7 +137,7 @@ async def _measure(root: str, asked: Measuring, stop: asyncio.Event, listeners: 
 
 
 async def _facts(client: Client, asked: Measuring, stop: asyncio.Event) -> ServerFacts:
-    within_s = math.inf if asked.caps.max_seconds is None else asked.caps.max_seconds
+    within_s = math.inf if asked.caps.max_time_s is None else asked.caps.max_time_s
     try:
         return await unless_stopped(ask_server(client, asked.served_name), stop, within_s=within_s)
     except TimeoutError:
