@@ -20,7 +20,7 @@ from cuvee.report.study_text import (
     prices_title,
 )
 from cuvee.report.style import WIDTH, fitted, indented, literal, new_table, plain, rule
-from cuvee.study.entry import MILLION, Entry
+from cuvee.study.entry import Entry
 from cuvee.study.finding import Verdict
 from cuvee.study.leads import Lead, lead
 from cuvee.study.observations import observations
@@ -193,7 +193,7 @@ def _latency_tables(study: Study, model: str, console: Console) -> Iterator[Tabl
         for entry in ranking:
             first = number(entry.latency_at(TTFT_PERCENTILE).ttft_s)
             whole = [number(entry.latency_at(percentile).e2e_s) for percentile in SHOWN_PERCENTILES]
-            money = [number(entry.latency_usd(percentile) * MILLION) for percentile in SHOWN_PERCENTILES]
+            money = [number(entry.latency_usd_per_million(percentile)) for percentile in SHOWN_PERCENTILES]
             money_at_load = number(entry.usd_per_million_requests_at_load)
             table.add_row(entry.gpu, parallel_text(entry), money_at_load, first, *whole, *money)
         yield fitted(table, console, fold=("GPU",), drop=DISPENSABLE, gap=_gap(console))

@@ -9,7 +9,7 @@ from cuvee.report.heat import HEAT, colour_of, ink_on
 from cuvee.report.study_text import error_text, lengths_text, number, parallel_text
 from cuvee.report.style import literal
 from cuvee.study.curves import CurvePoint, Curves
-from cuvee.study.entry import MILLION, Entry
+from cuvee.study.entry import Entry
 from cuvee.study.gpu_classes import GpuClass, gpu_class
 from cuvee.study.leads import Lead, lead
 from cuvee.study.performance import PERCENTILES
@@ -155,8 +155,8 @@ def bars(study: Study, model: str, workload: str) -> Figure:
                 "marker": {"color": PALETTE[0] if known else PALETTE[6], "pattern": NO_PATTERN if known else HATCHED},
                 "error_x": {
                     "type": "data", "symmetric": False, "thickness": 1.5, "width": 5,
-                    "array": [_rounded(entry.efficiency * entry.band) for entry in chosen],
-                    "arrayminus": [_rounded(entry.efficiency * entry.band / (1 + entry.band)) for entry in chosen],
+                    "array": [_rounded(entry.efficiency_reach[1]) for entry in chosen],
+                    "arrayminus": [_rounded(entry.efficiency_reach[0]) for entry in chosen],
                 },
             }
         )  # fmt: skip
@@ -177,7 +177,7 @@ def percentile_lines(study: Study, model: str, workload: str) -> Figure:
         {
             **_line(study, entry.gpu),
             "x": [f"p{percentile:g}" for percentile in PERCENTILES],
-            "y": [_rounded(entry.latency_usd(percentile) * MILLION) for percentile in PERCENTILES],
+            "y": [_rounded(entry.latency_usd_per_million(percentile)) for percentile in PERCENTILES],
             "text": [f"{number(each.e2e_s)} s end to end" for each in entry.latencies],
             "hovertemplate": f"<b>{shown(entry.gpu)}</b> {parallel_text(entry)}, {PERCENTILE_HOVER}",
         }

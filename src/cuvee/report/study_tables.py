@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from cuvee.report.html import Markup, joined, table
 from cuvee.report.study_text import error_text, lengths_text, number, parallel_text, prices_title
 from cuvee.study.curves import Curves
-from cuvee.study.entry import MILLION
 from cuvee.study.leads import lead
 from cuvee.study.performance import PERCENTILES
 from cuvee.study.study import Study
@@ -81,7 +80,7 @@ def latency_table(study: Study) -> Markup:
                     number(entry.usd_per_million_requests_at_load),
                 ]
                 for each in entry.latencies:
-                    cost = entry.latency_usd(each.percentile) * MILLION
+                    cost = entry.latency_usd_per_million(each.percentile)
                     row += [number(each.ttft_s), number(each.e2e_s), number(cost)]
                 rows.append(row)
         tables.append(table(header, rows, caption=f"{model.name}, {prices_title(study)}, {study.asked.load:.0%} load"))

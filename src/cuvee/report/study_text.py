@@ -73,8 +73,7 @@ def error_text(entry: Entry) -> str:
 
 def error_range(study: Study, sign: str = "") -> str:
     """Narrowest and widest known error band of the study's rates, each after `sign`; one where they are alike."""
-    known = [entry.relative_error for entry in study.entries if entry.error_known]
-    return " to ".join(dict.fromkeys(f"{sign}{each:.0%}" for each in (min(known), max(known))))
+    return " to ".join(dict.fromkeys(f"{sign}{each:.0%}" for each in study.known_errors or ()))
 
 
 def case_text(case: Case) -> str:
@@ -87,13 +86,13 @@ def finding_text(finding: Finding) -> str:
     total = len(finding.cases)
     if total == 1:
         return f"{finding.claim}: {case_text(finding.cases[0])}"
-    factors = [case.comparison.factor for case in finding.cases]
+    smallest, largest = finding.factors
     level = f", level in {finding.num_level}" if finding.num_level else ""
-    ahead = f"so in {finding.num_as_claimed - finding.num_level} of {total} cases{level}"
+    ahead = f"so in {finding.num_ahead} of {total} cases{level}"
     counted = f"{ahead}, {finding.num_clear} of them outside the error"
     if finding.num_as_claimed < total:
         counted = f"{ahead}; {finding.num_clear} of all are outside the error"
-    return f"{finding.claim}: {counted}; factors {min(factors):.2f} to {max(factors):.2f}"
+    return f"{finding.claim}: {counted}; factors {smallest:.2f} to {largest:.2f}"
 
 
 def observation_text(observation: Observation) -> str:

@@ -104,6 +104,15 @@ class Entry:
         """Cost of a latency percentile [$]: what the replica costs for as long as such a request takes."""
         return self.price_usd_per_hour * self.latency_at(percentile).e2e_s / SECONDS_PER_HOUR
 
+    def latency_usd_per_million(self, percentile: float) -> float:
+        """The same of a million such requests, one after the other [$]."""
+        return self.latency_usd(percentile) * MILLION
+
+    @property
+    def efficiency_reach(self) -> tuple[float, float]:
+        """How far the band reaches below and above the efficiency [req/s per $/h]."""
+        return self.efficiency * self.band / (1 + self.band), self.efficiency * self.band
+
     @property
     def error_known(self) -> bool:
         """Whether sound public figures stand behind the error band."""

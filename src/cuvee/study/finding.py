@@ -56,6 +56,17 @@ class Finding:
         return sum(1 / LEAST_FACTOR <= case.comparison.factor < 1 for case in self.cases)
 
     @property
+    def num_ahead(self) -> int:
+        """Cases as claimed in which it is not even a little behind [-]."""
+        return self.num_as_claimed - self.num_level
+
+    @property
+    def factors(self) -> tuple[float, float]:
+        """Smallest and largest factor over the cases [-]."""
+        found = [case.comparison.factor for case in self.cases]
+        return min(found), max(found)
+
+    @property
     def num_clear(self) -> int:
         """Cases in which the order is outside the errors, either way [-]."""
         return sum(not case.comparison.is_tie for case in self.cases)

@@ -83,6 +83,12 @@ class Study:
         present = {entry.gpu for entry in self.entries}
         return tuple(gpu for gpu in self.asked.gpus if gpu.name in present)
 
+    @property
+    def known_errors(self) -> tuple[float, float] | None:
+        """Narrowest and widest error band of the rates that have one [-]; None where none has."""
+        known = [entry.relative_error for entry in self.entries if entry.error_known]
+        return (min(known), max(known)) if known else None
+
     def configurations(self, model: str, gpu: str, workload: str) -> tuple[Entry, ...]:
         """Every configuration of a GPU type on a workload type, most requests per dollar first."""
         return self._ordered.get((model, gpu, workload), ())
