@@ -185,9 +185,9 @@ def test_over_a_slow_link_it_does_not_pay():
 
 
 def test_pessimism_lowers_rates_of_one_phase_too(apart):
-    """No public figure covers them, so the whole band takes 70 %; `check` lowers them again."""
+    """No public figure covers them, so the whole band is 70 %, which divides by 1.7; `check` lowers them again."""
     asked = {**ASKED, "caution": {"pessimism": 1.0}}
     plan = plan_prepared(prepare_scenario(parse_scenario(asked, where="test")), explain=False)
     assert check(plan).ok
     assert plan.disaggregation is not None
-    assert plan.disaggregation.bound < 0.6 * apart.objective
+    assert plan.disaggregation.bound < 0.65 * apart.objective
