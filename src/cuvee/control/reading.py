@@ -31,8 +31,8 @@ def _fetched(url: str) -> str:
         connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
         try:
             connection.request("GET", parts.path if parts.path not in {"", "/"} else "/metrics")
-            reply = connection.getresponse()
-            body = reply.read(int(MOST_MB * BYTES_PER_MB) + 1)
+            with connection.getresponse() as reply:
+                body = reply.read(int(MOST_MB * BYTES_PER_MB) + 1)
         finally:
             connection.close()
     except (OSError, ValueError, http.client.HTTPException) as error:
