@@ -20,3 +20,12 @@ GBIT_PER_GB: Final = 8.0
 def plural(count: int, noun: str) -> str:
     """A count with its noun: "1 point", "1,200 points"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def is_number(text: str) -> bool:
+    """Whether Python reads a text as a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

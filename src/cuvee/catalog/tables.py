@@ -4,14 +4,19 @@ import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from cuvee.catalog.records import Record
 from cuvee.errors import InputError, kind_of, reason_of
-from cuvee.files import require_commas
+from cuvee.files import read_text, require_commas
 from cuvee.plain_yaml import load_yaml
+from cuvee.units import is_number
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 MAX_COLUMNS = 200
 
@@ -32,20 +37,12 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _guarded(cell: object) -> object:
-    is_text = isinstance(cell, str) and cell.lstrip(QUOTE).startswith(FORMULA) and not _is_number(cell)
+    is_text = isinstance(cell, str) and cell.lstrip(QUOTE).startswith(FORMULA) and not is_number(cell)
     return f"{QUOTE}{cell}" if is_text else cell
 
 
 def _plain(cell: str) -> str:
     return cell[1:] if cell.startswith(QUOTE) and cell.lstrip(QUOTE).startswith(FORMULA) else cell
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def parse_csv(text: str, path: str) -> tuple[tuple[str, ...], Iterator[Record]]:
@@ -110,17 +107,32 @@ def parse_json(text: str, path: str, expected: str = "a list of offers") -> Any:
         raise InputError(f"{path}: not usable JSON ({reason_of(error)})", expected=expected) from None
 
 
-def parse_yaml(text: str, path: str, expected: str = "a list of offers") -> Any:  # noqa: ANN401 the readers check the shape
+def parse_yaml(text: str, path: str, expected: str = "a list of offers", remedy: str = "") -> Any:  # noqa: ANN401 the readers check the shape
     """Content of a YAML text; raises InputError with line and column where known."""
     try:
         return load_yaml(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
-        raise InputError(f"{place}: not YAML ({error.problem})", expected=expected) from None
+        raise InputError(f"{place}: not YAML ({error.problem})", expected=expected, remedy=remedy) from None
     # PyYAML lets its scalar constructors fail with whatever they hit, e.g. on the date 2026-99-99.
     except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError, LookupError) as error:
-        raise InputError(f"{path}: not usable YAML ({reason_of(error)})", expected=expected) from None
+        raise InputError(f"{path}: not usable YAML ({reason_of(error)})", expected=expected, remedy=remedy) from None
+
+
+def checked_yaml(path: str | Path, schema: "type[BaseModel]", expected: str, remedy: str) -> dict[str, Any]:
+    """Fields of a YAML file, each as `schema` has it; raises InputError that names the first that is not."""
+    from pydantic import ValidationError
+
+    record = parse_yaml(read_text(path), str(path), expected, remedy)
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: {kind_of(record)}", expected=expected, remedy=remedy)
+    try:
+        return schema.model_validate(record).model_dump()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"{path}: {where}: {first['msg']}", expected=expected, remedy=remedy) from None
 
 
 def records_of(items: object, place: str, expected: str = "a list of offers") -> list[Record]:

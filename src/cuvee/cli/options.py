@@ -11,6 +11,7 @@ import typer
 
 from cuvee.cli.slo import apply_slo
 from cuvee.errors import InputError
+from cuvee.units import is_number
 
 if TYPE_CHECKING:
     from cuvee.plan.scenario.scenario import Scenario
@@ -210,7 +211,7 @@ class Question:
 def _of_kind(option: str, field: str, text: str) -> str:
     """`KIND=SHARE` of an option as a setting."""
     kind, separator, share = text.partition("=")
-    if not (separator and kind and _is_number(share)):
+    if not (separator and kind and is_number(share)):
         raise InputError(f"{option} {text!r}", expected="KIND=SHARE", remedy=f"e.g. {option} zone=0.8")
     return f"{field}.{kind}={share}"
 
@@ -220,17 +221,9 @@ def spelled_out(arguments: list[str]) -> list[str]:
     spelled = []
     for argument, following in pairwise([*arguments, ""]):
         spelled.append(argument)
-        if argument == "--pessimism" and not _is_number(following):
+        if argument == "--pessimism" and not is_number(following):
             spelled.append("1")
     return spelled
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def asks(command: Callable[..., None]) -> Callable[..., None]:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from cuvee.catalog.gpus import find_gpu
+from cuvee.catalog.tables import checked_yaml
 from cuvee.deploy.recipe import Recipe
-from cuvee.errors import InputError, UnknownNameError, kind_of, reason_of
-from cuvee.files import read_text
-from cuvee.plain_yaml import load_yaml
+from cuvee.errors import InputError, UnknownNameError
 from cuvee.plan.outcome.result import Group
 
 EXPECTED = "a YAML file with version: 1, and gpus:, groups: or default: with a command each"
@@ -65,24 +64,9 @@ def load_recipes(path: Path | str, groups: tuple[Group, ...], default: Recipe | 
 
 
 def _checked(path: Path | str) -> dict[str, Any]:
-    import yaml
-    from pydantic import ValidationError
-
     from cuvee.deploy.engines_schema import EnginesFile
 
-    text = read_text(path)
-    try:
-        record = load_yaml(text)
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError, LookupError) as error:
-        raise InputError(f"{path}: {reason_of(error)}", expected=EXPECTED, remedy=REMEDY) from None
-    if not isinstance(record, dict):
-        raise InputError(f"{path}: {kind_of(record)}", expected=EXPECTED, remedy=REMEDY)
-    try:
-        return EnginesFile.model_validate(record).model_dump()
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(f"{path}: {where}: {first['msg']}", expected=EXPECTED, remedy=REMEDY) from None
+    return checked_yaml(path, EnginesFile, EXPECTED, REMEDY)
 
 
 def _canonical(name: str, path: Path | str) -> str:

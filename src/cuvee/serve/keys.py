@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from cuvee.errors import InputError, kind_of, reason_of
+from cuvee.catalog.tables import parse_yaml
+from cuvee.errors import InputError, kind_of
 from cuvee.files import held_alone, read_text, write_atomic
-from cuvee.plain_yaml import dump_yaml, load_yaml
+from cuvee.plain_yaml import dump_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -85,13 +86,7 @@ def load_keys(path: Path | str) -> tuple[Key, ...]:
 
     Raises      InputError: not such a file. No message holds a hash.
     """
-    import yaml
-
-    text = read_text(path)
-    try:
-        record = load_yaml(text)
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError, LookupError) as error:
-        raise InputError(f"{path}: {reason_of(error)}", expected=EXPECTED, remedy=REMEDY) from None
+    record = parse_yaml(read_text(path), str(path), EXPECTED, REMEDY)
     if not isinstance(record, dict) or record.keys() != {"version", "keys"} or record["version"] != 1:
         raise InputError(f"{path}: {kind_of(record)}", expected=EXPECTED, remedy=REMEDY)
     if not isinstance(record["keys"], list):

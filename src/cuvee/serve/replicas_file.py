@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from cuvee.errors import InputError, kind_of, reason_of
-from cuvee.files import read_text
-from cuvee.plain_yaml import load_yaml
+from cuvee.catalog.tables import checked_yaml
+from cuvee.errors import InputError
 from cuvee.plan.outcome.result import Plan
 
 EXPECTED = "a YAML file with version: 1 and replicas: a list of url and group"
@@ -96,39 +95,15 @@ def load_deployment(path: Path | str, plan: Plan) -> Deployment:
 
     Raises      InputError: not such a file; a group or model that is not the plan's; a group without replicas.
     """
-    record = _checked(_yaml_of(path), path)
+    from cuvee.serve.replicas_schema import ReplicasFile
+
+    record = checked_yaml(path, ReplicasFile, EXPECTED, REMEDY)
     ids = [group.id for group in plan.groups]
     replicas = [_address(each, place, path, ids) for place, each in enumerate(record["replicas"])]
     _refuse_repeated(replicas, path)
     replicas.sort(key=lambda each: ids.index(each.group))
     models = _models(record["models"], path, plan, Path(path).parent)
     return Deployment(tuple(replicas), models, tuple(_notes(replicas, plan, path)))
-
-
-def _yaml_of(path: Path | str) -> Any:  # noqa: ANN401 any YAML value
-    import yaml
-
-    text = read_text(path)
-    try:
-        return load_yaml(text)
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError, LookupError) as error:
-        raise InputError(f"{path}: {reason_of(error)}", expected=EXPECTED, remedy=REMEDY) from None
-
-
-def _checked(record: object, path: Path | str) -> dict[str, Any]:
-    """The record, each field of the right kind."""
-    from pydantic import ValidationError
-
-    from cuvee.serve.replicas_schema import ReplicasFile
-
-    if not isinstance(record, dict):
-        raise InputError(f"{path}: {kind_of(record)}", expected=EXPECTED, remedy=REMEDY)
-    try:
-        return ReplicasFile.model_validate(record).model_dump()
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(f"{path}: {where}: {first['msg']}", expected=EXPECTED, remedy=REMEDY) from None
 
 
 def _address(each: dict[str, Any], place: int, path: Path | str, ids: Sequence[str]) -> ReplicaAddress:
