@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cuvee.serve.http_in import ClientConnection
@@ -422,6 +422,8 @@ REPLIES = st.one_of(
 
 @settings(max_examples=200)
 @given(pieces=st.lists(REPLIES, max_size=6), cut=st.integers(1, 60))
+@example(pieces=[b"\r\n", whole(200, b"{}")], cut=1)
+@example(pieces=[b"\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"\r\n", whole(200, b"{}")], cut=60)
 def test_no_bytes_of_an_engine_break_its_connection(pieces, cut):
     """Whatever an engine sends, in whatever pieces: the reply begins at most once and ends or fails exactly once."""
     receiver, transport = Receiver(), Pretended()

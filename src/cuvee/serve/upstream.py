@@ -20,6 +20,9 @@ MOST_HEAD_BYTES = 65_536
 OWN_LINES = re.compile(rb"\r\n(?:connection|keep-alive|proxy-connection|x-cuvee-[a-z-]*):[^\r]*", re.IGNORECASE)
 """Header lines of a reply that are this connection's, or ours."""
 
+BLANK = b"\r\n"
+"""Empty lines before a status line mean nothing."""
+
 KEPT_S = 60.0
 """How long an idle connection is kept [s]; engines close theirs sooner."""
 
@@ -156,8 +159,9 @@ class UpstreamConnection(asyncio.Protocol):
             if len(data) > MOST_HEAD_BYTES:
                 self._broken()
             return
+        data = data.lstrip(BLANK)
         while self.informational:
-            data = data[data.index(b"\r\n\r\n") + 4 :]
+            data = data[data.index(b"\r\n\r\n") + 4 :].lstrip(BLANK)
             self.informational -= 1
         end = data.index(b"\r\n\r\n") + 2
         head, body = data[:end], data[end + 2 :]
