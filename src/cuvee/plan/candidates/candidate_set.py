@@ -129,18 +129,21 @@ def generate_candidates(
     gpus: Mapping[str, GpuType],
     *,
     budget_usd_per_hour: float | None = None,
+    dedicates: bool = True,
 ) -> CandidateSet:
     """All candidates of `problem` with a rate above 0 on at least one workload type.
 
     Parameters
         budget_usd_per_hour    Where given, only those of which it buys at least one: the others need no rates.
+        dedicates              Whether pipelines may keep to short answers.
     """
     parts = []
     for index, entry in enumerate(problem.models):
         sites = find_sites(entry, problem, gpus)
         found = list_configurations(entry, problem, gpus, sites, budget_usd_per_hour=budget_usd_per_hour)
         num_found = len(found)
-        found = with_dedicated(found, short_answers(entry.demand))
+        if dedicates:
+            found = with_dedicated(found, short_answers(entry.demand))
         table = replace(provider.table(found.replicas, entry.demand.types), configs=found.replicas)
         fitting = np.flatnonzero(table.fits.any(axis=1) & worthwhile(table, found.replicas.is_dedicated))
         placed = _placed(found.select(fitting), sites, problem, budget_usd_per_hour)

@@ -57,7 +57,10 @@ def _places(offers: Sequence[Offer]) -> Counts:
 
 
 def _rated(prepared: PreparedProblem, phase: Phase) -> CandidateSet:
-    """Every candidate that fits in `phase`, with its rates over the links it has."""
+    """Every candidate that fits in `phase`, with its rates over the links it has.
+
+    Notes       Company changes no rate of a phase alone, so nothing is kept for short answers.
+    """
     problem = prepared.problem
 
     def rates(links: Sequence[float]) -> ThroughputProvider:
@@ -65,7 +68,7 @@ def _rated(prepared: PreparedProblem, phase: Phase) -> CandidateSet:
         return lowered(provider, problem.caution.pessimism, prepared.inputs.engine)
 
     budget = problem.limits.budget_usd_per_hour
-    found = generate_candidates(problem, rates((np.inf,)), prepared.gpus, budget_usd_per_hour=budget)
+    found = generate_candidates(problem, rates((np.inf,)), prepared.gpus, budget_usd_per_hour=budget, dedicates=False)
     tables = []
     for model, (entry, table) in enumerate(zip(problem.models, found.tables, strict=True)):
         links = candidate_links(found, model, problem.offers.offers)
