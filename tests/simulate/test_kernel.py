@@ -181,7 +181,7 @@ def test_what_must_hold(seed):
     for name in ("held", "reserved", "cached", "decoding", "prefilling"):
         assert (engines.replicas[name] == 0).all(), name
     assert (engines.phase == 0).all()
-    assert engines.gaps.sum() >= (answer - 1).sum() - engines.replicas.preemptions.sum()
+    assert engines.gaps.sum() == (answer - 1).sum(), "each token after the first is one gap"
     assert abs(result.split.occupancy).max() < 1e-9
     assert (result.split.waiting == 0).all()
 
@@ -299,6 +299,29 @@ def test_times_between_tokens_by_kind():
     assert (engines.kinds == 0).all()
 
 
+def gaps_s(engines):
+    """Times between tokens that were counted, each at the lower end of its bin [s]."""
+    octave, within = np.divmod(np.arange(engines.gaps.shape[-1]), 32)
+    return np.repeat(SHORTEST_GAP_S * 2.0**octave * (1 + within / 32), engines.gaps.sum(axis=(0, 1)))
+
+
+def test_a_stall_is_a_time_between_tokens():
+    """The second of two sequences is put back at 17 ms and makes its next token at 21 ms: 38 gaps, one of 4 ms.
+
+    Tempting: 37 gaps of 1 ms, as the token after the stall comes with a prefill, like a first one.
+    """
+    law = linear_law(step_s=1e-3, cache_tokens=96)
+    counted = gaps_s(played([law], [0.0, 0.0], [32, 32], [20, 20]).engines)
+    assert len(counted) == 38
+    assert sorted(counted)[-2:] == pytest.approx([1e-3, 4e-3], rel=1 / 32)
+
+
+def test_the_way_of_a_cache_is_a_time_between_tokens():
+    """The first tokens come at 2 and 4 ms, the second ones at 13 and 23: gaps of 11 and 19 ms, and two of 1.1 ms."""
+    engines = played(**apart(), arrival_s=[0.0, 0.0], prompt=[100, 100], answer=[3, 3]).engines
+    assert sorted(gaps_s(engines)) == pytest.approx([1.102e-3, 1.102e-3, 11e-3, 19e-3], rel=1 / 32)
+
+
 def test_progress_is_told_and_changes_nothing(monkeypatch):
     """In parts of 7 requests, with failures in between: the same bytes, and shares that rise."""
     monkeypatch.setattr("cuvee.simulate.play.PART", 7)
@@ -324,6 +347,7 @@ def test_what_is_sent_is_neither_lost_nor_kept():
     assert (requests.replica[answer > 1] == 1).all()
     assert (requests.replica[answer == 1] == 0).all()
     assert replicas.preemptions[1] > 0
+    assert result.engines.gaps.sum() == result.engines.gaps[1].sum() == (answer - 1).sum()
     assert result.engines.pending[0] == 0
     for name in ("held", "reserved", "cached", "decoding", "prefilling"):
         assert (replicas[name] == 0).all(), name

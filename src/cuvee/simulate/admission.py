@@ -31,9 +31,11 @@ def release(
 @compiled
 def put_back_last(
     replicas: Records, requests: Records, laws: Records, heap: Ints, phase: Ints, lanes: Ints, kinds: Ints,
-    prefixes: PrefixCache, r: int,
+    prefixes: PrefixCache, r: int, now_s: float,
 ) -> None:  # fmt: skip
-    """The sequence admitted last loses its cache, and goes to the head of the queue."""
+    """The sequence admitted last loses its cache, and goes to the head of the queue; whoever decodes has just made a
+    token.
+    """
     last, newest, keeps = NONE, 0, laws[replicas[r].law].reuses
     for lane in range(laws[replicas[r].law].stages):
         request = lanes[r, lane, 0]
@@ -62,7 +64,7 @@ def put_back_last(
         kinds[r, requests[request].kind] -= 1
         release(replicas, requests, laws, phase, prefixes, r, request, tokens, tokens // BLOCK_TOKENS * keeps)
         requests[request].to_prefill = tokens + 1  # with the token made last, which was not in the cache yet
-        requests[request].left = left
+        requests[request].left, requests[request].last_s = left, now_s
     requests[request].shipped = 0
     replicas[r].recomputed += tokens
     if keeps:

@@ -97,6 +97,7 @@ REQUEST = np.dtype(
         ("arrival_s", "f8"),
         ("ready_s", "f8"),  # when the front end of its replica has it ready [s]
         ("first_s", "f8"),  # first token [s]; 0 before
+        ("last_s", "f8"),  # the token before it was put back or sent on [s]
         ("finish_s", "f8"),  # last token [s]; -1 before, nan where it was not served
         ("prompt", "i4"),
         ("answer", "i4"),

@@ -220,8 +220,8 @@ def advance(
                 occupies, r, now_s,
             )  # fmt: skip
             start_decoding(
-                replicas, requests, laws, heap, phase, handoffs, pending, kinds, prefixes, occupancy, waiting, occupies,
-                r, now_s,
+                replicas, requests, laws, heap, phase, handoffs, pending, gaps, kinds, quotient, bits, prefixes,
+                occupancy, waiting, occupies, r, now_s,
             )  # fmt: skip
         begin(replicas, requests, laws, stages, token_s, heap, phase, lanes, kinds, prefixes, r, now_s, jumps)
 

@@ -49,21 +49,27 @@ def send(replicas: Records, requests: Records, laws: Records, handoffs: Records,
     replicas[r].link_free_s = begins_s + tokens * laws[law].link_s
     requests[request].shipped = tokens
     requests[request].to_prefill = tokens + 1  # with the first token of the answer
-    requests[request].sender = r
+    requests[request].sender, requests[request].last_s = r, now_s
     push_handoff(handoffs, pending[0], begins_s + tokens * laws[law].send_s, request)
     pending[0] += 1
 
 
 @inlined
-def count_gaps(gaps: Ints, kinds: Ints, quotient: Floats, bits: Ints, group: int, r: int, rounds: int,
-               gap_s: float) -> None:  # fmt: skip
-    """Count the tokens of so many rounds, each of which came `gap_s` after the one before [s].
+def gap_bin(quotient: Floats, bits: Ints, gap_s: float) -> int:
+    """The bin of a time between two tokens [s].
 
     Parameters
         quotient, bits    One number, as itself and as its bits: exponent and first digits of which are the bin.
     """
     quotient[0] = max(gap_s, SHORTEST_GAP_S) / SHORTEST_GAP_S
-    place = min((bits[0] >> (MANTISSA_BITS - OCTAVE_BITS)) - (EXPONENT_OF_1 << OCTAVE_BITS), NUM_GAPS - 1)
+    return min((bits[0] >> (MANTISSA_BITS - OCTAVE_BITS)) - (EXPONENT_OF_1 << OCTAVE_BITS), NUM_GAPS - 1)
+
+
+@inlined
+def count_gaps(gaps: Ints, kinds: Ints, quotient: Floats, bits: Ints, group: int, r: int, rounds: int,
+               gap_s: float) -> None:  # fmt: skip
+    """Count the tokens of so many rounds, each of which came `gap_s` after the one before [s]."""
+    place = gap_bin(quotient, bits, gap_s)
     for kind in range(kinds.shape[1]):
         gaps[group, kind, place] += rounds * kinds[r, kind]
 
@@ -116,7 +122,10 @@ def start_decoding(
     phase: Ints,
     handoffs: Records,
     pending: Ints,
+    gaps: Ints,
     kinds: Ints,
+    quotient: Floats,
+    bits: Ints,
     prefixes: PrefixCache,
     occupancy: Floats,
     waiting: Floats,
@@ -124,7 +133,7 @@ def start_decoding(
     r: int,
     now_s: float,
 ) -> None:
-    """Prompts that were computed to the end in this round have their first token."""
+    """Prompts that were computed to the end in this round have their first token, or the next of those they had."""
     request = replicas[r].done
     reserves, shares = laws[replicas[r].law].reserves, laws[replicas[r].law].shares
     while request != NONE:
@@ -132,6 +141,9 @@ def start_decoding(
         blocks = reservation(requests, request, reserves)
         if requests[request].first_s == 0.0:
             requests[request].first_s = now_s
+        else:
+            gap_s = now_s - requests[request].last_s
+            gaps[replicas[r].group, requests[request].kind, gap_bin(quotient, bits, gap_s)] += 1
         tokens = requests[request].to_prefill
         requests[request].left -= 1
         left = requests[request].left
@@ -242,7 +254,7 @@ def begin(
             replicas[r].decoding > 0
             and replicas[r].held + replicas[r].reserved + blocks_taken(replicas, phase, r, 1) > laws[law].blocks
         ):
-            put_back_last(replicas, requests, laws, heap, phase, lanes, kinds, prefixes, r)
+            put_back_last(replicas, requests, laws, heap, phase, lanes, kinds, prefixes, r, now_s)
     decoding = replicas[r].decoding
     replicas[r].seen_s = now_s
     if laws[law].ahead and replicas[r].mode != WAKE:
