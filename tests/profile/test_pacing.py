@@ -100,6 +100,45 @@ def test_company_counts_longer_prompts_first():
     assert found.all[0] == pytest.approx([2 * begun / prompts[0, 0], begun / prompts[0, 1]])
 
 
+@settings(max_examples=30)
+@given(st.permutations(range(len(LENGTHS))), st.sampled_from(["A40", "L40", "H100-SXM"]))
+def test_rates_do_not_hang_on_the_order_of_types(order, gpu):
+    """Prompts as long as each other share what they hold up: no type of them is the longest for coming first."""
+    mix = replace(
+        AnalyticProvider(MODELS, GPUS, VLLM), mixes={"llama-3-70b": {kind.name: 0.25 for kind in TYPES}}
+    )  # fmt: skip
+    config = even_config("llama-3-70b", gpu, 1, 8)
+    given = mix.table([config], TYPES).rate_req_per_s[0]
+    turned = mix.table([config], [TYPES[place] for place in order]).rate_req_per_s[0]
+    assert turned == pytest.approx(given[list(order)], rel=1e-9)
+
+
+def test_a_type_in_two_halves_is_that_type():
+    """Requests of one type, told apart by name alone, are served as the whole was, whatever else is there.
+
+    Tempting: the half that comes first is charged as if none of its kind were there, the other as if it were free.
+    """
+    halves = [replace(TYPES[0], name="one"), replace(TYPES[0], name="other"), TYPES[3]]
+    config, alone = even_config("llama-3-70b", "L40", 1, 8), AnalyticProvider(MODELS, GPUS, VLLM)
+    whole = {TYPES[0].name: 0.6, TYPES[3].name: 0.4}
+    apart = {"one": 0.2, "other": 0.4, TYPES[3].name: 0.4}
+    together = replace(alone, mixes={"llama-3-70b": whole}).table([config], [TYPES[0], TYPES[3]]).rate_req_per_s[0]
+    split = replace(alone, mixes={"llama-3-70b": apart}).table([config], halves).rate_req_per_s[0]
+    assert split == pytest.approx(together[[0, 0, 1]], rel=1e-9)
+
+
+def test_rates_pass_over_gradually_as_prompts_grow():
+    """From shorter than the other type's prompts to longer: no step of 0.1 % changes a rate by more than 2 %."""
+    config, alone = even_config("llama-3-70b", "L40", 1, 8), AnalyticProvider(MODELS, GPUS, VLLM)
+    found = []
+    for factor in np.arange(0.7, 1.4, 0.001):
+        kinds = [workload(2000, 18), replace(workload(2000, 510), name="growing", input_tokens=2000 * factor)]
+        mix = {kinds[0].name: 0.5, "growing": 0.5}
+        found.append(replace(alone, mixes={"llama-3-70b": mix}).table([config], kinds).rate_req_per_s[0])
+    steps = np.diff(np.log(np.array(found)), axis=0)
+    assert np.abs(steps).max() < 0.02
+
+
 @settings(max_examples=60)
 @given(
     st.sampled_from(["A40", "L40", "H100-SXM", "A100-80GB-SXM", "RTX4090"]),

@@ -18,13 +18,14 @@ in other micro-batches: of their tokens, the share of one micro-batch is added.
 A pipeline that serves several types, of shares s, begins q' prompts in a round: 1 / q' is the mean of osl / B, B being
 the sequences that cache and sequence limit admit of a type alone, and q' isl at most what m steps have room for. Where
 prompts of two types begin in one round, the shorter is free. So with Q prompts a round of the types with longer
-prompts, and Q + s q' with its own, a prompt costs
+prompts, and P of those with prompts as long as its own, itself among them, a prompt costs
 
-    (L(Q + s q') - L(Q)) / (s q')        instead of L(q) / q alone
+    (L(Q + P) - L(Q)) / P        instead of L(q) / q alone
 
-which adds up to the mean of the longest. It is more than alone where the others have few prompts, as a prompt then
-holds up all micro-batches for itself. Where it would be less, it is taken as alone: who plans with these rates may give
-the replica that type and no other.
+which adds up to the mean of the longest. Between "as long" and "longer" a type passes over gradually, as the mean of
+its prompts grows to `AS_LONG` times: of prompts that differ by less, chance says which is the longer. The cost is more
+than alone where the others have few prompts, as a prompt then holds up all micro-batches for itself. Where it would be
+less, it is taken as alone: who plans with these rates may give the replica that type and no other.
 
 Assumptions
     Answers end at random: prompts do not come in bunches beyond chance.
@@ -39,6 +40,9 @@ from cuvee.profile.engine import EngineSettings
 
 Array = NDArray[np.float64]
 
+AS_LONG = 1.25
+"""Prompts whose means differ by less than this factor are, the less they differ the more, as long as each other [-]."""
+
 LEAST_SHARE = 1e-6
 """Share of a mix below which a type is taken to have this [-]: what one more prompt adds hangs on it no more."""
 
@@ -49,7 +53,7 @@ class Company:
 
     Attributes
         longer    Q / q: of the types with longer prompts; 0 where a type is served alone.
-        all       (Q + s q') / q: its own as well; 1 where it is served alone.
+        all       (Q + P) / q: those as long as its own as well; 1 where it is served alone.
     """
 
     longer: Array
@@ -91,11 +95,9 @@ class Company:
             return np.maximum(weighted, LEAST_SHARE)
 
         begun = mine * np.minimum(1 / mean(outputs / admitted), mean(in_flight * room) / mean(inputs))  # s q'
-        order = np.argsort(-inputs, kind="stable")
-        upto = np.empty_like(begun)
-        upto[:, order] = np.cumsum(begun[:, order], axis=1)
+        excess = np.log(inputs[:, None] / inputs) / np.log(AS_LONG)  # of the row's type over the column's
         is_mixed = fits & (in_flight > 1)
-        longer, with_own = (upto - begun) / prompts, upto / prompts
+        longer, with_own = (begun @ np.clip(excess + shift, 0.0, 1.0) / prompts for shift in (0.0, 1.0))
         return cls(np.where(is_mixed, longer, 0.0), np.where(is_mixed, with_own, 1.0))
 
 
