@@ -109,6 +109,7 @@ def test_a_draw_of_the_plans_own_mix_is_of_its_mix(cuvee, plan_file):
         (["--fail", "g1.9@5"], "its 2 replicas"),
         (["--drain", "g7@5"], "g1, g2"),
         (["--interrupt", "g1@5"], "SECONDS+DELAY"),
+        (["--interrupt", "g1@5+0"], "a delay above 0 s"),
         (["--prefix-cache"], "hash_ids"),
         (["--answers", "oracle"], "oracle"),
         (["--trace", "no-such-file.csv"], "no-such-file.csv"),

@@ -252,6 +252,26 @@ def test_an_interruption_is_a_failure_and_a_start(plan):
     assert simulate(plan, num_requests=1000, load=0.5, events=same).requests.tobytes() == requests.tobytes()
 
 
+def test_interruptions_that_overlap_are_one(plan):
+    """100 s for 60 s and 130 s for 60 s: away until 190 s. Tempting: back at 160 s, when the first is over."""
+    group = plan.groups[0].id
+    away = [ReplicaEvent("interrupt", group, time_s, 0, delay_s=60.0) for time_s in (130.0, 100.0)]
+    one = [ReplicaEvent("interrupt", group, 100.0, 0, delay_s=90.0)]
+    both, single = (simulate(plan, num_requests=1500, load=0.5, events=each).requests for each in (away, one))
+    arrived = both.arrival_s[both.replica == 0]
+    assert arrived.max() > 190
+    assert not ((arrived > 100) & (arrived < 190)).any()
+    assert both.finish_s.tobytes() == single.finish_s.tobytes()
+
+
+@pytest.mark.parametrize("delay_s", [0.0, -1.0, 1e-9])
+def test_an_interruption_takes_time(plan, delay_s):
+    """One of no time is refused: the start would come before the failure, which is then for good."""
+    event = ReplicaEvent("interrupt", plan.groups[0].id, 1e9, 0, delay_s=delay_s)
+    with pytest.raises(InputError):
+        simulate(plan, num_requests=10, load=0.5, events=[event])
+
+
 def of_lengths(*pairs, arrival_s=None) -> Trace:
     """A trace of (prompt, answer) lengths, a second apart unless said otherwise."""
     prompt, answer = np.array(pairs).T

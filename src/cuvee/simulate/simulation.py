@@ -37,8 +37,8 @@ MOST_SEED = 2**31 - 1
 AFFINITY_TOKENS = 1024
 """Prompts that agree on so many tokens are for one replica, under the policy "prefix" [tokens]."""
 
-KINDS = {"fail": (FAIL,), "drain": (CLOSE,), "start": (OPEN,), "interrupt": (FAIL, OPEN)}
-"""Events by their names: what happens at their time, and what after their delay."""
+KINDS = {"fail": FAIL, "drain": CLOSE, "start": OPEN, "interrupt": FAIL}
+"""Events by their names: what happens at their time."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,12 @@ class ReplicaEvent:
 
     Attributes
         kind       "fail": gone with all it holds; "drain": takes no more; "start": takes requests from then on, and
-                   none before where nothing happened to it earlier; "interrupt": fails, and starts after `delay_s`.
+                   none before where nothing happened to it earlier; "interrupt": fails, and starts after `delay_s`,
+                   or when the last has ended of those interruptions that overlap.
         group      Id of its group.
         replica    Which of the group, from 0; None: all.
         time_s     From the start of the simulation [s].
-        delay_s    Of an interruption: until the replica, or one in its place, is ready again [s].
+        delay_s    Of an interruption: until the replica, or one in its place, is ready again [s], > 0.
     """
 
     kind: str
@@ -217,20 +218,42 @@ def _packed_events(fleet: Fleet, events: Sequence[ReplicaEvent]) -> Records:
     ids = [each.group.id for each in fleet.groups]
     group_of = fleet.group_of
     found: list[tuple[float, int, int]] = []
+    outages: dict[int, list[tuple[float, float]]] = {}
     for event in events:
-        if event.kind not in KINDS or not (0 <= event.time_s < np.inf and 0 <= event.delay_s < np.inf):
-            raise InputError(
-                f"event {event.kind!r} at {event.time_s!r} s", expected=f"{', '.join(KINDS)}, at 0 s or later"
-            )
+        _check_times(event)
         if event.group not in ids:
             raise InputError(f"event of group {event.group!r}", expected=f"a group of the plan: {', '.join(ids)}")
-        replicas = np.flatnonzero(group_of == ids.index(event.group))
+        replicas = np.flatnonzero(group_of == ids.index(event.group)).tolist()
         if event.replica is not None and not 0 <= event.replica < len(replicas):
             raise InputError(
                 f"event of {event.group} replica {event.replica}",
                 expected=f"one of its {len(replicas)} replicas, from 0 to {len(replicas) - 1}",
             )
-        chosen = replicas if event.replica is None else replicas[[event.replica]]
-        for after, kind in enumerate(KINDS[event.kind]):
-            found += [(event.time_s + after * event.delay_s, kind, int(replica)) for replica in chosen]
+        for replica in replicas if event.replica is None else [replicas[event.replica]]:
+            found.append((event.time_s, KINDS[event.kind], replica))
+            if event.kind == "interrupt":
+                outages.setdefault(replica, []).append((event.time_s, event.time_s + event.delay_s))
+    found += [(end_s, OPEN, replica) for replica, spans in outages.items() for end_s in _ends(spans)]
     return np.array(sorted(found), dtype=EVENT).view(np.recarray)
+
+
+def _check_times(event: ReplicaEvent) -> None:
+    if event.kind not in KINDS or not (0 <= event.time_s < np.inf and 0 <= event.delay_s < np.inf):
+        raise InputError(f"event {event.kind!r} at {event.time_s!r} s", expected=f"{', '.join(KINDS)}, at 0 s or later")
+    if event.kind == "interrupt" and not event.time_s + event.delay_s > event.time_s:
+        raise InputError(
+            f"an interruption of {event.group} at {event.time_s:g} s that ends after {event.delay_s:g} s",
+            expected="a delay above 0 s until it is ready again",
+            remedy=f"e.g. --interrupt {event.group}@{event.time_s:g}+180, or --fail where it does not come back",
+        )
+
+
+def _ends(spans: Sequence[tuple[float, float]]) -> list[float]:
+    """When outages, each from and to a time, are over: those that overlap are one [s]."""
+    ends: list[float] = []
+    for begin_s, end_s in sorted(spans):
+        if ends and begin_s <= ends[-1]:
+            ends[-1] = max(ends[-1], end_s)
+        else:
+            ends.append(end_s)
+    return ends
