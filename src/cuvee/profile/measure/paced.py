@@ -97,7 +97,7 @@ class Arrivals:
         rate = interval_of(counts * BATCHES / window_s)
         return Window(
             tuple(kept),
-            len(past) - len(kept),
+            sum(each.is_answered for each in past) - len(kept),
             rate,
             window_s,
             opened_s - began_s,
