@@ -53,6 +53,12 @@ def test_links_count_where_there_are_some():
     assert elasticities("A40", LONG_PROMPT, 8)[Resource.LINKS] > 0.2
 
 
+def test_links_count_behind_the_cap_over_pcie():
+    """vLLM 0.19 reaches 16 GB/s over PCIe of any generation: faster links are those where it reaches more."""
+    found = elasticities("RTXPRO6000-Server", LONG_PROMPT, 4, find_engine("vllm-0.19"))
+    assert found[Resource.LINKS] > 0.2
+
+
 def test_what_does_not_fit_hangs_on_nothing():
     """16 GB do not hold 8 billion weights in 16 bit."""
     assert set(elasticities("T4", LONG_PROMPT).values()) == {0.0}

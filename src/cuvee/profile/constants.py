@@ -47,7 +47,8 @@ CONSTANTS = (
 )
 """All that may be fitted, each with its prior."""
 
-BETWEEN_GPUS = ("links", "collective_start")
+BETWEEN_GPUS = ("links",)
+WITHIN_STAGES = ("collective_start",)
 BETWEEN_STAGES = ("pipeline",)
 
 NAMES = tuple(constant.name for constant in CONSTANTS)
@@ -65,8 +66,14 @@ class Tuned:
 
 
 def touches(config: ReplicaConfig) -> tuple[bool, ...]:
-    """Which of `CONSTANTS` the rate of `config` can hang on: one GPU has no links, one stage no bubble."""
-    absent = (*(BETWEEN_GPUS if config.num_gpus == 1 else ()), *(BETWEEN_STAGES if len(config.stages) == 1 else ()))
+    """Which of `CONSTANTS` the rate of `config` can hang on: one GPU has no links, stages of one GPU no all-reduces,
+    one stage no bubble.
+    """
+    absent = (
+        *(BETWEEN_GPUS if config.num_gpus == 1 else ()),
+        *(WITHIN_STAGES if all(stage.tensor_parallel_size == 1 for stage in config.stages) else ()),
+        *(BETWEEN_STAGES if len(config.stages) == 1 else ()),
+    )
     return tuple(name not in absent for name in NAMES)
 
 
@@ -90,6 +97,8 @@ def tuned(
         step_overhead_s=engine.step_overhead_s / of["step_host"],
         sequence_overhead_s=engine.sequence_overhead_s / of["sequence_host"],
         collective_latency_s=engine.collective_latency_s / of["collective_start"],
+        hop_latency_s=engine.hop_latency_s / of["collective_start"],  # a ring starts once per hop
+        pcie_gb_per_s=engine.pcie_gb_per_s and engine.pcie_gb_per_s * of["links"],  # the cap is a link's rate too
         bubble_per_stage=engine.bubble_per_stage / of["pipeline"],
         max_req_per_s=engine.max_req_per_s * of["server"],
     )

@@ -44,17 +44,19 @@ def rate_elasticities(
     """
     mine = {name: gpus[name] for name in config.gpu_counts}
 
-    def rate(gpus: Mapping[str, GpuType], network_gb_per_s: float) -> float:
-        provider = AnalyticProvider({model.name: model}, gpus, engine, network_gb_per_s)
+    def rate(gpus: Mapping[str, GpuType], links: float) -> float:
+        # What an engine reaches over PCIe at most is a property of the links as well.
+        capped = replace(engine, pcie_gb_per_s=engine.pcie_gb_per_s and engine.pcie_gb_per_s * links)
+        provider = AnalyticProvider({model.name: model}, gpus, capped, network_gb_per_s * links)
         return float(provider.table([config], [workload]).rate_req_per_s[0, 0])
 
-    before = rate(mine, network_gb_per_s)
+    before = rate(mine, 1.0)
     if before <= 0:
         return dict.fromkeys(Resource, 0.0)
     elasticities = {}
     for resource in Resource:
         more = {name: _with_more(gpu, resource) for name, gpu in mine.items()}
-        after = rate(more, network_gb_per_s * (STEP if resource is Resource.LINKS else 1.0))
+        after = rate(more, STEP if resource is Resource.LINKS else 1.0)
         cached = [kv_capacity_tokens(model, config, each, engine) for each in (mine, more)]
         raised = cached[1] / cached[0] if resource is Resource.CACHE else STEP
         elasticities[resource] = log(after / before) / log(raised)
