@@ -25,7 +25,7 @@ def test_a_table_to_plan_with(cuvee, small):
     plan = ("plan", "scenario.yaml", "--engine", "tensorrt-llm", "--throughput", "kernels.csv")
     printed = cuvee(*plan, "--set", "limits.max_gpus.A40=0", "--save-dir", "out")
     assert printed.code == 0
-    assert "kernel tables +-22%" in printed.out
+    assert "kernel tables +-28%" in printed.out
     assert "kernel tables, read 20" in printed.out
     saved = json.loads((small / "out" / "plan.json").read_text())
     kinds = {cell["provenance"] for group in saved["groups"] for cell in group["cells"]}
@@ -40,7 +40,7 @@ def test_as_data(cuvee):
     """Rates with their errors and tables, and what is left out with its reason."""
     found = json.loads(cuvee(*ASKED, "--gpu", "H100", "--tp", "1", "--json").out)
     assert [(each["gpu"], each["tensor_parallel_size"]) for each in found["rates"]] == [("H100-SXM", 1)] * 2
-    assert {each["relative_error"] for each in found["rates"]} == {0.22}
+    assert {each["relative_error"] for each in found["rates"]} == {0.28}
     assert found["left_out"] == []
 
 

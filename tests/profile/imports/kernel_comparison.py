@@ -11,6 +11,7 @@ import numpy as np
 
 from cuvee.errors import CuveeError
 from cuvee.profile import AnalyticProvider
+from cuvee.profile.bands import BAND_SHARE, distance
 from cuvee.profile.imports.aiconfigurator import MOST_SEQUENCES, KernelTables, NoTablesError
 from cuvee.profile.imports.kernel_errors import KernelError, Served, engine_family, reason_against
 from cuvee.profile.measurements import load_measurements
@@ -74,16 +75,17 @@ def _ratio(tables: KernelTables, served: Served, point: KnownPoint) -> Ratio | N
 
 
 def summary(served: Served, ratios: Sequence[Ratio]) -> KernelError:
-    """Median, 80th percentile and bias of the tables, to a hundredth."""
+    """Median error, error band and bias of the tables, to a hundredth."""
     median, band = errors_of([each.tables for each in ratios])
     bias = round(float(np.median([each.tables for each in ratios])), 2)
     return KernelError(served, len(ratios), median, band, bias)
 
 
 def errors_of(ratios: Sequence[float]) -> tuple[float, float]:
-    """Median and 80th percentile of |predicted / measured - 1| [-], to a hundredth."""
-    errors = np.abs(np.array(ratios) - 1)
-    return round(float(np.median(errors)), 2), round(float(np.quantile(errors, 0.8, method="higher")), 2)
+    """Median of |predicted / measured - 1| and error band, the distance four in five are within [-], to a hundredth."""
+    errors, distances = np.abs(np.array(ratios) - 1), [distance(each, 1.0) for each in ratios]
+    band = np.quantile(distances, BAND_SHARE, method="higher")
+    return round(float(np.median(errors)), 2), round(float(band), 2)
 
 
 def of_sound(ratios: Ratios) -> list[Ratio]:

@@ -28,6 +28,7 @@ from cuvee.profile.imports.kernel_errors import (
     sound,
 )
 from cuvee.profile.imports.kernel_rates import AskedModel, rates_to_csv
+from tests.profile.imports.kernel_comparison import errors_of
 from tests.profile.imports.samples import write
 from tests.profile.setups import MODELS, even_config, workload
 
@@ -97,6 +98,12 @@ def test_a_refusal_names_what_was_measured(engine, gpu, size, precision, words):
     assert "20% in the median" in refused.value.expected
     assert ("L40S TP1 fp8/fp8" if engine == "tensorrt-llm" else "none with vllm") in refused.value.expected
     assert "calibrate" in refused.value.remedy
+
+
+def test_half_is_as_far_as_double():
+    """Bands are counted as everywhere: a rate at half is 100 % off both ways. Tempting: |0.5 - 1|, half as wide."""
+    assert errors_of([0.5, 0.5, 1.0, 1.0]) == (0.25, 1.0)
+    assert errors_of([2.0, 2.0, 1.0, 1.0]) == (0.5, 1.0)
 
 
 def test_no_accuracy_is_claimed_where_no_sound_figures_exist():
