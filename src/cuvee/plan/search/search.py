@@ -29,6 +29,7 @@ from cuvee.plan.search.lots import Alike, Lots, classes_of, lots_of
 from cuvee.plan.search.pricing import Pricing, price
 from cuvee.plan.search.projection import Fleet, Projected, proven, search_copies
 from cuvee.plan.search.targets import Target, beyond
+from cuvee.plan.search.thrift import spent_least
 from cuvee.plan.solver.program import Answer, Array, Indices, StopReason, Termination, solve, within
 
 CORE_SIZE = 30
@@ -96,6 +97,9 @@ def search(
     so_far = SoFar(rough_load_factor(problem, candidates))
     try:
         found = _searched(problem, candidates, contingencies, known, beat, deadline, so_far)
+        if problem.objective is Objective.THROUGHPUT and len(found.answer.x) and not candidates.is_kept.any():
+            so_far.found = found
+            found = spent_least(found, problem, candidates, contingencies, so_far.unit, deadline)
     except KeyboardInterrupt:
         found = so_far.found or nothing(Termination.NOTHING_FOUND, problem, candidates, so_far.unit)
         found = replace(found, answer=replace(found.answer, stopped_by=StopReason.INTERRUPTED))
