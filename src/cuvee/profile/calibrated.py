@@ -12,7 +12,7 @@ from cuvee.errors import InputError
 from cuvee.profile.analytic import NETWORK_GB_PER_S, AnalyticProvider
 from cuvee.profile.constants import FACTOR_AT_MOST, NAMES, tuned
 from cuvee.profile.engine import EngineSettings
-from cuvee.profile.measured import model_key, same_precision, unknown_table
+from cuvee.profile.measured import candidates_of, model_key, same_precision, unknown_table
 from cuvee.profile.replica import ReplicaConfig, Stage, split_layers
 from cuvee.profile.table import NOT_STATED, Provenance, RateSource, ThroughputTable
 from cuvee.workload.records import WorkloadType
@@ -93,7 +93,7 @@ class CalibratedProvider:
     engine: EngineSettings
     network_gb_per_s: float = NETWORK_GB_PER_S
     mixes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    _by_key: dict[ReplicaKey | None, CalibratedReplica] = field(init=False, repr=False, compare=False)
+    _by_key: dict[ReplicaKey, CalibratedReplica] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         by_key = {each.key: each for each in self.replicas if each.constants and each.engine == self.engine.name}
@@ -103,8 +103,9 @@ class CalibratedProvider:
         """Rates of `configs` on `workloads` where constants are known."""
         table = unknown_table(configs, workloads)
         sources: dict[RateSource, int] = {}
-        for row, config in enumerate(configs):
-            known = self._by_key.get(_key_of(config)) if self._by_key else None
+        cells = [(model, ((gpu, size),) * depth, precision) for model, gpu, precision, _, size, depth in self._by_key]
+        for row, config in candidates_of(configs, cells):
+            known = self._known_of(config)
             if known is not None and self._fill(table, row, config, known):
                 source = RateSource(Provenance.CALIBRATED, known.source or UNNAMED, known.date or NOT_STATED)
                 table.source[row, table.fits[row]] = sources.setdefault(source, len(sources))
@@ -112,8 +113,12 @@ class CalibratedProvider:
 
     def replicas_of(self, configs: Iterable[ReplicaConfig]) -> tuple[CalibratedReplica, ...]:
         """The constants that speak of `configs`."""
-        found = (self._by_key.get(_key_of(config)) for config in configs)
+        found = map(self._known_of, configs)
         return tuple(dict.fromkeys(each for each in found if each is not None))
+
+    def _known_of(self, config: ReplicaConfig) -> CalibratedReplica | None:
+        key = _key_of(config)
+        return self._by_key.get(key) if key is not None else None
 
     def _fill(self, table: ThroughputTable, row: int, config: ReplicaConfig, known: CalibratedReplica) -> bool:
         """Write the rates of one configuration; returns whether it serves anything."""

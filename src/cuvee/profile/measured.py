@@ -116,8 +116,8 @@ class TableProvider:
         """Rates of `configs` on `workloads` where the table has the cell."""
         table = unknown_table(configs, workloads)
         sources: dict[RateSource, int] = {}
-        for row, config in enumerate(configs):
-            known = [rate for rate in self._by_cell.get(_cell_key(config), ()) if rate.serves(config)]
+        for row, config in self._spoken_of(configs):
+            known = [rate for rate in self._by_cell[_cell_key(config)] if rate.serves(config)]
             named = {rate.workload: rate for rate in known if rate.workload}
             by_lengths = [rate for rate in known if not rate.workload]
             for column, workload in enumerate(workloads):
@@ -137,8 +137,14 @@ class TableProvider:
 
     def lines_of(self, configs: Iterable[ReplicaConfig]) -> Iterator[MeasuredRate]:
         """The same lines as they stand in the table."""
-        for config in configs:
-            yield from (rate for rate in self._by_cell.get(_cell_key(config), ()) if rate.serves(config))
+        for _, config in self._spoken_of(configs):
+            yield from (rate for rate in self._by_cell[_cell_key(config)] if rate.serves(config))
+
+    def _spoken_of(self, configs: Iterable[ReplicaConfig]) -> Iterator[tuple[int, ReplicaConfig]]:
+        """Configurations whose model, stages and precision the table has, each with its row."""
+        for row, config in candidates_of(configs, self._by_cell):
+            if _cell_key(config) in self._by_cell:
+                yield row, config
 
     def _nearest(self, known: Sequence[MeasuredRate], workload: WorkloadType) -> MeasuredRate | None:
         gaps = [rate.distance(workload) for rate in known]
@@ -162,6 +168,25 @@ def model_key(name: str) -> str:
 def same_precision(precision: str) -> str:
     """Precision by the bytes and rate it stands for: "fp16" is as "bf16"."""
     return "bf16" if precision == "fp16" else precision
+
+
+def candidates_of(configs: Iterable[ReplicaConfig], keys: Iterable[CellKey]) -> Iterator[tuple[int, ReplicaConfig]]:
+    """`configs` with their rows; of arrays those alone whose model, stages and precision are one of `keys`.
+
+    Notes           Candidates are a hundred thousand and keys few: making a record of each would take longer than all
+                    estimates.
+    """
+    if not isinstance(configs, ReplicaArrays):
+        yield from enumerate(configs)
+        return
+    model, found = model_key(configs.model), np.zeros(len(configs), dtype=bool)
+    precisions = [same_precision(each) for each in configs.precisions]
+    for name, stages, precision in keys:
+        if name == model and precision in precisions:
+            of_precision = np.array([each == precision for each in precisions])
+            found |= configs.staged_as(stages) & of_precision[configs.precision]
+    for row in np.flatnonzero(found):
+        yield int(row), configs[int(row)]
 
 
 def _cell_key(config: ReplicaConfig) -> CellKey:

@@ -81,6 +81,15 @@ class ReplicaArrays(Sequence[ReplicaConfig]):
         takes = np.array([[not each or name in each for name in names] for each in self.companies])
         return takes[self.company]
 
+    def staged_as(self, stages: Sequence[tuple[str, int]]) -> NDArray[np.bool_]:
+        """Whether the stages are these (GPU type, tensor-parallel size), in this order, shape (num_configs,)."""
+        if len(stages) > self.gpu.shape[1] or any(gpu not in self.gpu_names for gpu, _ in stages):
+            return np.zeros(len(self), dtype=bool)
+        found: NDArray[np.bool_] = self.num_stages == len(stages)
+        for column, (gpu, size) in enumerate(stages):
+            found &= (self.gpu[:, column] == self.gpu_names.index(gpu)) & (self.size[:, column] == size)
+        return found
+
     def kept_to(self, names: tuple[str, ...], rows: NDArray[np.bool_]) -> "ReplicaArrays":
         """The same, where those at `rows` keep to the workload types `names`."""
         return replace(
