@@ -12,18 +12,20 @@ from cuvee.serve.promises import limit_s
 from cuvee.serve.replicas_file import Deployment, ReplicaAddress, ServedModel
 from cuvee.serve.serving import serving_of
 from cuvee.simulate.simulation import simulate
+from cuvee.workload.records import Trace
 from tests.serve.world import MODEL, two_types
 
 BOUNDLESS = ServeOptions(fullness=1e9)
 """The simulator has queues of its own: there, nobody waits before a replica."""
 
 
-def serving():
+def serving(plan=None):
     """The plan with as many replicas as it rents; none of them is ever called."""
-    plan = two_types()
+    plan = plan or two_types()
+    model = plan.inputs.problem.models[0].model.name
     ids = [group.id for group in plan.groups for _ in range(group.copies)]
     addresses = tuple(ReplicaAddress(f"http://127.0.0.1:{at + 1}", group, f"e{at}") for at, group in enumerate(ids))
-    return serving_of(plan, Deployment(addresses, (ServedModel(MODEL, (MODEL,)),)), BOUNDLESS)
+    return serving_of(plan, Deployment(addresses, (ServedModel(model, (model,)),)), BOUNDLESS)
 
 
 @pytest.mark.parametrize("load", [0.5, 0.95, 1.3])
@@ -31,8 +33,33 @@ def serving():
 def test_the_gateway_routes_as_the_simulator(policy, load):
     """Of 3000 requests each goes to the very replica that the simulator sends it to, below and above saturation."""
     played = simulate(two_types(), num_requests=3000, load=load, policy=policy, foresight="mean", seed=3)
+    assert_equal_decisions(played, serving().router)
+
+
+@pytest.mark.parametrize("policy", ["plan-live", "plan-prefix"])
+def test_the_gateway_sends_what_not_all_hold_as_the_simulator(policy):
+    """Prompts of 48,000 tokens exceed the cache of an RTX 4090, not of an A40: all go to the latter, whatever the plan
+    gives the former of their type.
+    """
+    plan = two_types("llama-3.1-8b")
+    found = serving(plan)
+    rng, number = np.random.default_rng(1), 1500
+    prompt = rng.choice([48_000, 1008, 304], number, p=[0.03, 0.57, 0.4])
+    trace = Trace("t", prompt, np.where(prompt == 304, 400, 48), np.cumsum(rng.exponential(0.3, number)))
+    played = simulate(plan, trace, policy=policy, foresight="mean", seed=3)
+    assert_equal_decisions(played, found.router)
+    small = [group for group, room in enumerate(found.router.room) if room < 48_048]
+    group_of = np.array(found.router.group_of)[played.requests.replica]
+    assert 0 < len(small) < len(found.groups)
+    assert not np.isin(group_of[prompt == 48_000], small).any()
+    assert np.isin(group_of, small).any()
+    rows = played.requests.row[prompt == 48_000]
+    assert any(found.router.shares[row][group] > 0 for row in rows for group in small)
+
+
+def assert_equal_decisions(played, router):
+    """Each request goes to the very replica that the simulator sends it to; its answer's length is told."""
     requests = played.requests
-    router = serving().router
     ends = np.lexsort((np.arange(len(requests)), requests.finish_s))
     taken: dict[int, tuple[int, float]] = {}
     ended = 0
@@ -40,8 +67,8 @@ def test_the_gateway_routes_as_the_simulator(policy, load):
         while ended < len(ends) and requests.finish_s[ends[ended]] < requests.arrival_s[place]:
             router.release(*taken.pop(int(ends[ended])))
             ended += 1
-        row = int(requests.row[place])
-        chosen = router.choose(row, int(requests.prefix[place]))
+        row, tokens = int(requests.row[place]), int(requests.prompt[place] + requests.answer[place])
+        chosen = router.choose(row, int(requests.prefix[place]), tokens)
         assert chosen == requests.replica[place], f"request {place}"
         taken[place] = (chosen, router.take(row, chosen, 1))
     assert len(set(requests.replica)) > 1
@@ -99,6 +126,29 @@ def test_a_dead_group_gives_its_share_to_those_that_can():
         assert not router.is_served(0)
 
     asyncio.run(play())
+
+
+def test_what_one_group_never_holds_waits_for_another_or_is_refused_by_its_engine():
+    """While the groups that hold it are full it waits, and a retry goes nowhere else; where they are down, or none
+    holds it, it goes where any request goes.
+    """
+    router = serving(two_types("llama-3.1-8b")).router
+    smallest, largest = min(router.room), max(router.room)
+    able = [replica for replica, group in enumerate(router.group_of) if router.room[group] == largest]
+    assert 0 < len(able) < len(router.group_of)
+    for tokens in (int(smallest) + 1, int(largest)):
+        assert router.choose(0, tokens=tokens) in able
+        assert router.choose_other(0, able, tokens) == -1
+    router.fullness = 0.0
+    taken = [(replica, router.take(0, replica, 1)) for replica in able]
+    assert router.choose(0, tokens=int(largest)) == -1
+    assert router.choose(0) not in {-1, *able}
+    assert router.choose(0, tokens=int(largest) + 1) not in {-1, *able}, "none holds it"
+    for each in taken:
+        router.release(*each)
+    for replica in able:
+        router.set_up(replica, False)
+    assert router.choose(0, tokens=int(largest)) not in {-1, *able}
 
 
 def test_a_full_replica_gets_no_more():

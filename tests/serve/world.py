@@ -22,13 +22,13 @@ __all__ = ["Asked", "Engine", "chunk", "completed", "completion", "ended", "stre
 
 
 @cache
-def two_types() -> Plan:
+def two_types(model: str = MODEL) -> Plan:
     """A plan of two GPU types at least for brief and wordy answers of an 8B model."""
     kinds = (cuvee.WorkloadType("brief", 1000, 50), cuvee.WorkloadType("wordy", 300, 400))
     demand = cuvee.Demand(kinds, (60.0, 40.0))
     offers = cuvee.load_offers("paper-avail-1")
     limits = cuvee.Limits(1.7, max_gpus={"RTX4090": 1})
-    return cuvee.plan(cuvee.PlanProblem((cuvee.ModelDemand(cuvee.load_model(MODEL), demand),), offers, limits))
+    return cuvee.plan(cuvee.PlanProblem((cuvee.ModelDemand(cuvee.load_model(model), demand),), offers, limits))
 
 
 def with_copies(plan: Plan, copies: int, num_groups: int) -> Plan:

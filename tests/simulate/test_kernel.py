@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cuvee.simulate.arrays import EVENT, NONE, SHORTEST_GAP_S
+from cuvee.simulate.events import CLOSE, FAIL, OPEN
 from cuvee.simulate.packing import Sending, packed_engines, packed_requests, packed_split
-from cuvee.simulate.play import CLOSE, FAIL, OPEN, play
+from cuvee.simulate.play import play
 from cuvee.simulate.policy import Policy
 from tests.simulate.worlds import linear_law, played, played_plainly, random_law
 
@@ -191,6 +192,28 @@ def test_what_never_fits_is_not_served():
     result = played([linear_law(step_s=1e-3, cache_tokens=64)], [0.0, 0.1], [60, 10], [20, 5])
     assert np.isnan(result.requests.finish_s[0])
     assert result.requests.finish_s[1] == pytest.approx(0.105)
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+@pytest.mark.parametrize("share", [0.0, 0.25])
+def test_what_one_replica_never_holds_goes_to_those_that_do(policy, share):
+    """Every fourth request needs 80 tokens of cache, and the first replica has 64: the second serves all of these.
+
+    Whether or not the plan gives it a share; the others go where they would have gone. Tempting: to refuse them, or to
+    have the turns of the large ones booked on the first, which then gets fewer of the small.
+    """
+    small, roomy = (linear_law(step_s=1e-3, cache_tokens=tokens) for tokens in (64, 96))
+    large = np.arange(400) % 4 == 0
+    result = played(
+        [small, roomy], np.arange(400) * 0.1, np.where(large, 60, 10), np.where(large, 20, 5), law_of=[0, 1],
+        group_of=[0, 1], shares=[[1 - share, share]], policy=policy,
+    )  # fmt: skip
+    assert np.isfinite(result.requests.finish_s).all()
+    assert (result.requests.replica[large] == 1).all()
+    if policy in (Policy.PLAN, Policy.PLAN_LIVE):
+        assert (result.requests.replica[~large] == 1).mean() <= share
+    result = played([small, roomy], [0.0], [90], [20], law_of=[0, 1], policy=policy)
+    assert np.isnan(result.requests.finish_s[0]), "neither holds it"
 
 
 def test_a_replica_that_fails_loses_what_has_begun_and_gives_back_the_rest():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuvee.simulate.play import CLOSE, FAIL, OPEN
+from cuvee.simulate.events import CLOSE, FAIL, OPEN
 from cuvee.workload.prefixes import Prefixes
 from tests.simulate.worlds import linear_law, played, played_plainly, random_law, random_prefixes
 

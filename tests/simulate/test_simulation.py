@@ -294,7 +294,7 @@ def test_why_requests_got_no_last_token():
     assert done.lost == 3
     assert done.lost_by_reason == {
         "their replica was gone": 1,
-        "they exceed the cache of the replica that was to take them": 1,
+        "they exceed the cache of every replica that may take them": 1,
         "no replica was open": 1,
     }
 

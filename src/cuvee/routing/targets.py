@@ -16,6 +16,7 @@ from cuvee.profile.analytic import AnalyticProvider
 from cuvee.profile.calibrated import CalibratedProvider
 from cuvee.profile.constants import tuned
 from cuvee.profile.limited import LimitedProvider
+from cuvee.profile.memory import kv_capacity_tokens
 from cuvee.profile.phases import AnalyticPhases, Phase
 from cuvee.profile.table import ThroughputTable
 from cuvee.workload.latency_limits import LatencyLimits, LatencyObjective
@@ -81,6 +82,21 @@ def steady_sequences(plan: Plan) -> Floats:
             most = plan.inputs.engine.max_num_seqs
             steady[places, column] = [_by_littles_law(cells[kind.name], kind, most) for kind in kinds]
     return steady
+
+
+def cache_tokens(plan: Plan) -> list[float]:
+    """Room of the cache of one replica of each group of the plan [tokens]; inf where its model has no shape."""
+    models = {entry.model.name: entry.model for entry in plan.inputs.problem.models}
+    gpus = gpus_of(plan)
+    room = []
+    for group in plan.groups:
+        model, kinds = models[group.model], [kind for _, kind in kinds_of(plan, group)]
+        if model.shape_known:
+            provider, _ = group_table(plan, group, model, gpus, kinds)
+            room.append(kv_capacity_tokens(model, group.config, provider.gpus, provider.engine))
+        else:
+            room.append(np.inf)
+    return room
 
 
 def latencies(plan: Plan, occupancies: Sequence[float]) -> tuple[Floats, Floats]:

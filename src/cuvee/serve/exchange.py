@@ -66,6 +66,7 @@ class Exchange:
     Attributes
         row               Row of the plan that it is taken for.
         prompt_tokens     Of its prompt, exact or estimated [tokens].
+        least_tokens      Those, and of the shortest answer that the client insists on [tokens].
         replica           Which serves it; None while it waits.
         taken             Share of that replica that it takes [-].
         tried             Replicas that failed on it.
@@ -81,7 +82,7 @@ class Exchange:
     replica: Replica | None = None
     upstream: UpstreamConnection | None = None
     counters = NOBODY
-    row = prompt_tokens = expected_tokens = answer_tokens = booked_tokens = status = num_events = 0
+    row = prompt_tokens = least_tokens = expected_tokens = answer_tokens = booked_tokens = status = num_events = 0
     prefix = -1
     taken = deadline_s = sent_s = first_s = last_s = 0.0
     tail = b""

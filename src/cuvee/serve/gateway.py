@@ -140,7 +140,7 @@ class Gateway:
         answer = model.answers.expected(model.types, prompt, exchange.key)
         if facts.most_tokens and answer > facts.most_tokens:
             answer = facts.most_tokens
-        exchange.prompt_tokens = prompt
+        exchange.prompt_tokens, exchange.least_tokens = prompt, prompt + facts.least_tokens
         exchange.expected_tokens = answer = max(answer, facts.least_tokens, 1)
         exchange.row = model.types.row(prompt, answer)
         if facts.beginning:
@@ -164,7 +164,7 @@ class Gateway:
 
     def _place(self, exchange: Exchange) -> bool:
         """Send a request to the replica that is to have it; False where it has to wait."""
-        place = self.serving.router.choose(exchange.row, exchange.prefix)
+        place = self.serving.router.choose(exchange.row, exchange.prefix, exchange.least_tokens)
         if place == NONE:
             return False
         if exchange.is_urgent:
@@ -174,12 +174,15 @@ class Gateway:
 
     def _keeping(self, exchange: Exchange, place: int) -> int:
         """The replica that keeps the limits a client asks for, where another than the one at `place` does."""
-        row, holds = exchange.row, self.serving.promises.holds
+        row, router, holds = exchange.row, self.serving.router, self.serving.promises.holds
         ttft_s, tpot_s = exchange.ttft_limit_s, exchange.tpot_limit_s
         waited_s = monotonic() - exchange.arrived_s
-        return self.serving.router.choose_keeping(
-            row, place, lambda group, occupancy: holds(row, group, occupancy, ttft_s - waited_s, tpot_s)
-        )
+
+        def keeps(group: int, occupancy: float) -> bool:
+            fits = exchange.least_tokens <= router.room[group]
+            return fits and holds(row, group, occupancy, ttft_s - waited_s, tpot_s)
+
+        return router.choose_keeping(row, place, keeps)
 
     def _send(self, exchange: Exchange, place: int) -> None:
         serving = self.serving
@@ -235,7 +238,7 @@ class Gateway:
     def _other(self, exchange: Exchange) -> int:
         """A replica that a request was not tried on; NONE of none."""
         tried = [each.place for each in (*exchange.tried, exchange.replica) if each is not None]
-        return self.serving.router.choose_other(exchange.row, tried)
+        return self.serving.router.choose_other(exchange.row, tried, exchange.least_tokens)
 
     def stale(self) -> None:
         """A kept connection turned out to be closed."""

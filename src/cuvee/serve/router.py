@@ -22,10 +22,13 @@ class Router:
         group_of       Group of each replica, ascending.
         most           Requests that a replica holds at once at most, by replica [-].
         fullness       Occupancy from which a replica gets no more [-].
+        room           Cache of a replica of each group [tokens].
         first          First replica of each group and, at the end, the number of replicas.
         occupancy      Of each replica, requests it holds included [-].
         held           Requests that each replica holds [-].
         is_up          Whether a replica is healthy.
+        smallest       Least of `room` [tokens].
+        every          That all groups hold a request.
         is_open        Whether a replica takes requests of a row: it is up, and has room.
         group_open     Whether some replica of a group does.
         owed           Turns owed, by row and group [-].
@@ -37,11 +40,14 @@ class Router:
     most: list[float]
     fullness: float
     num_groups: int
+    room: list[float]
     first: list[int] = field(init=False)
     occupancy: list[float] = field(init=False)
     held: list[int] = field(init=False)
     is_up: list[bool] = field(init=False)
     has_room: list[bool] = field(init=False)
+    smallest: float = field(init=False)
+    every: list[bool] = field(init=False)
     is_open: list[list[bool]] = field(init=False)
     group_open: list[list[bool]] = field(init=False)
     owed: list[list[float]] = field(init=False)
@@ -53,26 +59,45 @@ class Router:
         self.first = [0, *accumulate(counts)]
         self.occupancy, self.held = [0.0] * number, [0] * number
         self.is_up, self.has_room = [True] * number, [True] * number
+        self.smallest, self.every = min(self.room), [True] * self.num_groups
         self.is_open = [[taken > 0 for taken in row] for row in self.occupies]
         self.group_open = [[False] * self.num_groups for _ in range(rows)]
         self.owed = [[0.0] * self.num_groups for _ in range(rows)]
         self.group_load = [0.0] * self.num_groups
         self._settle(range(number))
 
-    def choose(self, row: int, prefix: int = NO_PREFIX) -> int:
+    def choose(self, row: int, prefix: int = NO_PREFIX, tokens: int = 0) -> int:
         """The replica that gets a request of `row`; NONE where it has to wait, or where nobody can serve it.
 
+        Parameters
+            tokens    What its prompt and the shortest answer take of a cache [tokens].
         Notes    What no group with a share can take for want of room waits for one. Where all of those are down, the
-                 least occupied of the others takes it, though the plan thinks little of that.
+                 least occupied of the others takes it, though the plan thinks little of that. Replicas whose cache
+                 never holds the request are as good as closed.
         """
+        is_open, group_open = self.is_open[row], self.group_open[row]
+        if tokens > self.smallest:
+            holds = self._holders(row, tokens)
+            is_open = [each and holds[group] for each, group in zip(is_open, self.group_of, strict=True)]
+            group_open = [each and able for each, able in zip(group_open, holds, strict=True)]
         chosen = by_plan(
-            prefix, self.shares[row], self.owed[row], self.group_open[row], self.is_open[row], self.first,
-            self.occupancy, self.group_load,
-        )  # fmt: skip
-        if chosen != NONE or self._some_shareholder_is_up(row):
+            prefix, self.shares[row], self.owed[row], group_open, is_open, self.first, self.occupancy, self.group_load
+        )
+        if chosen != NONE or self._some_shareholder_is_up(row, tokens):
             return chosen
         by_group = [self.occupies[row][first] if first < len(self.group_of) else 0.0 for first in self.first[:-1]]
-        return least_work(by_group, self.is_open[row], self.first, self.occupancy)
+        return least_work(by_group, is_open, self.first, self.occupancy)
+
+    def _holders(self, row: int, tokens: int) -> list[bool]:
+        """Groups whose cache holds so many tokens; all where none does that is up, for its engine to refuse them."""
+        if tokens <= self.smallest:
+            return self.every
+        holds = [tokens <= each for each in self.room]
+        served = any(
+            up and taken > 0 and holds[group]
+            for up, taken, group in zip(self.is_up, self.occupies[row], self.group_of, strict=True)
+        )
+        return holds if served else self.every
 
     def choose_keeping(self, row: int, chosen: int, keeps: Callable[[int, float], bool]) -> int:
         """A replica that keeps what was promised: `chosen` where it does, or where none does.
@@ -98,13 +123,19 @@ class Router:
             owed[after] = max(owed[after] - 1.0, -MOST_OWED)
         return instead
 
-    def choose_other(self, row: int, tried: Sequence[int]) -> int:
-        """The emptiest open replica that was not tried, of a group with a share if there is one; NONE of none."""
+    def choose_other(self, row: int, tried: Sequence[int], tokens: int = 0) -> int:
+        """The emptiest open replica that was not tried, of a group with a share if there is one; NONE of none.
+
+        Parameters
+            tokens    As of `choose`.
+        """
+        holds = self._holders(row, tokens)
         holders = [group for group, share in enumerate(self.shares[row]) if share > 0]
         for groups in (holders, range(self.num_groups)):
             left = [
                 replica
                 for group in groups
+                if holds[group]
                 for replica in range(self.first[group], self.first[group + 1])
                 if self.is_open[row][replica] and replica not in tried
             ]
@@ -164,10 +195,11 @@ class Router:
             for group in groups:
                 self.group_open[row][group] = any(is_open[self.first[group] : self.first[group + 1]])
 
-    def _some_shareholder_is_up(self, row: int) -> bool:
-        occupies = self.occupies[row]
+    def _some_shareholder_is_up(self, row: int, tokens: int) -> bool:
+        occupies, holds = self.occupies[row], self._holders(row, tokens)
         return any(
             share > 0
+            and holds[group]
             and any(self.is_up[each] and occupies[each] > 0 for each in range(self.first[group], self.first[group + 1]))
             for group, share in enumerate(self.shares[row])
         )

@@ -11,7 +11,7 @@ from cuvee.errors import InputError
 from cuvee.plan.evaluation.evaluation import best_shares, read_fleet
 from cuvee.plan.outcome.fingerprint import fingerprint
 from cuvee.routing.online import AnswerLengths, TypeOf
-from cuvee.routing.targets import steady_sequences
+from cuvee.routing.targets import cache_tokens, steady_sequences
 from cuvee.serve.admission import Line
 from cuvee.serve.promises import Promises
 from cuvee.serve.prompts import PromptLengths
@@ -185,4 +185,4 @@ def _router(
             if steady[row][group] > 0:
                 held = steady[row][group] if limit is None else min(steady[row][group], limit)
                 occupies[row][place] = processes / held
-    return Router(shares, occupies, group_of, most, options.fullness, len(plan.groups))
+    return Router(shares, occupies, group_of, most, options.fullness, len(plan.groups), cache_tokens(plan))

@@ -173,7 +173,7 @@ CURSOR = np.dtype(
 EVENT = np.dtype(
     [
         ("time_s", "f8"),
-        ("kind", "i8"),  # opens, closes or fails: see `cuvee.simulate.play`
+        ("kind", "i8"),  # opens, closes or fails: see `cuvee.simulate.events`
         ("replica", "i8"),
     ]
 )

@@ -16,7 +16,7 @@ from cuvee.workload.latency_limits import LatencyLimits
 WARM_UP = 0.1
 """Share of the time of arrivals that the rate leaves out: the fleet starts empty [-]."""
 
-TOO_LARGE = "they exceed the cache of the replica that was to take them"
+TOO_LARGE = "they exceed the cache of every replica that may take them"
 """Why a request was refused."""
 
 NUM_BINS = 100
@@ -148,10 +148,15 @@ def _lost_by_reason(simulation: Simulation, lost: Bools) -> dict[str, int]:
     """Requests without a last token: why, as far as there are any."""
     requests, fleet = simulation.requests, simulation.fleet
     room = np.array([each.law.cache_tokens // BLOCK_TOKENS for each in fleet.groups])
-    least = np.where(fleet.serves | fleet.decodes, room, np.iinfo(np.int64).max).min(axis=1)
-    begun = lost & (requests.first_s > 0)
-    large = lost & ~begun & (-(-(requests.prompt + requests.answer) // BLOCK_TOKENS) > least[simulation.row])
-    counts = (begun, "their replica was gone"), (large, TOO_LARGE), (lost & ~begun & ~large, "no replica was open")
+    sends = np.array([each.sending is not None for each in fleet.groups])
+    prompts, answers = (
+        np.where(takes, room, 0).max(axis=1)[simulation.row]
+        for takes in (fleet.serves, (fleet.serves & ~sends) | fleet.decodes)
+    )
+    gone = lost & (requests.first_s > 0) & (requests.replica < 0)
+    large = -(-(requests.prompt + requests.answer) // BLOCK_TOKENS) > answers
+    large = lost & ~gone & (large | (-(-requests.prompt // BLOCK_TOKENS) > prompts))
+    counts = (gone, "their replica was gone"), (large, TOO_LARGE), (lost & ~gone & ~large, "no replica was open")
     return {reason: int(chosen.sum()) for chosen, reason in counts if chosen.any()}
 
 

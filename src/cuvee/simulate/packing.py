@@ -177,6 +177,8 @@ def packed_split(
         np.full(num_groups, NONE),
         np.full(int(model_of_row.max(initial=0)) + 1, NONE),
         np.zeros(num_groups),
+        np.zeros(len(group_of), bool),
+        np.zeros(num_groups, bool),
         np.zeros(len(group_of)),
         np.zeros(len(group_of)),
         np.array([max(seed, SEED_AT_LEAST)]),

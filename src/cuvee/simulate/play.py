@@ -9,18 +9,16 @@ import numpy as np
 from cuvee.simulate.arrays import CURSOR, IDLE, NONE, WAKE, Bools, Floats, Ints, Records
 from cuvee.simulate.cache import blocks_of
 from cuvee.simulate.compiling import compiled, compiled_entry, inlined, unowned
-from cuvee.simulate.heap import drop_handoff, request_of
+from cuvee.simulate.events import happen
+from cuvee.simulate.heap import drop_handoff
 from cuvee.simulate.policy import Policy, route
-from cuvee.simulate.prefix_cache import PrefixCache, empty
+from cuvee.simulate.prefix_cache import PrefixCache
 from cuvee.simulate.replica import advance_decoding, begin, give, start_decoding
 
 PLAN, WEIGHTED, ROUND_ROBIN = int(Policy.PLAN), int(Policy.WEIGHTED), int(Policy.ROUND_ROBIN)
 
 PART = 100_000
 """Requests played before progress is told [-]: some 50 ms."""
-
-# Kinds of events.
-OPEN, CLOSE, FAIL = range(3)
 
 
 class Split(NamedTuple):
@@ -37,6 +35,9 @@ class Split(NamedTuple):
     group_turn     The replica of each group that had the last turn, shape (num_groups,).
     model_turn     The same of each model, shape (num_models,).
     group_load     Occupancy of each group's emptiest replica, filled when it is asked for, shape (num_groups,).
+    holds          Whether a replica takes one request that not all have the cache for, filled likewise, shape
+                   (num_replicas,).
+    group_holds    Whether some replica of a group does, shape (num_groups,).
     occupancy      Of each replica, queued requests included, shape (num_replicas,) [-].
     waiting        Requests that each holds, same shape [-].
     draw           State of the random numbers, shape (1,).
@@ -53,6 +54,8 @@ class Split(NamedTuple):
     group_turn: Ints
     model_turn: Ints
     group_load: Floats
+    holds: Bools
+    group_holds: Bools
     occupancy: Floats
     waiting: Floats
     draw: Ints
@@ -91,93 +94,6 @@ class Engines(NamedTuple):
     prefixes: PrefixCache
 
 
-@compiled
-def switch(
-    replica: int, opens: bool, group: int, first: Ints, serves: Bools, is_open: Bools, group_open: Bools
-) -> None:
-    """Let a replica take requests, or no more."""
-    for row in range(len(is_open)):
-        is_open[row, replica] = opens and serves[row, group]
-        group_open[row, group] = False
-        for each in range(first[group], first[group + 1]):
-            if is_open[row, each]:
-                group_open[row, group] = True
-
-
-@compiled
-def lose(requests: Records, sharing: Records, request: int, orphans: int) -> int:
-    """A request whose replica is gone: lost where its client has had a token, else first of the `orphans`."""
-    requests[request].replica = NONE
-    if len(sharing) == len(requests):
-        sharing[request].held, sharing[request].blocks, sharing[request].own = 0, 0, NONE
-    if requests[request].first_s > 0:
-        requests[request].finish_s = math.nan
-        return orphans
-    requests[request].to_prefill, requests[request].left = requests[request].prompt, requests[request].answer
-    requests[request].kept, requests[request].shipped = 0, 0
-    requests[request].next = orphans
-    return request
-
-
-@compiled
-def fail(
-    replicas: Records,
-    requests: Records,
-    laws: Records,
-    heap: Ints,
-    phase: Ints,
-    lanes: Ints,
-    kinds: Ints,
-    prefixes: PrefixCache,
-    occupancy: Floats,
-    waiting: Floats,
-    r: int,
-) -> int:
-    """A replica is gone with all it holds; what no client has had a token of is to be routed anew.
-
-    Returns     the first of these requests, linked by `next`, in the order of their arrival.
-    """
-    orphans = NONE
-    for index in range(replicas[r].decoding):
-        orphans = lose(requests, prefixes.sharing, request_of(heap[r, index]), orphans)
-    for list_head in (replicas[r].done, replicas[r].head):
-        request = list_head
-        while request != NONE:
-            following = requests[request].next
-            orphans = lose(requests, prefixes.sharing, request, orphans)
-            request = following
-    for lane in range(lanes.shape[1]):
-        if lanes[r, lane, 0] != NONE:
-            orphans = lose(requests, prefixes.sharing, lanes[r, lane, 0], orphans)
-            lanes[r, lane, 0] = NONE
-    if laws[replicas[r].law].shares:
-        empty(prefixes, r, laws[replicas[r].law].blocks)
-    phase[r], kinds[r] = 0, 0
-    occupancy[r] = 0.0
-    waiting[r] = 0.0
-    replicas[r].decoding, replicas[r].held, replicas[r].reserved, replicas[r].cached = 0, 0, 0, 0
-    replicas[r].prefilling, replicas[r].head, replicas[r].tail, replicas[r].done = 0, NONE, NONE, NONE
-    replicas[r].mode, replicas[r].rounds, replicas[r].next_s = IDLE, 0, math.inf
-    return by_arrival(requests, orphans)
-
-
-@compiled
-def by_arrival(requests: Records, head: int) -> int:
-    """The first of the requests linked from `head`, once they are in the order of their arrival."""
-    ordered = NONE
-    while head != NONE:
-        following = requests[head].next
-        if ordered == NONE or head < ordered:
-            requests[head].next, ordered = ordered, head
-        else:
-            before = ordered
-            while requests[before].next != NONE and requests[before].next < head:
-                before = requests[before].next
-            requests[head].next, requests[before].next = requests[before].next, head
-        head = following
-    return ordered
-
-
 @inlined
 def upcoming(
     requests: Records, events: Records, handoffs: Records, arrived: int, happened: int, pending: int, orphans: int,
@@ -202,6 +118,67 @@ def exceeds(requests: Records, replicas: Records, laws: Records, request: int, r
     if not replicas[r].prefills:
         tokens += requests[request].answer
     return blocks_of(tokens) > laws[replicas[r].law].blocks
+
+
+@compiled
+def fill_holders(
+    requests: Records, replicas: Records, laws: Records, is_open: Bools, request: int, holds: Bools, group_holds: Bools
+) -> None:
+    """Note in `holds` and `group_holds` who is open and has the cache for a request: for it, all others are closed."""
+    group_holds[:] = False
+    for r in range(len(replicas)):
+        holds[r] = is_open[r] and not exceeds(requests, replicas, laws, request, r)
+        if holds[r]:
+            group_holds[replicas[r].group] = True
+
+
+@inlined
+def route_held(
+    requests: Records, replicas: Records, laws: Records, smallest: int, policy: int, request: int, shares: Floats,
+    occupies: Floats, first: Ints, model: Ints, is_open: Bools, group_open: Bools, owed: Floats, group_turn: Ints,
+    model_turn: Ints, group_load: Floats, holds: Bools, group_holds: Bools, occupancy: Floats, waiting: Floats,
+    draw: Ints,
+) -> int:  # fmt: skip
+    """The replica that gets a request, of those that have the cache for it; NONE where none can.
+
+    Parameters
+        smallest    Cache of the replicas that have least [blocks].
+    """
+    row = requests[request].row
+    takes, group_takes = is_open[row], group_open[row]
+    if blocks_of(requests[request].prompt + requests[request].answer) > smallest:
+        fill_holders(requests, replicas, laws, takes, request, holds, group_holds)
+        takes, group_takes = holds, group_holds
+    return route(
+        policy, row, requests[request].prefix, shares, occupies, first, model, takes, group_takes, owed, group_turn,
+        model_turn, group_load, occupancy, waiting, draw,
+    )  # fmt: skip
+
+
+@inlined
+def unowned_engines(engines: Engines) -> Engines:
+    """`engines` without reference counts."""
+    known = engines.prefixes
+    prefixes = PrefixCache(
+        known.block_tokens, unowned(known.numbers), unowned(known.sharing), unowned(known.entries),
+        unowned(known.buckets), unowned(known.shelves),
+    )  # fmt: skip
+    return Engines(
+        unowned(engines.replicas), unowned(engines.laws), unowned(engines.stages), unowned(engines.token_s),
+        unowned(engines.heap), unowned(engines.phase), unowned(engines.lanes), unowned(engines.gaps),
+        unowned(engines.kinds), unowned(engines.handoffs), unowned(engines.pending), prefixes,
+    )  # fmt: skip
+
+
+@inlined
+def unowned_split(split: Split) -> Split:
+    """`split` without reference counts."""
+    return Split(
+        unowned(split.shares), unowned(split.occupies), unowned(split.first), unowned(split.model),
+        unowned(split.serves), unowned(split.is_open), unowned(split.group_open), unowned(split.owed),
+        unowned(split.group_turn), unowned(split.model_turn), unowned(split.group_load), unowned(split.holds),
+        unowned(split.group_holds), unowned(split.occupancy), unowned(split.waiting), unowned(split.draw),
+    )  # fmt: skip
 
 
 @inlined
@@ -255,35 +232,22 @@ def play(
 
 
 @compiled_entry
-def play_on(  # noqa: PLR0912, PLR0915  (one loop, so that each helper is copied into it once)
+def play_on(  # noqa: PLR0912  (one loop, so that each helper is copied into it once)
     requests: Records, engines: Engines, split: Split, events: Records, policy: int, jumps: bool, cursor: Records,
     until: int,
 ) -> None:  # fmt: skip
     """Go on from `cursor` until so many requests have arrived, or to the end where there are fewer."""
     requests, events = unowned(requests), unowned(events)
-    replicas, laws, stages, token_s = (
-        unowned(engines.replicas), unowned(engines.laws), unowned(engines.stages), unowned(engines.token_s),
+    replicas, laws, stages, token_s, heap, phase, lanes, gaps, kinds, handoffs, pending, prefixes = (
+        unowned_engines(engines)
     )  # fmt: skip
-    heap, phase, lanes, gaps = (
-        unowned(engines.heap), unowned(engines.phase), unowned(engines.lanes), unowned(engines.gaps),
-    )  # fmt: skip
+    (
+        shares, occupies, first, model, serves, is_open, group_open, owed, group_turn, model_turn, group_load, holds,
+        group_holds, occupancy, waiting, draw,
+    ) = unowned_split(split)  # fmt: skip
     number = np.zeros(1)
     quotient, bits = unowned(number), unowned(number.view(np.int64))
-    kinds, known = unowned(engines.kinds), engines.prefixes
-    prefixes = PrefixCache(
-        known.block_tokens, unowned(known.numbers), unowned(known.sharing), unowned(known.entries),
-        unowned(known.buckets), unowned(known.shelves),
-    )  # fmt: skip
-    handoffs, pending = unowned(engines.handoffs), unowned(engines.pending)
-    shares, occupies, first, model, serves = (
-        unowned(split.shares), unowned(split.occupies), unowned(split.first), unowned(split.model),
-        unowned(split.serves),
-    )  # fmt: skip
-    is_open, group_open, owed = unowned(split.is_open), unowned(split.group_open), unowned(split.owed)
-    group_turn, model_turn, group_load = (
-        unowned(split.group_turn), unowned(split.model_turn), unowned(split.group_load),
-    )  # fmt: skip
-    occupancy, waiting, draw = unowned(split.occupancy), unowned(split.waiting), unowned(split.draw)
+    smallest = laws.blocks.min()
     blind = policy in (PLAN, WEIGHTED, ROUND_ROBIN)
     arrived, happened = cursor[0].arrived, cursor[0].happened
     orphans, orphaned_s = cursor[0].orphans, cursor[0].orphaned_s
@@ -315,26 +279,23 @@ def play_on(  # noqa: PLR0912, PLR0915  (one loop, so that each helper is copied
                         pending, quotient, bits, prefixes, occupancy, waiting, occupies, r, now_s, jumps,
                     )  # fmt: skip
             if request != NONE and seeing != blind:
-                chosen = route(
-                    policy, requests[request].row, requests[request].prefix, shares, occupies, first, model, is_open,
-                    group_open, owed, group_turn, model_turn, group_load, occupancy, waiting, draw,
+                chosen = route_held(
+                    requests, replicas, laws, smallest, policy, request, shares, occupies, first, model, is_open,
+                    group_open, owed, group_turn, model_turn, group_load, holds, group_holds, occupancy, waiting, draw,
                 )  # fmt: skip
-                if chosen != NONE and exceeds(requests, replicas, laws, request, chosen):
-                    chosen = NONE
                 start, stop = (chosen, chosen + 1) if chosen != NONE else (0, 0)
         if request != NONE and chosen == NONE:
             requests[request].finish_s = math.nan
         elif request != NONE:
             give(replicas, requests, laws, occupancy, waiting, occupies, chosen, request, now_s)
         elif event != NONE:
-            r = events[event].replica
-            switch(r, events[event].kind == OPEN, replicas[r].group, first, serves, is_open, group_open)
-            if events[event].kind == OPEN:
-                replicas[r].front_s = max(replicas[r].front_s, now_s)
-            elif events[event].kind == FAIL:
-                orphans = fail(replicas, requests, laws, heap, phase, lanes, kinds, prefixes, occupancy, waiting, r)
-                orphaned_s = now_s
+            orphaned_s = now_s
+            orphans = happen(
+                replicas, requests, laws, heap, phase, lanes, kinds, prefixes, occupancy, waiting, first, serves,
+                is_open, group_open, events[event].kind, events[event].replica, now_s,
+            )  # fmt: skip
         elif not catches_up:
             break
     cursor[0].arrived, cursor[0].happened = arrived, happened
     cursor[0].orphans, cursor[0].orphaned_s = orphans, orphaned_s
+    number[0] = 0.0  # it is in use up to here: nobody counts who refers to it

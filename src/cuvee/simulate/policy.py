@@ -42,14 +42,14 @@ def route_by_plan(
     """The replica that the shares of a plan give a request to; NONE where all that have one are closed."""
     if policy in (PLAN_LIVE, PLAN_PREFIX):
         known = prefix if policy == PLAN_PREFIX else NONE
-        return by_plan(known, shares[row], owed[row], group_open[row], is_open[row], first, occupancy, group_load)
-    group = most_overdue(owed[row], shares[row], group_open[row])
+        return by_plan(known, shares[row], owed[row], group_open, is_open, first, occupancy, group_load)
+    group = most_overdue(owed[row], shares[row], group_open)
     if group == NONE:
         return NONE
     start, stop = first[group], first[group + 1]
     if policy == PREFIX:
-        return by_prefix(prefix, occupancy, is_open[row], start, stop)
-    group_turn[group] = in_turn(group_turn[group], is_open[row], start, stop)
+        return by_prefix(prefix, occupancy, is_open, start, stop)
+    group_turn[group] = in_turn(group_turn[group], is_open, start, stop)
     return group_turn[group]
 
 
@@ -59,21 +59,26 @@ def route(
     is_open: Bools, group_open: Bools, owed: Floats, group_turn: Ints, model_turn: Ints, group_load: Floats,
     occupancy: Floats, waiting: Floats, draw: Ints,
 ) -> int:  # fmt: skip
-    """The replica that gets a request; NONE where none can."""
+    """The replica that gets a request; NONE where none can.
+
+    Parameters
+        is_open       Whether each replica takes it.
+        group_open    Whether some replica of each group does.
+    """
     number = len(occupancy)
     if policy in (PLAN, PLAN_LIVE, PREFIX, PLAN_PREFIX, WEIGHTED):
         chosen = route_by_plan(
             policy, row, prefix, shares, first, is_open, group_open, owed, group_turn, group_load, occupancy
         )
-        return chosen if chosen != NONE else least_work(occupies[row], is_open[row], first, occupancy)
+        return chosen if chosen != NONE else least_work(occupies[row], is_open, first, occupancy)
     if policy == LEAST_WORK:
-        return least_work(occupies[row], is_open[row], first, occupancy)
+        return least_work(occupies[row], is_open, first, occupancy)
     if policy == SHORTEST_QUEUE:
-        return least_loaded(waiting, is_open[row], 0, number)
+        return least_loaded(waiting, is_open, 0, number)
     if policy == POWER_OF_TWO:
-        one = in_turn(scrambled(draw[0], 0) % number, is_open[row], 0, number)
-        other = in_turn(scrambled(draw[0], 1) % number, is_open[row], 0, number)
+        one = in_turn(scrambled(draw[0], 0) % number, is_open, 0, number)
+        other = in_turn(scrambled(draw[0], 1) % number, is_open, 0, number)
         draw[0] = scrambled(draw[0], 2)
-        return NONE if one == NONE else of_two(one, other, waiting, is_open[row])
-    model_turn[model[row]] = in_turn(model_turn[model[row]], is_open[row], 0, number)
+        return NONE if one == NONE else of_two(one, other, waiting, is_open)
+    model_turn[model[row]] = in_turn(model_turn[model[row]], is_open, 0, number)
     return model_turn[model[row]]

@@ -11,9 +11,10 @@ from cuvee.plan.outcome.result import Plan
 from cuvee.profile.step_law import StepLaw
 from cuvee.routing.recognition import Foresight, recognised
 from cuvee.simulate.arrays import EVENT, Ints, Records
+from cuvee.simulate.events import CLOSE, FAIL, OPEN
 from cuvee.simulate.fleet import Fleet, fleet_of
 from cuvee.simulate.packing import packed_engines, packed_requests, packed_split
-from cuvee.simulate.play import CLOSE, FAIL, OPEN, Split, play
+from cuvee.simulate.play import Split, play
 from cuvee.simulate.policy import Policy
 from cuvee.simulate.requests import Arrivals, arrivals_of
 from cuvee.workload.records import Trace

@@ -1,0 +1,116 @@
+"""Events: replicas that open, close, or fail with all they hold."""
+
+import math
+
+from cuvee.simulate.arrays import IDLE, NONE, Bools, Floats, Ints, Records
+from cuvee.simulate.compiling import compiled
+from cuvee.simulate.heap import request_of
+from cuvee.simulate.prefix_cache import PrefixCache, empty
+
+# Kinds of events; at one time they happen in this order.
+OPEN, CLOSE, FAIL = range(3)
+
+
+@compiled
+def switch(
+    replica: int, opens: bool, group: int, first: Ints, serves: Bools, is_open: Bools, group_open: Bools
+) -> None:
+    """Let a replica take requests, or no more."""
+    for row in range(len(is_open)):
+        is_open[row, replica] = opens and serves[row, group]
+        group_open[row, group] = False
+        for each in range(first[group], first[group + 1]):
+            if is_open[row, each]:
+                group_open[row, group] = True
+
+
+@compiled
+def lose(requests: Records, sharing: Records, request: int, orphans: int) -> int:
+    """A request whose replica is gone: lost where its client has had a token, else first of the `orphans`."""
+    requests[request].replica = NONE
+    if len(sharing) == len(requests):
+        sharing[request].held, sharing[request].blocks, sharing[request].own = 0, 0, NONE
+    if requests[request].first_s > 0:
+        requests[request].finish_s = math.nan
+        return orphans
+    requests[request].to_prefill, requests[request].left = requests[request].prompt, requests[request].answer
+    requests[request].kept, requests[request].shipped = 0, 0
+    requests[request].next = orphans
+    return request
+
+
+@compiled
+def fail(
+    replicas: Records,
+    requests: Records,
+    laws: Records,
+    heap: Ints,
+    phase: Ints,
+    lanes: Ints,
+    kinds: Ints,
+    prefixes: PrefixCache,
+    occupancy: Floats,
+    waiting: Floats,
+    r: int,
+) -> int:
+    """A replica is gone with all it holds; what no client has had a token of is to be routed anew.
+
+    Returns     the first of these requests, linked by `next`, in the order of their arrival.
+    """
+    orphans = NONE
+    for index in range(replicas[r].decoding):
+        orphans = lose(requests, prefixes.sharing, request_of(heap[r, index]), orphans)
+    for list_head in (replicas[r].done, replicas[r].head):
+        request = list_head
+        while request != NONE:
+            following = requests[request].next
+            orphans = lose(requests, prefixes.sharing, request, orphans)
+            request = following
+    for lane in range(lanes.shape[1]):
+        if lanes[r, lane, 0] != NONE:
+            orphans = lose(requests, prefixes.sharing, lanes[r, lane, 0], orphans)
+            lanes[r, lane, 0] = NONE
+    if laws[replicas[r].law].shares:
+        empty(prefixes, r, laws[replicas[r].law].blocks)
+    phase[r], kinds[r] = 0, 0
+    occupancy[r] = 0.0
+    waiting[r] = 0.0
+    replicas[r].decoding, replicas[r].held, replicas[r].reserved, replicas[r].cached = 0, 0, 0, 0
+    replicas[r].prefilling, replicas[r].head, replicas[r].tail, replicas[r].done = 0, NONE, NONE, NONE
+    replicas[r].mode, replicas[r].rounds, replicas[r].next_s = IDLE, 0, math.inf
+    return by_arrival(requests, orphans)
+
+
+@compiled
+def by_arrival(requests: Records, head: int) -> int:
+    """The first of the requests linked from `head`, once they are in the order of their arrival."""
+    ordered = NONE
+    while head != NONE:
+        following = requests[head].next
+        if ordered == NONE or head < ordered:
+            requests[head].next, ordered = ordered, head
+        else:
+            before = ordered
+            while requests[before].next != NONE and requests[before].next < head:
+                before = requests[before].next
+            requests[head].next, requests[before].next = requests[before].next, head
+        head = following
+    return ordered
+
+
+@compiled
+def happen(
+    replicas: Records, requests: Records, laws: Records, heap: Ints, phase: Ints, lanes: Ints, kinds: Ints,
+    prefixes: PrefixCache, occupancy: Floats, waiting: Floats, first: Ints, serves: Bools, is_open: Bools,
+    group_open: Bools, kind: int, r: int, now_s: float,
+) -> int:  # fmt: skip
+    """Something happens to a replica.
+
+    Returns     the first of the requests that are to be routed anew; NONE of none.
+    """
+    switch(r, kind == OPEN, replicas[r].group, first, serves, is_open, group_open)
+    if kind == FAIL:
+        return fail(replicas, requests, laws, heap, phase, lanes, kinds, prefixes, occupancy, waiting, r)
+    if kind == OPEN:
+        replicas[r].front_s = max(replicas[r].front_s, now_s)
+    return NONE
