@@ -204,14 +204,14 @@ def test_rows_of_another_engine_are_left_out(tmp_path):
 def test_rows_of_another_version_are_left_out(tmp_path):
     """Rows of vLLM 0.19 are no measurement of the settings of 0.11. Tempting: the family alone, and 99 req/s."""
     rows = [
-        f"L4,1,1,1,qwen3-8b,bf16,bf16,{engine},496,18,,,{count},,,False,{version}"
+        f"H100-SXM,1,1,1,qwen3-8b,bf16,bf16,{engine},496,18,,,{count},,,False,{version}"
         for engine, version, count in (
             ("vLLM", "0.11.2", 1), ("vllm", "v0.12.0", 2), ("vllm-0.19", "", 99), ("vLLM", "0.19.1", 98),
             ("vLLM", "0.5.4", 97), ("vLLM", "2025-10", 3),
         )
     ]  # fmt: skip
     path = write(tmp_path, "\n".join((f"{PUBLIC},engine_version", *rows)))
-    config = even_config("qwen3-8b", "L4")
+    config = even_config("qwen3-8b", "H100-SXM")
     for engine, expected in (("vllm-0.11", 3), ("vllm-0.12", 3), ("vllm-0.19", 99), ("vllm-0.5", 97), (None, 99)):
         assert rate(load_throughput_table(path, engine=engine), config, (496, 18)) == expected
     notes = load_throughput_table(path, engine="vllm-0.11").notes
@@ -252,6 +252,22 @@ def test_a_row_that_says_whether_it_is_saturated_is_believed(tmp_path):
 
 
 # -- the chain ----------------------------------------------------------------------------------
+
+
+def test_a_rate_above_the_data_sheet_is_left_out(tmp_path):
+    """A slip of the unit: 5,000 req/s of 514 tokens take 36 times what an H100 multiplies; 50 are well below.
+
+    Tempting: to plan with it, since a measurement comes before any model.
+    """
+    header = "model,gpu,tp,isl,osl,req_s"
+    slip, sound = "Llama-3-8B,H100,1,496,18,5000", "Llama-3-8B,H100,1,496,18,50"
+    provider = own(tmp_path, slip, sound, header=header)
+    assert [rate.rate_req_per_s for rate in provider.rates] == [50]
+    (note,) = provider.notes
+    assert note.startswith("1 row left out: above what the data sheet allows (")
+    assert "table.csv:2: 5000 req/s: a request takes" in note
+    own_slip = own(tmp_path, "Llama-3-8B,H100,1,496,18,50", "Llama-3-8B,H100,1,496,18,5000")
+    assert len(own_slip.rates) == 1
 
 
 def test_the_table_comes_first_and_the_roofline_elsewhere(tmp_path):

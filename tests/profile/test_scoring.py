@@ -93,6 +93,7 @@ def test_replicas_of_one_deployment_are_no_pair(tmp_path):
         ("H100-SXM,llama-3.1-8b,no-such-engine,,1000,500,1,5", "unknown engine"),
         ("H100-SXM,llama-3.1-8b,,,1000,500,1,5", "no engine named"),
         ("RTX4090,llama-3.1-70b,vllm,,1000,500,1,5", "do not fit"),
+        ("H100-SXM,llama-3.1-8b,vllm,,496,18,1,5000", "impossible: 5000 req/s: a request takes"),
     ],
 )
 def test_rows_that_cannot_be_modelled_are_named(tmp_path, row, reason):
@@ -119,7 +120,7 @@ def test_paced_arrivals_compare_latency(tmp_path):
 
 def test_fewer_requests_under_way_serve_less(tmp_path):
     """One request at a time is predicted below the saturated replica."""
-    text = f"{HEADER.strip()},concurrency\n{ROW}5,1\n{ROW}5,\n"
+    text = f"{HEADER.strip()},concurrency\n{ROW}0.1,1\n{ROW}5,\n"
     alone, all_at_once = scored(tmp_path, text).of("rate")
     assert alone.predicted < all_at_once.predicted / 5
     assert alone.num_sequences == 1

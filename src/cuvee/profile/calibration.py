@@ -16,8 +16,6 @@ from cuvee.profile.constants import CONSTANTS, NAMES, touches, tuned
 from cuvee.profile.engine import unknown_version
 from cuvee.profile.error_summary import CalibrationErrors, ErrorSummary
 from cuvee.profile.fitting import NOISE, Fitted, Observed, fit
-from cuvee.profile.imports.hardware_bounds import Hardware, impossible
-from cuvee.profile.imports.load_point import Deployment, Load, LoadPoint
 from cuvee.profile.measured import LENGTH_TOLERANCE
 from cuvee.profile.measurements import Measurement, require_at_most
 from cuvee.profile.points import CannotModelError, KnownPoint
@@ -221,21 +219,10 @@ def _usable(row: Measurement, *, with_doubtful: bool) -> KnownPoint:
     if row.request_rate_req_per_s is not None:
         raise CannotModelError(OFFERED)
     point = KnownPoint.of(row)
-    gpu, model = next(iter(point.gpus.values())), next(iter(point.models.values()))
-    hardware = Hardware(gpu, model, point.config.precision, point.config.kv_precision)
-    for broken in impossible(_load_point(row), hardware):
-        raise CannotModelError(f"impossible: {broken}")
+    point.require_possible()
     if not _Alike(("", ""), (point,)).rates({})[0] > 0:
         raise CannotModelError("weights and one request do not fit by the model's count")
     return point
-
-
-def _load_point(row: Measurement) -> LoadPoint:
-    """`row` as far as the data sheet bounds its rate."""
-    served = Deployment(tp=row.tensor_parallel_size, pp=row.pipeline_parallel_size, replicas=row.replicas)
-    load = Load(True, row.concurrency)
-    lengths = (row.input_tokens, row.output_tokens)
-    return LoadPoint(row.place, "", *lengths, load, served, rate_req_per_s=row.rate_req_per_s)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cuvee.catalog.gpus import find_gpu
 from cuvee.catalog.model import KV_BYTES, WEIGHT_BYTES
-from cuvee.catalog.models import released_precision
+from cuvee.catalog.models import load_model, released_precision
 from cuvee.catalog.quantization import written_precision
 from cuvee.catalog.records import Record
 from cuvee.catalog.tables import parse_csv
@@ -18,6 +18,8 @@ from cuvee.errors import InputError, UnknownNameError
 from cuvee.files import read_text
 from cuvee.profile.engine import engine_of_version, is_version
 from cuvee.profile.figures import figure, range_text
+from cuvee.profile.imports.hardware_bounds import Hardware, impossible
+from cuvee.profile.imports.load_point import Deployment, Load, LoadPoint
 from cuvee.profile.measured import LENGTH_TOLERANCE, MeasuredRate, StageKey, TableProvider, model_key
 from cuvee.profile.points import CACHE_PRECISION
 from cuvee.profile.table import Provenance
@@ -35,6 +37,7 @@ OWN_FORMAT = (
     "columns model, gpu, tensor_parallel_size, input_tokens, output_tokens, rate_req_per_s; "
     'or stages such as "A40:TP2x20|L40:TP1x60" in place of gpu and tensor_parallel_size'
 )
+IMPOSSIBLE = "above what the data sheet allows"
 STAGE = re.compile(r"(?P<gpu>[^:|]+):TP(?P<size>[0-9]{1,4})x(?P<layers>[0-9]{1,4})", re.IGNORECASE)
 
 
@@ -44,9 +47,18 @@ class _Reading:
 
     rates: list[MeasuredRate] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def leave_out(self, reason: str, example: str = "") -> None:
+        """Count a row that is not used; of the first for that reason, the example is told."""
+        self.left_out[reason] += 1
+        self.examples.setdefault(reason, f" ({example})" if example else "")
 
     def notes(self) -> tuple[str, ...]:
-        return tuple(f"{plural(count, 'row')} left out: {reason}" for reason, count in self.left_out.items())
+        return tuple(
+            f"{plural(count, 'row')} left out: {reason}{self.examples[reason]}"
+            for reason, count in self.left_out.items()
+        )
 
 
 def load_throughput_table(
@@ -67,6 +79,7 @@ def load_throughput_table(
         text                Of the file, where it was read already.
     Returns                 the provider; its notes count the rows that were left out and say why.
     Raises                  InputError: a file that cannot be used, with line and column.
+    Notes                   Rates above what the data sheet allows of an embedded model are left out too.
     """
     records = _records(read_text(path, max_mb=MAX_FILE_MB) if text is None else text, str(path))
     first = records[0]
@@ -77,9 +90,14 @@ def load_throughput_table(
     for record in records:
         reason = _reason_to_skip(record, engine) if is_public else _other_engine(record, engine)
         if reason:
-            reading.left_out[reason] += 1
+            reading.leave_out(reason)
+            continue
+        rate = reader(record)
+        broken = _above_hardware(rate)
+        if broken:
+            reading.leave_out(IMPOSSIBLE, f"{record.place}: {broken}")
         else:
-            reading.rates.append(reader(record))
+            reading.rates.append(rate)
     if not reading.rates:
         raise InputError(
             f"{path}: no usable row; {'; '.join(reading.notes())}",
@@ -227,6 +245,20 @@ def _engine_parts(name: str) -> tuple[str, str]:
     text = name.strip().lower()
     family = re.sub(r"[-_ ]?v?\d[\w.]*$", "", text)
     return {"trtllm": "tensorrt-llm", "trt-llm": "tensorrt-llm"}.get(family, family), text[len(family) :].lstrip("-_ ")
+
+
+def _above_hardware(rate: MeasuredRate) -> str:
+    """Why the data sheet does not allow a rate; empty where it does, or where GPUs or models are not all the same."""
+    try:
+        ((gpu, size),) = set(rate.stages)
+        hardware = Hardware(find_gpu(gpu), load_model(rate.model), rate.precision, rate.kv_precision or "fp8")
+    except (ValueError, UnknownNameError):
+        return ""
+    if rate.workload:
+        return ""
+    lengths, served = (rate.input_tokens, rate.output_tokens), Deployment(tp=size, pp=len(rate.stages))
+    point = LoadPoint("", "", *lengths, Load(), served, rate_req_per_s=rate.rate_req_per_s)
+    return next(impossible(point, hardware), "")
 
 
 # -- fields -----------------------------------------------------------------------------------

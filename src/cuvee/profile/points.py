@@ -9,6 +9,8 @@ from cuvee.catalog.model import KV_BYTES, WEIGHT_BYTES, ModelSpec
 from cuvee.catalog.models import load_model
 from cuvee.catalog.quantization import written_precision
 from cuvee.profile.engine import EngineSettings, engine_of_version
+from cuvee.profile.imports.hardware_bounds import Hardware, impossible
+from cuvee.profile.imports.load_point import Deployment, Load, LoadPoint
 from cuvee.profile.measurements import Measurement
 from cuvee.profile.replica import ReplicaConfig, Stage, split_layers
 from cuvee.workload.records import WorkloadType
@@ -59,6 +61,16 @@ class KnownPoint:
         if row.concurrency is not None:
             engine = held_to(row.concurrency / row.replicas, engine, gpu)
         return KnownPoint(row, config, {model.name: model}, {gpu.name: gpu}, engine)
+
+    def require_possible(self) -> None:
+        """Raises CannotModelError where the data sheet does not allow the rate."""
+        row, config = self.measurement, self.config
+        gpu, model = next(iter(self.gpus.values())), next(iter(self.models.values()))
+        served = Deployment(tp=row.tensor_parallel_size, pp=row.pipeline_parallel_size, replicas=row.replicas)
+        lengths, load = (row.input_tokens, row.output_tokens), Load(True, row.concurrency)
+        point = LoadPoint(row.place, "", *lengths, load, served, rate_req_per_s=row.rate_req_per_s)
+        for broken in impossible(point, Hardware(gpu, model, config.precision, config.kv_precision)):
+            raise CannotModelError(f"impossible: {broken}")
 
 
 def held_to(concurrency: float, engine: EngineSettings, gpu: GpuType) -> EngineSettings:

@@ -215,6 +215,7 @@ def _compared(point: KnownPoint) -> list[Comparison]:
     table = provider.table([point.config], [point.workload])
     if not table.fits[0, 0]:
         raise CannotModelError("weights and one request do not fit by the model's count")
+    point.require_possible()
     paced = row.request_rate_req_per_s is not None
     predicted = _at_load(point, provider, table) if paced else {"rate": float(table.rate_req_per_s[0, 0])}
     measured = {"rate": row.rate_req_per_s, "ttft": row.ttft_s, "tpot": row.tpot_s}
