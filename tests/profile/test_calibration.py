@@ -230,6 +230,16 @@ def test_a_file_reads_back_and_says_where_rates_come_from(tmp_path):
     assert table.sources == (source,)
 
 
+def test_the_analytic_model_of_a_replica_has_its_constants():
+    """Its rates are the calibrated ones but for the factor that no constant stands for; of others, the engine's own."""
+    fitted = CalibratedProvider((replica({**TRUTH, "overall": 0.9}),), MODELS, GPUS, find_engine("vllm-0.11"))
+    known, other = (ReplicaConfig("llama-3-8b", (Stage(gpu, 1, 32),)) for gpu in ("A40", "L40S"))
+    kinds = [workload(*lengths) for lengths in LENGTHS]
+    found = fitted.analytic_for(known).table([known], kinds).rate_req_per_s
+    assert fitted.table([known], kinds).rate_req_per_s == pytest.approx(0.9 * found)
+    assert fitted.analytic_for(other) == analytic("vllm-0.11")
+
+
 def test_constants_of_another_engine_are_refused(tmp_path):
     """The message names both engines."""
     path, _ = saved(tmp_path)

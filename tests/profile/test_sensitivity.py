@@ -1,10 +1,12 @@
 """What a rate hangs on, by hand where the roofline has one term, and what a replica owns."""
 
 from dataclasses import replace
+from math import log
 
 import pytest
 
-from cuvee.catalog import load_gpu_types, load_model
+from cuvee.catalog import GpuType, load_gpu_types, load_model
+from cuvee.profile import AnalyticProvider
 from cuvee.profile.engine import EngineSettings, find_engine
 from cuvee.profile.memory import activation_bytes
 from cuvee.profile.replica import ReplicaConfig, Stage
@@ -19,10 +21,14 @@ def replica(gpu: str, size: int = 1) -> ReplicaConfig:
     return ReplicaConfig(MODEL.name, (Stage(gpu, size, MODEL.num_layers),))
 
 
+def analytic(engine: EngineSettings = ENGINE, gpus: dict[str, GpuType] = GPUS) -> AnalyticProvider:
+    return AnalyticProvider({MODEL.name: MODEL}, gpus, engine)
+
+
 def elasticities(
     gpu: str, workload: WorkloadType, size: int = 1, engine: EngineSettings = ENGINE
 ) -> dict[Resource, float]:
-    return rate_elasticities(MODEL, replica(gpu, size), workload, GPUS, engine, 0.625)
+    return rate_elasticities(analytic(engine), replica(gpu, size), workload)
 
 
 def test_long_prompts_hang_on_compute():
@@ -59,6 +65,20 @@ def test_links_count_behind_the_cap_over_pcie():
     assert found[Resource.LINKS] > 0.2
 
 
+def test_a_pipeline_amid_its_mix():
+    """Types that share a pipeline hold each other up: what hangs on bandwidth is the rate beside the others, to a tenth
+    more of it. Tempting: that of the type alone.
+    """
+    kinds = (LONG_PROMPT, LONG_ANSWER)
+    amid = replace(analytic(), mixes={MODEL.name: {each.name: 0.5 for each in kinds}})
+    config = ReplicaConfig(MODEL.name, (Stage("A40", 1, 16), Stage("A40", 1, 16)))
+    more = {"A40": replace(GPUS["A40"], bandwidth_gb_per_s=GPUS["A40"].bandwidth_gb_per_s * 1.1)}
+    before, after = (replace(amid, gpus=gpus).table([config], kinds).rate_req_per_s[0, 0] for gpus in (GPUS, more))
+    found = rate_elasticities(amid, config, LONG_PROMPT, beside=kinds)[Resource.BANDWIDTH]
+    assert found == pytest.approx(log(after / before) / log(1.1))
+    assert found < 0.6 * rate_elasticities(amid, config, LONG_PROMPT)[Resource.BANDWIDTH]
+
+
 def test_what_does_not_fit_hangs_on_nothing():
     """16 GB do not hold 8 billion weights in 16 bit."""
     assert set(elasticities("T4", LONG_PROMPT).values()) == {0.0}
@@ -68,19 +88,19 @@ def test_amounts_by_hand():
     """Two H100: twice the bandwidth; the cache is 90 % of the memory less reserve, activations and weights."""
     pair = replica("H100-SXM", 2)
     gpu = GPUS["H100-SXM"]
-    amounts = {each: owned_amount(MODEL, pair, each, GPUS, ENGINE) for each in Resource}
+    amounts = {each: owned_amount(analytic(), pair, each) for each in Resource}
     assert amounts[Resource.BANDWIDTH] == pytest.approx(2 * gpu.bandwidth_gb_per_s / 1000)
     fixed, split = activation_bytes(MODEL, gpu, ENGINE)
     free = 2 * (gpu.usable_memory_gb * ENGINE.memory_utilization - ENGINE.reserved_gb) - (2 * fixed + split) / 1e9
     assert amounts[Resource.CACHE] == pytest.approx(free - MODEL.weight_bytes("bf16") / 1e9, rel=1e-3)
     assert amounts[Resource.LINKS] == pytest.approx(2 * gpu.link_gb_per_s * ENGINE.link_efficiency)
     assert 0 < amounts[Resource.COMPUTE] < 2 * gpu.compute_tflops("bf16") / 1000
-    assert owned_amount(MODEL, replica("H100-SXM"), Resource.LINKS, GPUS, ENGINE) == 0.0
-    assert owned_amount(MODEL, replica("T4"), Resource.CACHE, GPUS, ENGINE) == 0.0
+    assert owned_amount(analytic(), replica("H100-SXM"), Resource.LINKS) == 0.0
+    assert owned_amount(analytic(), replica("T4"), Resource.CACHE) == 0.0
 
 
 def test_a_gpu_whose_watts_are_not_known():
     """Then the engine's own share of the matrix rate counts alone."""
     unknown = {"A40": replace(GPUS["A40"], tdp_w=None)}
-    found = rate_elasticities(MODEL, replica("A40"), LONG_PROMPT, unknown, ENGINE, 0.625)
+    found = rate_elasticities(analytic(gpus=unknown), replica("A40"), LONG_PROMPT)
     assert found[Resource.COMPUTE] > 0.8

@@ -116,20 +116,32 @@ class CalibratedProvider:
         found = map(self._known_of, configs)
         return tuple(dict.fromkeys(each for each in found if each is not None))
 
+    def analytic_for(self, config: ReplicaConfig) -> AnalyticProvider:
+        """The analytic model of `config`: with the constants that speak of it, or as the engine has them."""
+        known = self._known_of(config)
+        if known is not None:
+            return self._corrected(config, known)[0]
+        return AnalyticProvider(self.models, self.gpus, self.engine, self.network_gb_per_s, self.mixes)
+
+    def _corrected(self, config: ReplicaConfig, known: CalibratedReplica) -> tuple[AnalyticProvider, float]:
+        """The analytic model with the constants `known` of `config`, and the factor on its rates that remains [-]."""
+        corrected = tuned(self.models[config.model], config, self.gpus[known.gpu], self.engine, known.constants)
+        gpus = {**self.gpus, known.gpu: corrected.gpu}
+        provider = AnalyticProvider(self.models, gpus, corrected.engine, self.network_gb_per_s, self.mixes)
+        return provider, corrected.overall
+
     def _known_of(self, config: ReplicaConfig) -> CalibratedReplica | None:
         key = _key_of(config)
         return self._by_key.get(key) if key is not None else None
 
     def _fill(self, table: ThroughputTable, row: int, config: ReplicaConfig, known: CalibratedReplica) -> bool:
         """Write the rates of one configuration; returns whether it serves anything."""
-        corrected = tuned(self.models[config.model], config, self.gpus[known.gpu], self.engine, known.constants)
-        gpus = {known.gpu: corrected.gpu}
-        provider = AnalyticProvider(self.models, gpus, corrected.engine, self.network_gb_per_s, self.mixes)
+        provider, overall = self._corrected(config, known)
         found = provider.table([config], table.workloads)
         table.fits[row] = found.fits[0]
-        table.rate_req_per_s[row] = found.rate_req_per_s[0] * corrected.overall
-        table.ttft_s[row] = found.ttft_s[0] / corrected.overall
-        table.tpot_s[row] = found.tpot_s[0] / corrected.overall
+        table.rate_req_per_s[row] = found.rate_req_per_s[0] * overall
+        table.ttft_s[row] = found.ttft_s[0] / overall
+        table.tpot_s[row] = found.tpot_s[0] / overall
         table.num_sequences[row] = found.num_sequences[0]
         table.relative_error[row] = found.relative_error[0] if known.relative_error is None else known.relative_error
         return bool(found.fits.any())

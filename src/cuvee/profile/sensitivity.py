@@ -1,14 +1,12 @@
 """What a rate hangs on: how far it would rise with more arithmetic, bandwidth, cache or faster links."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from math import log
 
 from cuvee.catalog.gpu import GpuType
-from cuvee.catalog.model import ModelSpec
 from cuvee.profile.analytic import AnalyticProvider
-from cuvee.profile.engine import EngineSettings
 from cuvee.profile.hardware import link_bytes_per_s, sustained_efficiency
 from cuvee.profile.memory import kv_capacity_tokens
 from cuvee.profile.replica import ReplicaConfig
@@ -29,26 +27,26 @@ class Resource(StrEnum):
 
 
 def rate_elasticities(
-    model: ModelSpec,
-    config: ReplicaConfig,
-    workload: WorkloadType,
-    gpus: Mapping[str, GpuType],
-    engine: EngineSettings,
-    network_gb_per_s: float,
+    provider: AnalyticProvider, config: ReplicaConfig, workload: WorkloadType, *, beside: Sequence[WorkloadType] = ()
 ) -> dict[Resource, float]:
     """By how many percent the rate rises with one percent more of each resource [-], by the analytic model.
 
+    Parameters
+        beside      Workload types that the replica is rated for together with `workload`, as `provider.mixes` has them.
     Returns         0 for all where the replica does not fit.
     Notes           e_r = ln(h' / h) / ln(r' / r), where r' is 1.1 r, or the cache with 1.1 times the memory. They need
                     not sum to 1: engines have overheads and limits of their own, which no hardware moves.
     """
-    mine = {name: gpus[name] for name in config.gpu_counts}
+    mine = {name: provider.gpus[name] for name in config.gpu_counts}
+    model, engine = provider.models[config.model], provider.engine
+    kinds = [workload, *(each for each in beside if each.name != workload.name)]
 
     def rate(gpus: Mapping[str, GpuType], links: float) -> float:
         # What an engine reaches over PCIe at most is a property of the links as well.
         capped = replace(engine, pcie_gb_per_s=engine.pcie_gb_per_s and engine.pcie_gb_per_s * links)
-        provider = AnalyticProvider({model.name: model}, gpus, capped, network_gb_per_s * links)
-        return float(provider.table([config], [workload]).rate_req_per_s[0, 0])
+        network_gb_per_s = provider.network_gb_per_s * links
+        changed = replace(provider, gpus=gpus, engine=capped, network_gb_per_s=network_gb_per_s)
+        return float(changed.table([config], kinds).rate_req_per_s[0, 0])
 
     before = rate(mine, 1.0)
     if before <= 0:
@@ -75,13 +73,12 @@ def _with_more(gpu: GpuType, resource: Resource) -> GpuType:
     return replace(gpu, link_gb_per_s=gpu.link_gb_per_s * STEP)
 
 
-def owned_amount(
-    model: ModelSpec, config: ReplicaConfig, resource: Resource, gpus: Mapping[str, GpuType], engine: EngineSettings
-) -> float:
+def owned_amount(provider: AnalyticProvider, config: ReplicaConfig, resource: Resource) -> float:
     """What a replica has of `resource` over its GPUs [sustained PFLOPS, TB/s, GB of cache, GB/s between GPUs].
 
     Notes           Links count within tensor-parallel groups, as far as an engine uses them; 0 where there are none.
     """
+    model, gpus, engine = provider.models[config.model], provider.gpus, provider.engine
     counts = config.gpu_counts.items()
     if resource is Resource.COMPUTE:
         precision = config.precision

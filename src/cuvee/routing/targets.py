@@ -14,7 +14,6 @@ from cuvee.plan.outcome.cell import Cell
 from cuvee.plan.outcome.result import Group, Plan
 from cuvee.profile.analytic import AnalyticProvider
 from cuvee.profile.calibrated import CalibratedProvider
-from cuvee.profile.constants import tuned
 from cuvee.profile.limited import LimitedProvider
 from cuvee.profile.memory import kv_capacity_tokens
 from cuvee.profile.phases import AnalyticPhases, Phase
@@ -49,12 +48,11 @@ def group_table(
     plan: Plan, group: Group, model: ModelSpec, gpus: Mapping[str, GpuType], kinds: Sequence[WorkloadType]
 ) -> tuple[AnalyticProvider, ThroughputTable]:
     """The analytic model of the replicas of `group`, with the constants fitted to them, and its rates on `kinds`."""
-    inputs, engine = plan.inputs, plan.inputs.engine
-    fitted = CalibratedProvider(inputs.calibrated, {model.name: model}, gpus, engine).replicas_of([group.config])
-    if fitted:
-        corrected = tuned(model, group.config, gpus[fitted[0].gpu], engine, fitted[0].constants)
-        gpus, engine = {**gpus, fitted[0].gpu: corrected.gpu}, corrected.engine
-    provider = AnalyticProvider({model.name: model}, gpus, engine, inputs.network_gb_per_s, inputs.problem.mixes)
+    inputs, models = plan.inputs, {model.name: model}
+    fitted = CalibratedProvider(
+        inputs.calibrated, models, gpus, inputs.engine, inputs.network_gb_per_s, inputs.problem.mixes
+    )
+    provider = fitted.analytic_for(group.config)
     if group.phase is Phase.BOTH:
         return provider, provider.table([group.config], kinds)
     links = links_of_group(plan, group)

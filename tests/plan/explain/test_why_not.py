@@ -9,10 +9,14 @@ from hypothesis import strategies as st
 from cuvee.errors import UnknownNameError
 from cuvee.plan.explain.why_not import why_not_only
 from cuvee.plan.planner import plan_prepared
+from cuvee.plan.program.preparation import prepare
 from cuvee.plan.question.problem import Objective
 from cuvee.plan.scenario.resolve import prepare_scenario
 from cuvee.plan.scenario.scenario import parse_scenario
 from cuvee.plan.solver.program import Termination
+from cuvee.profile import AnalyticProvider, ChainProvider
+from cuvee.profile.calibrated import CalibratedProvider, CalibratedReplica
+from cuvee.profile.sensitivity import Resource
 from tests.plan.brute_force import best_value
 from tests.plan.generated import generate
 from tests.plan.instances import check_tiny, demand, fleet, offer, prepare_tiny, problem
@@ -94,13 +98,15 @@ def test_the_reason_is_what_costs_more(worked, worked_plan):
             assert each.resource is None
 
 
+A6000_AMONG_OTHERS = {
+    "models": ["llama-3-8b"], "offers": "paper-avail-1", "budget_usd_per_hour": 12.0,
+    "search": {"max_pipeline_stages": 1, "max_mixed_stages": 0},
+}  # fmt: skip
+
+
 def test_the_reason_has_its_price():
     """On A6000 alone some types are dearer, and what their rate hangs on costs more there than in the plan."""
-    record = {
-        "models": ["llama-3-8b"], "offers": "paper-avail-1", "budget_usd_per_hour": 12.0,
-        "search": {"max_pipeline_stages": 1, "max_mixed_stages": 0},
-    }  # fmt: skip
-    prepared = prepare_scenario(parse_scenario(record, where="test"))
+    prepared = prepare_scenario(parse_scenario(A6000_AMONG_OTHERS, where="test"))
     answer = why_not_only(prepared, plan_prepared(prepared), ["A6000"])
     assert answer.difference is not None
     assert answer.difference.loss > 0
@@ -145,3 +151,29 @@ def test_enumeration_agrees(seed, gpus):
     assert answer.difference.loss >= -2e-6 * plan.objective
     assert {each.cost.workload for each in answer.types} == {row.workload for row in plan.assignment}
     assert replace(answer.plan.inputs.problem, offers=asked.offers) == asked
+
+
+def test_the_reason_is_that_of_the_fitted_constants():
+    """Half the arithmetic of a data sheet was measured on the A6000: what it sustains costs twice as much there.
+    Tempting: the unit price of the data sheet, which the plan's rates are not those of.
+    """
+    prepared = prepare_scenario(parse_scenario(A6000_AMONG_OTHERS, where="test"))
+    engine, models = prepared.inputs.engine, {entry.model.name: entry.model for entry in prepared.problem.models}
+    fitted = tuple(
+        CalibratedReplica("A6000", "llama-3-8b", "bf16", "bf16", size, 1, engine.name, {"compute": 0.5})
+        for size in (1, 2, 4, 8)
+    )
+    chain = ChainProvider(
+        CalibratedProvider(fitted, models, prepared.gpus, engine), AnalyticProvider(models, prepared.gpus, engine)
+    )
+    halved = prepare(prepared.problem, engine=engine, gpus=prepared.gpus, provider=chain)
+    unit_prices = [
+        {
+            each.unit_price
+            for each in why_not_only(asked, plan_prepared(asked), ["A6000"]).types
+            if each.resource is Resource.COMPUTE and each.group == "1x A6000 TP1"
+        }
+        for asked in (prepared, halved)
+    ]
+    assert all(len(each) == 1 for each in unit_prices)
+    assert unit_prices[1].pop() == pytest.approx(2 * unit_prices[0].pop())

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import log
 
-from cuvee.catalog.model import ModelSpec
 from cuvee.errors import InputError
 from cuvee.plan.explain.baselines import UNLIMITED_UNITS
 from cuvee.plan.outcome.differences import Difference, TypeCost, difference, type_costs
@@ -18,6 +17,8 @@ from cuvee.plan.planner import plan_prepared
 from cuvee.plan.program.preparation import PreparedProblem, prepare_again
 from cuvee.plan.question.changes import match_gpus
 from cuvee.plan.question.problem import PlanProblem
+from cuvee.profile.analytic import AnalyticProvider
+from cuvee.profile.calibrated import CalibratedProvider
 from cuvee.profile.sensitivity import Resource, owned_amount, rate_elasticities
 
 WEAK = 0.01
@@ -142,18 +143,18 @@ def _type_reason(prepared: PreparedProblem, plan: Plan, alone: Plan, cost: TypeC
     labels = [f"{each.config.gpu_label} {plan.deployment_of(each.config)}" for each in (before, after)]
     entry = next(each for each in prepared.problem.models if each.model.name == cost.model)
     kind = next(each for each in entry.demand.types if each.name == cost.workload)
-    inputs = prepared.inputs
     found, most = TypeReason(cost, labels[0], labels[1]), WEAK
     if cost.single_type_usd_per_1000 <= cost.plan_usd_per_1000:
         return found
+    providers = [_analytic_of(*each, prepared) for each in ((plan, before), (alone, after))]
     try:
-        hangs_on = rate_elasticities(
-            entry.model, after.config, kind, prepared.gpus, inputs.engine, inputs.network_gb_per_s
-        )
+        hangs_on = rate_elasticities(providers[1], after.config, kind, beside=entry.demand.types)
     except InputError:  # a model without a shape or a GPU type without figures: nothing can be estimated
         return found
     for resource, unit in UNITS.items():
-        prices = [_unit_price(group, resource, entry.model, prepared) for group in (before, after)]
+        prices = [
+            _unit_price(group, resource, provider) for group, provider in zip((before, after), providers, strict=True)
+        ]
         weight = hangs_on[resource] * log(prices[1] / prices[0]) if min(prices) > 0 else 0.0
         if weight > most:
             found, most = TypeReason(cost, labels[0], labels[1], resource, unit, prices[0], prices[1]), weight
@@ -166,6 +167,16 @@ def _main_group(plan: Plan, cost: TypeCost) -> Group:
     return max(plan.groups, key=row.share_of)
 
 
-def _unit_price(group: Group, resource: Resource, model: ModelSpec, prepared: PreparedProblem) -> float:
-    owned = owned_amount(model, group.config, resource, prepared.gpus, prepared.inputs.engine)
+def _analytic_of(plan: Plan, group: Group, prepared: PreparedProblem) -> AnalyticProvider:
+    """The analytic model that rates `group` of `plan`: with the constants fitted to it, amid the mix it serves."""
+    inputs, problem = prepared.inputs, prepared.problem
+    models = {entry.model.name: entry.model for entry in problem.models}
+    fitted = CalibratedProvider(
+        plan.inputs.calibrated, models, prepared.gpus, inputs.engine, inputs.network_gb_per_s, problem.mixes
+    )
+    return fitted.analytic_for(group.config)
+
+
+def _unit_price(group: Group, resource: Resource, provider: AnalyticProvider) -> float:
+    owned = owned_amount(provider, group.config, resource)
     return group.price_usd_per_hour / owned if owned > 0 else 0.0
