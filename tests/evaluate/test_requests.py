@@ -1,5 +1,7 @@
 """Requests of an evaluation: in the mix that was planned for, at the rate asked for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,7 +36,7 @@ def test_models_get_their_shares():
 
 
 def test_arrivals_have_the_rate_asked_for():
-    """Of a mix at random; of a trace with its own gaps, stretched."""
+    """Of a mix at random; of a trace with its own gaps, stretched; at random where it has none, which cannot be."""
     drawn = Requests("mix", MIX).arriving({"m": 1.0}, 2000, 5.0, seed=0)
     assert drawn.arrival_s is not None
     assert drawn.num_requests / drawn.arrival_s[-1] == pytest.approx(5.0)
@@ -43,6 +45,11 @@ def test_arrivals_have_the_rate_asked_for():
     replayed = Requests("t", MIX, trace).arriving({"m": 1.0}, 1000, 2.0, seed=0)
     assert replayed.arrival_s == pytest.approx([0.0, 0.4, 0.4, 2.0])
     assert set(replayed.input_tokens) <= set(lengths)
+    at_once = replace(trace, arrival_s=np.full(4, 7.0))
+    random = Requests("t", MIX, at_once).arriving({"m": 1.0}, 1000, 2.0, seed=0).arrival_s
+    assert random is not None
+    assert (np.diff(random) > 0).all()
+    assert random[-1] == pytest.approx(2.0)
 
 
 def test_the_same_seed_gives_the_same_requests():

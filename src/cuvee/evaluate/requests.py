@@ -53,17 +53,19 @@ class Requests:
 
         Parameters
             burstiness    Standard deviation over mean of the gaps, of the Gamma law [-]; 1 is random. Not of traces.
-        Notes       Of a trace it is a stretch from the middle of its times of arrival, sped up to that rate.
+        Notes       Of a trace it is a stretch from the middle of its times of arrival, sped up to that rate; random
+                    where all of that is one moment.
         """
         rng = np.random.default_rng(seed)
         prompt, answer, model = self._drawn(shares, number, rng)
-        if self.trace is None or self.trace.arrival_s is None:
-            gaps_s = rng.gamma(burstiness**-2, burstiness**2, len(prompt))
-        else:
+        gaps_s = rng.gamma(burstiness**-2, burstiness**2, len(prompt))
+        if self.trace is not None and self.trace.arrival_s is not None:
             length = min(len(prompt), len(self.trace.arrival_s))
             start = (len(self.trace.arrival_s) - length) // 2
-            gaps_s = np.diff(self.trace.arrival_s[start : start + length], prepend=self.trace.arrival_s[start])
-            prompt, answer, model = prompt[:length], answer[:length], model[:length]
+            stretch_s = self.trace.arrival_s[start : start + length]
+            prompt, answer, model, gaps_s = prompt[:length], answer[:length], model[:length], gaps_s[:length]
+            if stretch_s[-1] > stretch_s[0]:
+                gaps_s = np.diff(stretch_s, prepend=stretch_s[0])
         arrival_s = np.cumsum(gaps_s)
         arrival_s *= len(prompt) / rate_req_per_s / arrival_s[-1]
         return Trace(f"{self.name}, arriving", prompt, answer, arrival_s, model, tuple(shares))
