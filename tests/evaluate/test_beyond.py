@@ -182,3 +182,19 @@ def test_a_day_played_on_changing_fleets(monkeypatch):
     assert seen == [(2.0, [600.0]), (5.0, [400.0, 4400.0])]
     assert (found.num_requests, found.ttft_p50_s, found.share_soon) == (3, 1.0, 1.0)
     assert found.e2e_p95_s == 5.0
+
+
+def test_a_request_that_nobody_served_never_ends(monkeypatch):
+    """One of four has no last token: it has no first within 2 s, and no end. Tempting: a first token at time 0."""
+
+    def stub(_plan, part, **_options):
+        finish_s = np.where(np.arange(4) == 3, np.nan, part.arrival_s + 1.0)
+        first_s = np.where(np.arange(4) == 3, 0.0, part.arrival_s + 1.0)
+        return SimpleNamespace(requests=SimpleNamespace(arrival_s=part.arrival_s, first_s=first_s, finish_s=finish_s))
+
+    monkeypatch.setattr("cuvee.evaluate.fortnight.simulate", stub)
+    ones = np.ones(4, dtype=np.int64)
+    fleet: Any = 1.0
+    found = play_day("way", 1.0, [fleet], Trace("t", ones, ones, np.arange(4.0), ones * 0, ("m",)), seed=0)
+    assert (found.ttft_p50_s, found.share_soon) == (1.0, 0.75)
+    assert found.ttft_p95_s == found.e2e_p95_s == np.inf

@@ -1,20 +1,24 @@
 """Runs that can be interrupted and continued, and one setting played for real."""
 
+import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+import cuvee
 from cuvee.errors import InputError
 from cuvee.evaluate import evaluation, playing
 from cuvee.evaluate.grid import EvaluationOptions, Setting, paper_grid
-from cuvee.evaluate.playing import run_setting
+from cuvee.evaluate.playing import played_burst, run_setting
 from cuvee.evaluate.records import SettingResult
 from cuvee.evaluate.requests import Requests
 from cuvee.evaluate.ways import OURS, Family, Way
 from cuvee.plan.explain.baselines import round_robin
 from cuvee.plan.planner import plan_prepared
+from cuvee.report.evaluation_console import print_evaluation
 from cuvee.workload.mixes import load_mix
 from cuvee.workload.records import Trace
 from tests.evaluate.made_up import outcome, result
@@ -58,20 +62,29 @@ def test_an_interrupted_run_goes_on(made, tmp_path):
 
 
 def test_traces_may_be_added(made, tmp_path):
-    """A file of the mixes goes on with a trace; another trace of that name is not the same requests."""
+    """A file of the mixes goes on with a trace; another trace of that name is not the same requests.
+
+    Nor are those lengths at other times: latencies are of the arrivals that are played.
+    """
     out = tmp_path / "results.jsonl"
     evaluation.evaluate(SETTINGS[:1], REQUESTS, OPTIONS, out=out)
     traced = Setting("8b", "mine", 1, 15.0)
 
-    def run(*lengths):
+    def run(*lengths, arrival_s=None):
         tokens = np.array(lengths)
-        requests = {**REQUESTS, "mine": Requests("mine", load_mix("trace-1"), Trace("mine", tokens, tokens))}
+        trace = Trace("mine", tokens, tokens, None if arrival_s is None else np.array(arrival_s))
+        requests = {**REQUESTS, "mine": Requests("mine", load_mix("trace-1"), trace)}
         return evaluation.evaluate([traced, SETTINGS[0]], requests, OPTIONS, out=out)
 
     assert [each.setting for each in run(10, 20)] == [traced, SETTINGS[0]]
     assert made == [SETTINGS[0], traced]
     with pytest.raises(InputError, match="trace mine"):
         run(10, 30)
+    out.unlink()
+    run(10, 20, arrival_s=[0.0, 1.0])
+    assert len(run(10, 20, arrival_s=[0.0, 1.0])) == 2
+    with pytest.raises(InputError, match="trace mine"):
+        run(10, 20, arrival_s=[0.0, 2.0])
 
 
 def test_long_requests_of_a_trace_are_cut():
@@ -127,6 +140,32 @@ def test_records_survive_json():
     """What is written is read back equal."""
     first = result(outcome("plan", 4.0), outcome("greedy", 0.0, planned=0.0))
     assert SettingResult.of(json.loads(json.dumps(first.record()))) == first
+
+
+def test_requests_that_no_replica_holds_are_counted():
+    """An RTX 4090 holds 26,000 tokens: of 1,000 requests those of 100,000 are counted, and the rate is of the others.
+
+    Tempting: to give them to the last replica, whose index -1 is; then the group never ends, and serves nothing.
+    """
+    mix = cuvee.Demand((cuvee.WorkloadType("brief", 1000, 50),), (1.0,))
+    limits = cuvee.Limits(0.54, max_gpus={"A40": 0, "A6000": 0})
+    problem = cuvee.PlanProblem(
+        (cuvee.ModelDemand(cuvee.load_model("llama-3.1-8b"), mix),), cuvee.load_offers("paper-avail-1"), limits
+    )
+    plan, shares = cuvee.plan(problem), {"llama-3.1-8b": 1.0}
+    way, options = Way(OURS, Family.OURS, plan), EvaluationOptions(most_requests=1000)
+    prompt = np.array([1000] * 9 + [100_000])
+    found = played_burst(way, Requests("t", mix, Trace("t", prompt, np.full(10, 50))), shares, options)
+    assert 50 < found.num_unserved < 150
+    alone = played_burst(way, Requests("t", mix, Trace("t", prompt[:1], np.full(1, 50))), shares, options)
+    assert alone.num_unserved == 0
+    assert found.serves
+    assert found.played_req_per_s == pytest.approx(alone.played_req_per_s, rel=0.05)
+    none = played_burst(way, Requests("t", mix, Trace("t", prompt[9:], np.full(1, 50))), shares, options)
+    assert (none.serves, none.num_unserved) == (False, 1000)
+    printed = io.StringIO()
+    print_evaluation([result(found)], 1, Console(width=200, file=printed))
+    assert f"{found.num_unserved} requests that no replica holds" in printed.getvalue()
 
 
 def test_one_setting_for_real(monkeypatch):

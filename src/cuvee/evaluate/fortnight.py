@@ -228,13 +228,17 @@ def play_day(way: str, cost_usd: float, fleets: Sequence[Plan], trace: Trace, se
     Notes       Each fleet begins empty when its period begins, and ends what came in it.
     """
     ttft_s, e2e_s = (np.concatenate(each) for each in zip(*_latencies(fleets, trace, seed), strict=True))
-    p50, p95 = np.percentile(ttft_s, (50, 95))
+    # The time of a request each: between one that was served and one that was not there is none.
+    p50, p95 = np.percentile(ttft_s, (50, 95), method="higher")
+    e2e_p95 = np.percentile(e2e_s, 95, method="higher")
     soon = float((ttft_s <= SOON_S).mean())
-    return DayPlayed(way, cost_usd, len(ttft_s), float(p50), float(p95), float(np.percentile(e2e_s, 95)), soon)
+    return DayPlayed(way, cost_usd, len(ttft_s), float(p50), float(p95), float(e2e_p95), soon)
 
 
 def _latencies(fleets: Sequence[Plan], trace: Trace, seed: int) -> Iterator[tuple[Floats, Floats]]:
-    """Time to first and to last token of the requests of each run of hours with one fleet [s]."""
+    """Time to first and to last token of the requests of each run of hours with one fleet [s]; inf of those that nobody
+    served.
+    """
     assert trace.arrival_s is not None
     changes = [hour for hour in range(1, len(fleets)) if fleets[hour] is not fleets[hour - 1]]
     for begin, end in zip([0, *changes], [*changes, len(fleets)], strict=True):
@@ -251,4 +255,6 @@ def _latencies(fleets: Sequence[Plan], trace: Trace, seed: int) -> Iterator[tupl
             model=None if trace.model is None else trace.model[mine],
         )
         requests = simulate(fleets[begin], part, policy="plan-live", seed=seed).requests
-        yield requests.first_s - requests.arrival_s, requests.finish_s - requests.arrival_s
+        unserved = np.isnan(requests.finish_s)
+        ttft_s, e2e_s = requests.first_s - requests.arrival_s, requests.finish_s - requests.arrival_s
+        yield np.where(unserved, np.inf, ttft_s), np.where(unserved, np.inf, e2e_s)

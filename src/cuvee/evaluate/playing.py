@@ -15,6 +15,7 @@ from cuvee.plan.outcome.result import Group, Plan
 from cuvee.plan.program.preparation import PreparedProblem, prepare
 from cuvee.plan.question.problem import Limits, PlanProblem, SearchOptions
 from cuvee.plan.solver.program import Termination
+from cuvee.simulate.arrays import NONE
 from cuvee.simulate.latencies import Latencies
 from cuvee.simulate.metrics import report
 from cuvee.simulate.simulation import Simulation, simulate
@@ -72,29 +73,38 @@ def played_burst(way: Way, requests: Requests, shares: Mapping[str, float], opti
         return outcome
     trace = requests.burst(shares, number_of_requests(plan.rate_req_per_s, options), options.seed)
     planned_s = trace.num_requests / plan.rate_req_per_s
-    groups = _groups(plan, simulate(plan, trace, seed=options.seed), planned_s)
+    played = simulate(plan, trace, seed=options.seed)
+    groups, unserved = _groups(plan, played, planned_s), num_unserved(played)
+    if unserved == trace.num_requests:
+        return replace(outcome, num_unserved=unserved)
     longest = max(group.share_of_plan for group in groups)
     return replace(
         outcome,
-        played_req_per_s=plan.rate_req_per_s / longest,
+        played_req_per_s=(1 - unserved / trace.num_requests) * plan.rate_req_per_s / longest,
         planned_makespan_s=planned_s,
         played_makespan_s=planned_s * longest,
         groups=groups,
+        num_unserved=unserved,
     )
 
 
+def num_unserved(played: Simulation) -> int:
+    """Requests without a last token [-]: what no replica of the fleet has the cache for."""
+    return int(np.isnan(played.requests.finish_s).sum())
+
+
 def _groups(plan: Plan, played: Simulation, planned_s: float) -> tuple[GroupOutcome, ...]:
-    group_of = played.fleet.group_of
-    replica = played.requests.replica
+    requests, group_of = played.requests, played.fleet.group_of
+    group_of_request = np.append(group_of, NONE)[requests.replica]
     found = []
     for index, group in enumerate(plan.groups):
-        mine = group_of[replica] == index
+        mine = (group_of_request == index) & np.isfinite(requests.finish_s)
         put_back = int(played.replicas.preemptions[group_of == index].sum())
         shares = [row.share_of(group) for row in plan.assignment if row.model == group.model]
         found.append(
             GroupOutcome(
                 _label(group),
-                float(np.max(played.requests.finish_s[mine], initial=0.0)) / planned_s,
+                float(np.max(requests.finish_s[mine], initial=0.0)) / planned_s,
                 sum(share > 0 for share in shares),
                 put_back / max(int(mine.sum()), 1),
             )
@@ -123,9 +133,11 @@ def _arriving(
     trace = requests.arriving(
         shares, number_of_requests(offered_req_per_s, options), offered_req_per_s, options.seed + 1
     )
-    everything = report(simulate(plan, trace, seed=options.seed)).all
+    played = simulate(plan, trace, seed=options.seed)
+    everything = report(played).all
     return replace(
         outcome,
+        num_unserved=outcome.num_unserved + num_unserved(played),
         offered_req_per_s=offered_req_per_s,
         e2e_s=_percentiles(everything.e2e),
         ttft_s=_percentiles(everything.ttft),

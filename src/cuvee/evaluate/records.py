@@ -33,11 +33,13 @@ class Outcome:
 
     Attributes
         planned_req_per_s      Rate by the plan [req/s]; 0 where it cannot serve these requests.
-        played_req_per_s       Requests of a burst over the time until the last of them ended [req/s].
+        played_req_per_s       Requests of a burst that were served, over the time until the last of them ended [req/s].
         planned_makespan_s     Of that burst, by the plan [s].
         played_makespan_s      As played [s].
         offered_req_per_s      Rate at which requests arrive, the same for all ways of a setting [req/s].
         e2e_s, ttft_s          Percentiles at that rate [s].
+        num_unserved           Requests of the burst and of the arrivals that no replica has the cache for [-]: they are
+                               in no latency.
         proven                 Whether the plan is optimal within the gap asked for.
     """
 
@@ -54,6 +56,7 @@ class Outcome:
     e2e_s: tuple[float, ...] = ()
     ttft_s: tuple[float, ...] = ()
     groups: tuple[GroupOutcome, ...] = ()
+    num_unserved: int = 0
 
     @property
     def serves(self) -> bool:

@@ -14,6 +14,7 @@ from cuvee.evaluate.grid import EvaluationOptions
 from cuvee.evaluate.records import SettingResult
 from cuvee.evaluate.requests import Requests
 from cuvee.files import read_text, write_atomic
+from cuvee.workload.records import Trace
 
 SCHEMA_VERSION = 1
 """Of the file; raised when a field changes its meaning or goes."""
@@ -30,11 +31,7 @@ def header(options: EvaluationOptions, requests: Mapping[str, Requests]) -> dict
     Parameters
         requests    By name; of traces the requests themselves count.
     """
-    traces = {
-        name: hashlib.sha256(each.trace.input_tokens.tobytes() + each.trace.output_tokens.tobytes()).hexdigest()[:16]
-        for name, each in requests.items()
-        if each.trace is not None
-    }
+    traces = {name: _digest(each.trace) for name, each in requests.items() if each.trace is not None}
     return {
         "schema_version": SCHEMA_VERSION,
         "cuvee_version": __version__,
@@ -42,6 +39,14 @@ def header(options: EvaluationOptions, requests: Mapping[str, Requests]) -> dict
         "options": asdict(options),
         "traces": traces,
     }
+
+
+def _digest(trace: Trace) -> str:
+    """Of all that is played of a trace: its lengths, and its times of arrival where it has some."""
+    digest = hashlib.sha256(trace.input_tokens.tobytes() + trace.output_tokens.tobytes())
+    if trace.arrival_s is not None:
+        digest.update(trace.arrival_s.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def code_digest() -> str:

@@ -25,6 +25,11 @@ def print_evaluation(results: Sequence[SettingResult], num_asked: int, console: 
     if found:
         _print_claims(found, console)
     _print_predictions(results, console)
+    for each in results:
+        for outcome in each.outcomes:
+            if outcome.num_unserved:
+                text = f"{each.setting.name}, {outcome.name}: {outcome.num_unserved:,} requests that no replica holds"
+                console.print(indented(literal(text), style="yellow"))
     for line in legend():
         console.print(indented(literal(line), style="dim"))
 
