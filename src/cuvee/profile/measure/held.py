@@ -12,7 +12,7 @@ from cuvee.profile.measure.answers import Answer
 from cuvee.profile.measure.options import MeasureOptions
 from cuvee.profile.measure.point import CUT_SHORT, OUT_OF_TIME, TIGHT, Window
 from cuvee.profile.measure.prompts import whole_lengths
-from cuvee.profile.measure.sending import FailedError, Failures, Sender
+from cuvee.profile.measure.sending import Failures, Sender
 from cuvee.profile.measure.statistics import BATCHES, Interval, Looks, interval_of
 from cuvee.profile.measure.watch import FAILURE_PAUSE_S, Effort, Watch, end_all, start
 from cuvee.workload.records import WorkloadType
@@ -40,7 +40,7 @@ class Streams:
         self._failures = Failures(options.most_failed)
         self._warming = self._live = self._limit = 0
         self._spent_s = math.inf
-        self._error: FailedError | None = None
+        self._error: BaseException | None = None
 
     async def close(self) -> None:
         """End all streams, with the requests that are under way."""
@@ -50,7 +50,7 @@ class Streams:
         """Keep `concurrency` requests under way until the rate is known.
 
         Returns     the steady window; None where the time or the allowance ended before there was one.
-        Raises      FailedError: too many failures; StoppedError.
+        Raises      FailedError: too many failures; StoppedError; whatever else a stream ended with.
         """
         self._failures = Failures(self._options.most_failed)
         began_s = watch.now_s
@@ -59,7 +59,7 @@ class Streams:
         while self._live < concurrency:
             self._live += 1
             self._warming += 1
-            start(self._stream(), self._tasks)
+            start(self._stream(), self._tasks, self._fail)
         while (self._warming or self._live > concurrency) and math.isinf(self._spent_s) and not watch.is_over:
             await watch.tick(watch.now_s)
             self._require_healthy()
@@ -87,13 +87,16 @@ class Streams:
                 ended = OUT_OF_TIME
             else:
                 continue
-            if not answers:
+            if not answers or not rate.mean:
                 return None
             return Window(
                 answers, warm_up_answers, rate, closed_s - opened_s, opened_s - began_s, effort.busy_share, ended,
                 self._failures.by_kind.copy(),
             )  # fmt: skip
         return None
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = self._error or error
 
     def _require_healthy(self) -> None:
         if self._error is not None:
@@ -139,8 +142,6 @@ class Streams:
                     await asyncio.sleep(FAILURE_PAUSE_S)
         except SpentError:
             self._spent_s = min(self._spent_s, asyncio.get_running_loop().time())
-        except FailedError as error:
-            self._error = error
         else:
             self._live -= 1
 

@@ -11,7 +11,7 @@ from cuvee.profile.measure.answers import Answer
 from cuvee.profile.measure.options import MeasureOptions
 from cuvee.profile.measure.point import CUT_SHORT, OUT_OF_TIME, OVERRUN, TIGHT, Window
 from cuvee.profile.measure.prompts import whole_lengths
-from cuvee.profile.measure.sending import FailedError, Failures, Sender
+from cuvee.profile.measure.sending import Failures, Sender
 from cuvee.profile.measure.statistics import BATCHES, TIGHT_LOOKS, interval_of, settled_from
 from cuvee.profile.measure.watch import Effort, Watch, end_all, start
 from cuvee.workload.records import WorkloadType
@@ -51,16 +51,16 @@ class Arrivals:
         self._failures = Failures(options.most_failed)
         self._under_way = 0
         self._ended = ""
-        self._error: FailedError | None = None
+        self._error: BaseException | None = None
 
     async def measure(self, watch: Watch) -> Window | None:
         """Send requests until the latencies are known.
 
         Returns     the steady window; None where the time or the allowance ended before there was one.
-        Raises      FailedError: too many failures; StoppedError.
+        Raises      FailedError: too many failures; StoppedError; whatever else a request ended with.
         """
         began_s, effort = watch.now_s, Effort()
-        start(self._arrive(), self._tasks)
+        start(self._arrive(), self._tasks, self._fail)
         in_a_row = 0
         try:
             while True:
@@ -114,6 +114,9 @@ class Arrivals:
         ttft = interval_of([each.ttft_s for each in window.answers])
         return end_to_end.relative <= options.latency_within and ttft.relative <= TTFT_TIMES * options.latency_within
 
+    def _fail(self, error: BaseException) -> None:
+        self._error = self._error or error
+
     async def _arrive(self) -> None:
         loop = asyncio.get_running_loop()
         next_s = loop.time()
@@ -124,7 +127,7 @@ class Arrivals:
                 self._ended = OVERRUN
                 return
             self._under_way += 1
-            start(self._request(), self._tasks)
+            start(self._request(), self._tasks, self._fail)
 
     async def _request(self) -> None:
         try:
@@ -136,7 +139,5 @@ class Arrivals:
             self._failures.add(answer)
         except SpentError:
             self._ended = CUT_SHORT
-        except FailedError as error:
-            self._error = error
         finally:
             self._under_way -= 1

@@ -70,11 +70,23 @@ class Effort:
         return (time.process_time() - began_busy_s) / max(asyncio.get_running_loop().time() - began_s, 1e-9)
 
 
-def start(work: Coroutine[Any, Any, None], tasks: "set[asyncio.Task[None]]") -> None:
-    """Begin `work` as one of `tasks`, which it leaves when it is done: there may be one for each request."""
+def start(
+    work: Coroutine[Any, Any, None], tasks: "set[asyncio.Task[None]]", failed: Callable[[BaseException], None]
+) -> None:
+    """Begin `work` as one of `tasks`, which it leaves when it is done: there may be one for each request.
+
+    Parameters
+        failed    Called with what `work` raised: nobody waits for it, so nobody else would hear of it.
+    """
+
+    def end(task: "asyncio.Task[None]") -> None:
+        tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            failed(error)
+
     task = asyncio.create_task(work)
     tasks.add(task)
-    task.add_done_callback(tasks.discard)
+    task.add_done_callback(end)
 
 
 async def end_all(tasks: "Collection[asyncio.Task[Any]]") -> None:
