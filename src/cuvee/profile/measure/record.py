@@ -1,7 +1,8 @@
 """The record of a measurement: all that was asked, sent and seen, written after every point, read to go on."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from cuvee.profile.imports.load_point import Deployment
 from cuvee.profile.measure.allowance import Sent
 from cuvee.profile.measure.options import MeasureOptions
 from cuvee.profile.measure.point import Point
+from cuvee.profile.measure.sending import EXACT_LENGTH
 from cuvee.profile.measure.server_facts import ServerFacts
 from cuvee.workload.records import WorkloadType
 
@@ -24,6 +26,8 @@ SCHEMA_VERSION = 1
 MAX_FILE_MB = 64.0
 BEARABLE = ("max_concurrency", "timeout_s", "most_failed", "loads")
 """Options that may differ when a measurement goes on: they change no figure that is there."""
+
+PROMPT_LENGTHS = ("tokens_per_word", "added_tokens")
 
 ANEW = "repeat the options of then, give another --save, or begin anew with --force"
 
@@ -94,23 +98,70 @@ def save_record(record: MeasureRecord, path: Path, *, is_durable: bool = True) -
 
 
 def load_record(path: Path) -> MeasureRecord:
-    """Read a record; raises InputError where the file is none, or of another schema."""
+    """Read a record; raises InputError where the file is none, or holds what no measurement has written."""
     from pydantic import ValidationError
 
-    expected = f"a record of cuvee profile of schema_version {SCHEMA_VERSION}"
-    remedy = "give another --save, or begin anew with --force"
+    def refusal(what: str) -> InputError:
+        expected = f"a record of cuvee profile of schema_version {SCHEMA_VERSION}"
+        remedy = "give another --save, or begin anew with --force"
+        return InputError(f"{path}: {what}", expected=expected, remedy=remedy)
+
+    text = read_text(path, max_mb=MAX_FILE_MB)
     try:
-        content = json.loads(read_text(path, max_mb=MAX_FILE_MB))
-        version = content.pop("schema_version", None) if isinstance(content, dict) else None
-        if version != SCHEMA_VERSION:
-            raise InputError(f"{path}: schema_version {version!r}", expected=expected, remedy=remedy)
-        return _adapter().validate_python(content)
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise refusal(f"not JSON ({reason_of(error)})") from None
+    version = content.pop("schema_version", None) if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        raise refusal("no schema_version" if version is None else f"schema_version {version!r}")
+    try:
+        record = _adapter().validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(f"{path}: {where}: {first['msg']}", expected=expected, remedy=remedy) from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON ({reason_of(error)})", expected=expected, remedy=remedy) from None
+        cause = first.get("ctx", {}).get("error")
+        said = cause.arrived if isinstance(cause, InputError) else first["msg"]
+        raise refusal(": ".join(filter(None, (".".join(map(str, first["loc"])), said)))) from None
+    for wrong in _wrong(record):
+        raise refusal(wrong)
+    return record
+
+
+def _wrong(record: MeasureRecord) -> Iterator[str]:
+    """What no measurement has written."""
+    for name, value in _numbers(asdict(record), ""):
+        if not 0 <= value < math.inf:
+            yield f"{name} = {value!r}"
+    if unknown := [each for each in record.extra if each not in EXACT_LENGTH]:
+        yield f"extra: {unknown[0]!r}"
+    prompts = record.prompts
+    if prompts is not None and not (
+        {"kind"} <= set(prompts) <= {"kind", *PROMPT_LENGTHS}
+        and prompts["kind"] in ("tokens", "text")
+        and all(isinstance(prompts.get(name, 1.0), (int, float)) for name in PROMPT_LENGTHS)
+        and prompts.get("tokens_per_word", 1.0) > 0
+    ):
+        yield f"prompts = {prompts!r}"
+    names = {each.name for each in record.types}
+    for index, point in enumerate(record.points):
+        if point.type_name not in names:
+            yield f"points.{index}.type_name = {point.type_name!r}, and no type has that name"
+        if (point.concurrency is None) == (point.load is None) or point.concurrency == 0:
+            yield f"points.{index}: concurrency = {point.concurrency!r} and load = {point.load!r}"
+        for name in ("completed", "window_s", "input_tokens", *(("rate_req_per_s",) if point.is_held else ())):
+            if not getattr(point, name):
+                yield f"points.{index}.{name} = 0"
+
+
+def _numbers(value: object, name: str) -> Iterator[tuple[str, float]]:
+    """Every number of plain data, with where it stands."""
+    if isinstance(value, (int, float)):
+        yield name, value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from _numbers(each, f"{name}.{key}".lstrip("."))
+    elif isinstance(value, (list, tuple)):
+        for index, each in enumerate(value):
+            yield from _numbers(each, f"{name}.{index}")
 
 
 def require_same(record: MeasureRecord, asked: MeasureRecord, path: Path) -> None:
