@@ -19,12 +19,20 @@ def refuse_overwriting(save: Path | None, force: bool) -> None:
     if save.is_file() and not force:
         raise InputError(f"{save}: is there already", expected="a new file", remedy="overwrite it with --force")
     nearest = next((each for each in save.parents if each.exists()), Path())
-    if save.is_dir() or not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+    reason = "is a directory" if save.is_dir() else "" if nearest.is_dir() else f"{nearest} is no folder"
+    if not reason and not os.access(nearest, os.W_OK):
+        reason = f"{nearest} is on a read-only file system" if _is_read_only(nearest) else f"not allowed to write in {nearest}"
+    if reason:
         raise InputError(
-            f"{save}: cannot be written ({'is a directory' if save.is_dir() else f'no folder at {nearest}'})",
+            f"{save}: cannot be written ({reason})",
             expected="a file in a folder that can be written",
             remedy="choose another path or free its folder",
         )
+
+
+def _is_read_only(folder: Path) -> bool:
+    """Whether the file system of a folder takes no writing at all."""
+    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
 def require_folder(name: str | None) -> Path | None:

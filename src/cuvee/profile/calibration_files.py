@@ -76,9 +76,11 @@ def load_calibration(path: str | Path, *, text: str | None = None) -> Calibratio
     try:
         found = _adapter().validate_python(record)
     except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
+        first = error.errors()[0]
+        where, cause = ".".join(map(str, first["loc"])), first.get("ctx", {}).get("error")
+        said = cause.arrived if isinstance(cause, InputError) else first["msg"]
         raise InputError(
-            f"{path}: {where}: {error.errors()[0]['msg']}", expected="a file as cuvee calibrate writes it", remedy=AGAIN
+            f"{path}: {where}: {said}", expected="a file as cuvee calibrate writes it", remedy=AGAIN
         ) from None
     except InputError as error:
         raise InputError(f"{path}: {error.arrived}", expected=error.expected, remedy=error.remedy) from None

@@ -49,6 +49,7 @@ class MeasuredRate:
         workload          Name of the type it was measured on, where it was no pair of lengths: then lengths are 0.
         date              Of the measurement; "" where the table does not say.
         concurrency       Requests held under way [-], where nobody says whether they filled the replica; else None.
+        engine            Engine and version that served, e.g. "vllm-0.11"; "" where the table does not say.
     """
 
     model: str
@@ -68,6 +69,7 @@ class MeasuredRate:
     workload: str = ""
     date: str = ""
     concurrency: float | None = None
+    engine: str = ""
 
     def serves(self, config: ReplicaConfig) -> bool:
         """Whether `config`, equal in model, stages and precision, is the same in layers, cache and network too."""

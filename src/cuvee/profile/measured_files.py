@@ -171,6 +171,7 @@ def _read_own(record: Record) -> MeasuredRate:
         provenance=provenance,
         source=record.text("source"),
         date=record.date("date"),
+        engine=_engine(record),
     )
 
 
@@ -196,6 +197,7 @@ def _read_public(record: Record) -> MeasuredRate:
         source=record.text("source"),
         date=record.date("date"),
         concurrency=None if held is None else held / replicas,
+        engine=_engine(record),
     )
 
 
@@ -238,6 +240,16 @@ def _other_engine(record: Record, engine: str | None) -> str:
     except UnknownNameError:  # settings of the user's own
         return ""
     return "" if found == wanted else f"measured on {family} {version}: other engine settings than {engine}"
+
+
+def _engine(record: Record) -> str:
+    """Engine and version of a row as one name; "" where it does not say."""
+    named = record.text("engine")
+    if not named:
+        return ""
+    family, version = _engine_parts(named)
+    version = record.text("engine_version", version).lstrip("v")
+    return f"{family}-{version}" if version else family
 
 
 def _engine_parts(name: str) -> tuple[str, str]:

@@ -38,6 +38,23 @@ def test_a_table_of_rates(tmp_path):
     assert (again.point.date, again.point.relative_error, again.point.deployment.tp) == ("2026-09-30", 0.1, 2)
 
 
+@pytest.mark.parametrize(
+    ("engine", "version", "found"),
+    [
+        ("vLLM", "0.11.2", ("vllm", "0.11.2")),
+        ("vllm-0.11", "", ("vllm", "0.11")),
+        ("tensorrt-llm", "", ("tensorrt-llm", None)),
+        ("", "", (None, None)),
+    ],
+)
+def test_a_table_keeps_its_engines(tmp_path, engine, version, found):
+    """What the rates were measured on goes into the report: without it nobody could plan with them."""
+    header = OWN.replace("model,", "model,engine,engine_version,", 1)
+    row = f"llama-3-8b,{engine},{version},L40S,2,500,100,9.5,measured,,,\n"
+    (point,) = exported(write(tmp_path, "table.csv", header + row)).points
+    assert (point.point.deployment.engine, point.point.deployment.engine_version) == found
+
+
 def test_only_what_was_measured_counts_as_measured(tmp_path):
     """Imported again, a measured row is sound; one that a model gave is doubtful, so that nothing is fitted to it."""
     rows = [f"llama-3-8b,L40S,{size},500,100,9,{kind},,,\n" for size, kind in ((1, "measured"), (2, "estimated"))]

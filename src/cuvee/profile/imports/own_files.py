@@ -12,6 +12,7 @@ from cuvee.files import read_text
 from cuvee.profile.calibration import Calibration
 from cuvee.profile.calibration_files import load_calibration
 from cuvee.profile.engine import NOT_STATED as NO_ENGINE
+from cuvee.profile.engine import is_version
 from cuvee.profile.imports.formats import MAX_FILE_MB, read_load_points
 from cuvee.profile.imports.load_point import Deployment, Latency, Load, LoadPoint
 from cuvee.profile.measured import TableProvider
@@ -35,7 +36,7 @@ class Rate:
         name           What to call it, e.g. "g1 in496-out18"; "" leaves that to its file.
         stages         (GPU type, tensor parallel size) of each pipeline stage.
         is_even        Whether the layers are split evenly.
-        engine         Name of the engine's settings; "" where nobody says.
+        engine         Name of the engine and, where it is known, its version; "" where nobody says.
         left_out       Why no load point stands for it, where its configuration does not say.
     """
 
@@ -66,7 +67,7 @@ class Rate:
 
     def load_point(self, file_format: str) -> LoadPoint:
         """The load point: one replica, all requests at once."""
-        engine, _, version = self.engine.rpartition("-") if self.engine != NO_ENGINE.name else ("", "", "")
+        engine, version = _parts(self.engine) if self.engine != NO_ENGINE.name else ("", "")
         gpu, size = self.stages[0]
         return LoadPoint(
             place=self.place,
@@ -95,6 +96,12 @@ class Rate:
             provider=self.source.provider,
             relative_error=self.relative_error,
         )
+
+
+def _parts(engine: str) -> tuple[str, str]:
+    """Name and version of "vllm-0.11"; a name without a version stays whole, as of "tensorrt-llm"."""
+    name, _, version = engine.rpartition("-")
+    return (name, version) if is_version(version) else (engine, "")
 
 
 def points_of_rates(rates: Iterable[Rate], file_format: str) -> tuple[LoadPoint, ...]:
@@ -193,7 +200,7 @@ def _of_table(table: TableProvider, path: str | Path) -> tuple[LoadPoint, ...]:
             is_even=rate.layers is None or rate.layers == split_layers(sum(rate.layers), len(rate.layers)),
             weights=rate.precision,
             kv=rate.kv_precision,
-            engine="",
+            engine=rate.engine,
             input_tokens=rate.input_tokens,
             output_tokens=rate.output_tokens,
             rate_req_per_s=rate.rate_req_per_s,
