@@ -155,6 +155,7 @@ def _profiles(files: list[Path], setup: "Setup", on_clash: str) -> "Imported":
     from cuvee.profile.imports.own_files import read_own
     from cuvee.profile.imports.setup import completed
 
+    setup.require_named(files)
     points = [
         completed(point, setup.of_file(path))
         for path in files

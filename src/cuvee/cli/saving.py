@@ -21,7 +21,7 @@ def refuse_overwriting(save: Path | None, force: bool) -> None:
     nearest = next((each for each in save.parents if each.exists()), Path())
     reason = "is a directory" if save.is_dir() else "" if nearest.is_dir() else f"{nearest} is no folder"
     if not reason and not os.access(nearest, os.W_OK):
-        reason = f"{nearest} is on a read-only file system" if _is_read_only(nearest) else f"not allowed to write in {nearest}"
+        reason = f"{nearest} is {'on a read-only file system' if _is_read_only(nearest) else 'not yours to write in'}"
     if reason:
         raise InputError(
             f"{save}: cannot be written ({reason})",

@@ -94,6 +94,19 @@ def test_a_setup_file_with_single_files(tmp_path):
     ]
 
 
+def test_a_setup_of_a_file_that_is_not_read_is_refused(tmp_path):
+    """A slip of the name would lose what was said of the file without a word."""
+    setup = load_setup(write(tmp_path, "setup.yaml", "gpu: H100\ntp: 1\nengine: vllm\nfiles:\n  run-1.json: {tp: 4}\n"))
+    with pytest.raises(InputError, match=r"a file 'run-1\.json'.*\n.*run0\.json, run1\.json"):
+        imported(tmp_path, vllm(), vllm(), setup=setup)
+
+
+def test_an_engine_that_nobody_knows_is_told(tmp_path):
+    """Its points are imported, but nothing can be fitted to them."""
+    found = imported(tmp_path, vllm(), setup=make_setup({**POINT, "engine": "fooeng"}, "here"))
+    assert any("fooeng" in remark and "leave its points out" in remark for remark in found.remarks)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -10,7 +10,7 @@ from cuvee.catalog.model import KV_BYTES, WEIGHT_BYTES
 from cuvee.catalog.models import load_model
 from cuvee.catalog.quantization import written_precision
 from cuvee.errors import CuveeError, InputError, UnknownNameError
-from cuvee.profile.engine import unknown_version
+from cuvee.profile.engine import find_engine, unknown_version
 from cuvee.profile.imports.clashes import WAYS, Clash, settled
 from cuvee.profile.imports.doubts import doubts_of, remarks_of
 from cuvee.profile.imports.formats import read_load_points
@@ -81,6 +81,7 @@ def import_files(paths: Sequence[str | Path], setup: Setup | None = None, *, on_
     if not paths:
         raise InputError("no files", expected="at least one file of results")
     setup = setup or Setup()
+    setup.require_named(paths)
     read = [completed(point, setup.of_file(path)) for path in paths for point in read_load_points(path)]
     return import_points(read, on_clash=on_clash)
 
@@ -130,10 +131,21 @@ def _remarks(points: Sequence[ImportedPoint]) -> list[str]:
     served = [each.point.deployment for each in points]
     unknown = (unknown_version(each.engine or "", each.engine_version or "") for each in served)
     remarks = list(dict.fromkeys(filter(None, unknown)))
+    remarks += dict.fromkeys(filter(None, (_unknown_engine(each.engine) for each in served)))
     if nameless := sum(not each.engine for each in served):
         name = f"{nameless} of {plural(len(points), 'point')} name{'s' if len(points) == 1 else ''} no engine"
         remarks.append(f"{name}, and cuvee score leaves those out: give --engine")
     return remarks
+
+
+def _unknown_engine(name: str | None) -> str:
+    """What is to be told of an engine without settings; "" of one that has some, or where none is named."""
+    try:
+        if name:
+            find_engine(name)
+    except UnknownNameError as error:
+        return f"{error.arrived}: cuvee score and cuvee calibrate leave its points out; {error.expected}"
+    return ""
 
 
 class _Hardware:

@@ -50,6 +50,17 @@ class Setup:
         single = self.by_file.get(str(path)) or self.by_file.get(Path(path).name)
         return single.over(self) if single else self
 
+    def require_named(self, paths: Sequence[str | Path]) -> None:
+        """Raises InputError where something is said of a file that is none of `paths`: a slip of its name."""
+        known = {str(path) for path in paths} | {Path(path).name for path in paths}
+        for name in self.by_file:
+            if name not in known:
+                raise InputError(
+                    f"the setup speaks of a file {name!r}",
+                    expected=f"one of those read: {', '.join(sorted(Path(path).name for path in paths))[:200]}",
+                    remedy="correct the name under files:, or take it out",
+                )
+
 
 def filled(first: Deployment, second: Deployment) -> Deployment:
     """Fields of `first`, and of `second` where those are None."""
