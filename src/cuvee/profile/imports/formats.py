@@ -54,10 +54,18 @@ def _check(point: LoadPoint) -> None:
                 expected=range_text("tokens"),
                 remedy="leave it out, or correct it",
             )
-    for value, unit in ((point.rate_req_per_s, "req/s"), (point.output_tokens_per_s, "tokens/s")):
+    tokens_per_s = point.output_tokens_per_s
+    implied = None if tokens_per_s is None else tokens_per_s / point.output_tokens
+    for value, unit, said in (
+        (point.rate_req_per_s, "req/s", ""),
+        (tokens_per_s, "tokens/s", ""),
+        (implied, "req/s", f", which are {tokens_per_s} tokens/s in answers of {point.output_tokens:g}"),
+    ):
         if value is not None and not RANGES[unit][0] <= value <= RANGES[unit][1]:
             raise InputError(
-                f"{point.place}: {value:g} {unit}", expected=range_text(unit), remedy="leave it out, or correct it"
+                f"{point.place}: {value:g} {unit}{said}",
+                expected=range_text(unit),
+                remedy="leave it out, or correct it",
             )
     if not any((point.rate_req_per_s, point.output_tokens_per_s, point.ttft, point.tpot)):
         raise InputError(
