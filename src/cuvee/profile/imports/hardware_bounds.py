@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.model import UNQUANTIZED_BYTES, WEIGHT_BYTES, ModelSpec
 from cuvee.profile.imports.load_point import LoadPoint
-from cuvee.units import BYTES_PER_GB
+from cuvee.units import BYTES_PER_GB, FLOPS_PER_TFLOPS
 
-FLOPS_PER_TFLOPS = 1e12
 HALF = ("bf16", "fp16")
 
 
