@@ -14,14 +14,19 @@ from cuvee.profile.replica_arrays import ReplicaArrays
 from cuvee.units import BYTES_PER_GB
 
 
-def stage_weight_bytes(model: ModelSpec, config: ReplicaConfig) -> list[float]:
-    """Weight bytes of each stage over all its GPUs [B]: its share of the layers, embedding first, head last."""
-    layer_bytes = model.layer_weight_bytes(config.precision) / model.num_layers
+def stage_weight_bytes(model: ModelSpec, configs: ReplicaArrays) -> NDArray[np.float64]:
+    """Weight bytes of each stage over all its GPUs [B], shape (num_configs, max_stages); padding has those of a layer.
+
+    Notes           Its share of the layers; the embedding is on the first stage and the head on the last, which are one
+                    where the model ties them and there is one stage.
+    """
+    layer_bytes = np.array([model.layer_weight_bytes(name) for name in configs.precisions]) / model.num_layers
+    weights: NDArray[np.float64] = np.maximum(configs.layers, 1) * layer_bytes[configs.precision][:, None]
     vocabulary = model.embedding_params * UNQUANTIZED_BYTES
-    weights = [stage.layers * layer_bytes for stage in config.stages]
-    weights[0] += vocabulary
-    if len(weights) > 1 or not model.tied_embeddings:
-        weights[-1] += vocabulary
+    last = configs.num_stages - 1
+    weights[:, 0] += vocabulary
+    holds_head = np.flatnonzero((last > 0) | (not model.tied_embeddings))
+    weights[holds_head, last[holds_head]] += vocabulary
     return weights
 
 
@@ -45,16 +50,9 @@ def kv_capacities(
     kinds = [gpus[name] for name in configs.gpu_names]
     free = np.array([free_bytes_per_gpu(kind, engine) for kind in kinds])[configs.gpu]
     fixed, split = np.array([activation_bytes(model, kind, engine) for kind in kinds])[configs.gpu].transpose(2, 0, 1)
-    layer_bytes = np.array([model.layer_weight_bytes(name) for name in configs.precisions]) / model.num_layers
     size, layers = np.maximum(configs.size, 1), np.maximum(configs.layers, 1)
-    weights = layers * layer_bytes[configs.precision][:, None]
-    vocabulary = model.embedding_params * UNQUANTIZED_BYTES
-    last = configs.num_stages - 1
-    weights[:, 0] += vocabulary
-    holds_head = np.flatnonzero((last > 0) | (not model.tied_embeddings))
-    weights[holds_head, last[holds_head]] += vocabulary
     shards = np.ones_like(size) if model.mla is not None else np.minimum(size, model.num_kv_heads)
-    left = (free - fixed - (split + weights) / size) * engine.free_memory_share
+    left = (free - fixed - (split + stage_weight_bytes(model, configs)) / size) * engine.free_memory_share
     capacity = left * shards / (layers * entry_bytes)
     smallest: NDArray[np.float64] = np.where(configs.present, capacity, np.inf).min(axis=1)
     return smallest
@@ -87,7 +85,8 @@ def require_fit(
     """Raise DoesNotFitError unless weights and one sequence of `context_tokens` fit every stage of `config`."""
     entry_bytes = model.kv_values_per_token_layer * KV_BYTES[check_precision(config.kv_precision, KV_BYTES)]
     kept = context_tokens * model.attended_share(context_tokens)
-    for stage, weight_bytes in zip(config.stages, stage_weight_bytes(model, config), strict=True):
+    weights_bytes = stage_weight_bytes(model, ReplicaArrays.of([config]))[0]
+    for stage, weight_bytes in zip(config.stages, weights_bytes.tolist(), strict=True):
         size = stage.tensor_parallel_size
         cache_bytes = kept * stage.layers * entry_bytes / model.kv_shards(size)
         fixed, split = activation_bytes(model, gpus[stage.gpu], engine)
