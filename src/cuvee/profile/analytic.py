@@ -199,6 +199,19 @@ def alike(configs: Sequence[ReplicaConfig]) -> Iterator[tuple[NDArray[np.int64],
 
 def _steady_state(model: ModelSpec, stages: StageArrays, batch: Batch, engine: EngineSettings) -> dict[str, Array]:
     """Rate, latencies and batch once arrivals balance completions, each of shape (num_configs, num_workloads)."""
+    cycle, mixed_s = steady_cycle_s(model, stages, batch, engine)
+    in_flight, sequences = batch.in_flight[:, 0], batch.sequences[:, 0]
+    rate = np.minimum(sequences / (batch.output_tokens * cycle), engine.max_req_per_s)
+    ttft = batch.steps[:, 0] * mixed_s
+    values = {"rate": rate, "ttft": ttft, "tpot": in_flight * cycle, "sequences": in_flight * sequences}
+    return {name: np.where(batch.fits[:, 0], value, 0.0) for name, value in values.items()}
+
+
+def steady_cycle_s(model: ModelSpec, stages: StageArrays, batch: Batch, engine: EngineSettings) -> tuple[Array, Array]:
+    """Time between micro-batches of the steady batch, and the trip of one with prefill through all stages [s].
+
+    Returns     shape (num_configs, num_workloads) each; bubbles are in the former, the host's time in both.
+    """
     terms = step_terms(model, stages, batch.input_tokens, batch.output_tokens, engine)
     mixed = terms.time_s(batch.sequences, batch.chunk)
     decode = terms.time_s(batch.sequences, np.zeros_like(batch.chunk))
@@ -209,11 +222,7 @@ def _steady_state(model: ModelSpec, stages: StageArrays, batch: Batch, engine: E
     decode += sent * batch.sequences
     stage_s = decode + batch.mixed_share * (mixed - decode)
     cycle = pipeline_cycle_s(stages.num_stages, stage_s, batch.in_flight, engine) + host_s
-
-    rate = np.minimum(sequences / (batch.output_tokens * cycle), engine.max_req_per_s)
-    ttft = batch.steps[:, 0] * (mixed.sum(axis=1) + host_s)
-    values = {"rate": rate, "ttft": ttft, "tpot": in_flight * cycle, "sequences": in_flight * sequences}
-    return {name: np.where(batch.fits[:, 0], value, 0.0) for name, value in values.items()}
+    return cycle, mixed.sum(axis=1) + host_s
 
 
 def pipeline_cycle_s(num_stages: Array, stage_s: Array, in_flight: Array, engine: EngineSettings) -> Array:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.catalog.model import ModelSpec
-from cuvee.profile.analytic import AnalyticProvider, alike, pipeline_cycle_s, step_limits
+from cuvee.profile.analytic import AnalyticProvider, alike, pipeline_cycle_s, steady_cycle_s, step_limits
 from cuvee.profile.batch import Batch, mean_lengths, room_for_sequences, steady_batch
 from cuvee.profile.engine import EngineSettings
 from cuvee.profile.memory import kv_capacities
@@ -32,7 +32,7 @@ from cuvee.profile.pacing import Company
 from cuvee.profile.replica import ReplicaConfig
 from cuvee.profile.replica_arrays import ReplicaArrays
 from cuvee.profile.stages import StageArrays, stage_arrays
-from cuvee.profile.step_time import step_terms, step_time_s, transfer_time_s
+from cuvee.profile.step_time import step_time_s, token_transfer_s
 from cuvee.profile.table import ThroughputTable
 from cuvee.units import BYTES_PER_GB
 from cuvee.workload.records import WorkloadType
@@ -171,7 +171,8 @@ def _prefill(
     spread = (np.ceil(inputs / tokens), tokens - ends, np.ones_like(ends), np.zeros_like(ends))
     shaped = (array[:, None, :] for array in (fits, in_flight, ends, *spread))
     batch = Batch(inputs, np.zeros_like(inputs), Company.alone(ends.shape), *shaped)
-    stage_s = step_time_s(model, stages, batch, batch.chunk, engine) + transfer_time_s(model, stages, batch)
+    sent_s = (batch.sequences + batch.chunk) * token_transfer_s(model, stages)
+    stage_s = step_time_s(model, stages, batch, batch.chunk, engine) + sent_s
     under_way = np.maximum(ends, 1.0)
     host_s = engine.host_s(under_way, in_flight * under_way)
     cycle_s = pipeline_cycle_s(stages.num_stages, stage_s, batch.in_flight, engine) + host_s
@@ -192,16 +193,12 @@ def _decode(
 ) -> tuple[dict[str, Array], NDArray[np.bool_]]:
     """Rate, latencies and sequences of replicas that only decode, and whether they fit; see `_block`."""
     batch = steady_batch(model, capacity, stages.num_stages, workloads, limits, engine, computes_prompts=False)
-    inputs, outputs = batch.input_tokens, batch.output_tokens
+    outputs = batch.output_tokens
     endless = np.full_like(limits, np.inf)
     _, room = room_for_sequences(model, capacity, workloads, endless, engine)
-    terms = step_terms(model, stages, inputs, outputs, engine)
-    mixed = terms.time_s(batch.sequences, batch.chunk)
-    decode = terms.time_s(batch.sequences, np.zeros_like(batch.chunk))
-    stage_s = decode + batch.mixed_share * (mixed - decode) + transfer_time_s(model, stages, batch)
     in_flight, sequences = batch.in_flight[:, 0], batch.sequences[:, 0]
-    host_s = engine.host_s(sequences, in_flight * sequences)
-    step_s = in_flight * (pipeline_cycle_s(stages.num_stages, stage_s, batch.in_flight, engine) + host_s)
+    cycle_s, _ = steady_cycle_s(model, stages, batch, engine)
+    step_s = in_flight * cycle_s
     answer_s = outputs * step_s
     rate = _within_room(in_flight * sequences / answer_s, room, answer_s + transfer_s, engine)
     return {"rate": rate, "ttft": step_s, "tpot": step_s, "sequences": in_flight * sequences}, batch.fits[:, 0]

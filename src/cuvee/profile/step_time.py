@@ -205,11 +205,6 @@ def _one_shot_savings_s(model: ModelSpec, stages: StageArrays, engine: EngineSet
     return np.where(several, token_s, 0.0), np.where(several, np.maximum(ring_start_s - start_s, 0.0), 0.0)
 
 
-def transfer_time_s(model: ModelSpec, stages: StageArrays, batch: Batch) -> Array:
-    """Mean time to send a step's activations to the next stage [s]; 0 from the last."""
-    return (batch.sequences + batch.mixed_share * batch.chunk) * token_transfer_s(model, stages)
-
-
 def token_transfer_s(model: ModelSpec, stages: StageArrays) -> Array:
     """Time to send the activations of one token to the next stage [s]; 0 from the last."""
     return np.where(stages.present, model.hidden_size * ACTIVATION_BYTES / stages.next_link_bytes_per_s, 0.0)
