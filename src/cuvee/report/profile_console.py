@@ -117,7 +117,7 @@ def print_intent(
             loads = "; ".join(filter(None, (f"{held} held", paced)))
             table.add_row(
                 workload.name, loads, lengths, f"{each.rate_req_per_s:.3g}", f"{each.requests:,.0f}",
-                f"{each.tokens:,.0f}", f"{each.seconds / SECONDS_PER_MINUTE:.0f}",
+                f"{each.tokens:,.0f}", _minutes(each.seconds),
             )  # fmt: skip
     console.print(fitted(table, console, fold=("type", "loads, about")))
     if any(expected):
@@ -146,8 +146,14 @@ def intent_record(
 
 def _total(expected: Sequence[Expected | None]) -> str:
     known = [each for each in expected if each is not None]
-    minutes = sum(each.seconds for each in known) / SECONDS_PER_MINUTE
-    return f"{plural(round(sum(each.requests for each in known)), 'request')} in {minutes:.0f} min"
+    requests, seconds = sum(each.requests for each in known), sum(each.seconds for each in known)
+    return f"{plural(round(requests), 'request')} in {_minutes(seconds)} min"
+
+
+def _minutes(seconds: float) -> str:
+    """One digit after the point below ten [min]: most runs take a few."""
+    minutes = seconds / SECONDS_PER_MINUTE
+    return f"{minutes:,.0f}" if minutes >= 10 else f"{minutes:.1f}"
 
 
 def _example(asked: Measuring) -> str:

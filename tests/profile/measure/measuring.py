@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +49,7 @@ def run(
     url: str = "",
     port: int = 0,
     asked: dict[str, object] | None = None,
+    say: Callable[[str], None] = lambda _: None,
     **options: object,
 ) -> Run:
     """Measure a new server.
@@ -58,6 +60,7 @@ def run(
         url           Where to look for the server, where it is not there.
         port          Of the server; 0 for any that is free.
         asked         Fields of `Measuring` beside those here.
+        say           Told what is being done.
         options       Fields of `MeasureOptions`, over those of `FEW`.
     """
     chosen = MeasureOptions(**{**FEW, **options})  # type: ignore[arg-type]
@@ -81,6 +84,6 @@ def run(
                 path,
                 **(asked or {}),  # type: ignore[arg-type]
             )
-            return Run(await measure(question, stop, Listeners(point=hear)), server, reported)
+            return Run(await measure(question, stop, Listeners(say, hear)), server, reported)
 
     return run_virtually(work)

@@ -12,6 +12,9 @@ LOT_SHARE = 0.25
 """Requests noted as sent ahead of time [-], and as a share of those sent: writing them down takes time from measuring.
 A run that is killed is counted with at most the larger of both too many, never with one too few."""
 
+FEWEST_FOR_PACE = 20
+"""Requests of a run from which their pace says something [-]."""
+
 
 @dataclass(frozen=True)
 class Caps:
@@ -95,6 +98,16 @@ class Allowance:
     def remaining_s(self) -> float:
         """Time left to send in [s]; inf without a cap."""
         return math.inf if self.caps.max_time_s is None else self.caps.max_time_s - self.sent.seconds
+
+    @property
+    def remaining_at_pace_s(self) -> float:
+        """Time until requests or tokens are spent at the pace of this run so far [s]; inf where nobody knows."""
+        requests, tokens = self._requests - self._earlier.requests, self._tokens - self._earlier.tokens
+        if requests < FEWEST_FOR_PACE:
+            return math.inf
+        pairs = (self.caps.max_requests, self._requests, requests), (self.caps.max_tokens, self._tokens, tokens)
+        left = [(most - so_far) / of_this_run for most, so_far, of_this_run in pairs if most is not None]
+        return max(min(left, default=math.inf), 0.0) * (self._now() - self._started_s)
 
     def require(self, tokens: int) -> None:
         """Raise SpentError unless one more request of `tokens` [tokens] may be sent."""

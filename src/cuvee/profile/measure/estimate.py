@@ -27,7 +27,7 @@ class Expected:
     """What one type will take; about, as the rates are those of a model.
 
     Attributes
-        rate_req_per_s    Saturated rate of the deployment [req/s].
+        rate_req_per_s    Highest of the loads that hold requests under way [req/s].
         loads             In the order they come.
         requests, tokens, seconds    [-], [tokens], [s].
     """
@@ -51,27 +51,36 @@ def _expected(deployment: Deployment, workload: WorkloadType, options: MeasureOp
     modelled = _modelled(deployment, workload)
     if modelled is None:
         return None
-    saturated_req_per_s, under_way = modelled
+    alone_s = 1.0 / (_held_rate_req_per_s(deployment, workload, 1) or modelled[0])
     points: list[Point] = []
-    loads: list[Load] = []
     requests = seconds = 0.0
     first = first_concurrency(deployment, workload, options)
     while load := next_load(points, options, first=first, search=True):
-        rate = load.request_rate_req_per_s or saturated_req_per_s * min(1.0, (load.concurrency or 1) / under_way)
         if load.concurrency is not None:
-            life_s, answers = (
-                load.concurrency / rate,
-                max(FEWEST_ANSWERS - load.concurrency, options.rounds * load.concurrency),
-            )
+            rate = _held_rate_req_per_s(deployment, workload, load.concurrency) or modelled[0]
+            life_s = load.concurrency / rate
+            answers = max(FEWEST_ANSWERS - load.concurrency, options.rounds * load.concurrency)
         else:
-            life_s, answers = under_way / saturated_req_per_s, options.least_requests
+            rate, life_s, answers = load.request_rate_req_per_s or 0.0, alone_s, options.least_requests
         took_s = life_s + max(answers / rate, options.least_window_s)
         seconds += took_s
         requests += rate * took_s
-        loads.append(load)
         points.append(_point(workload, load, rate))
+    # Those that are under way at the end have no answer, and were sent all the same.
+    requests += max(point.concurrency or 0 for point in points)
     tokens = requests * (workload.input_tokens + workload.output_tokens)
-    return Expected(workload, saturated_req_per_s, tuple(loads), requests, tokens, seconds)
+    loads = tuple(Load(point.concurrency, point.request_rate_req_per_s, point.load) for point in points)
+    highest = max(point.rate_req_per_s for point in points if point.is_held)
+    return Expected(workload, highest, loads, requests, tokens, seconds)
+
+
+def _held_rate_req_per_s(deployment: Deployment, workload: WorkloadType, concurrency: int) -> float | None:
+    """Rate with `concurrency` requests under way over all replicas [req/s]; None where the model knows none."""
+    modelled = _modelled(deployment, workload, concurrency=float(concurrency))
+    if modelled is None:
+        return None
+    rate, under_way = modelled
+    return rate * min(1.0, concurrency / under_way)  # a replica is modelled with one request at least
 
 
 def first_concurrency(

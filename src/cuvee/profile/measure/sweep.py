@@ -329,11 +329,14 @@ class _Sweep:
         self._listeners.say(", ".join(filter(None, (f"{self._doing} {text}".strip(), self._time_left()))))
 
     def _time_left(self) -> str:
-        at_most_s = self._allowance.remaining_s
-        if not self._durations_s:
-            return "" if math.isinf(at_most_s) else f"{_duration(at_most_s)} left at most"
-        expected_s = sum(self._durations_s) / len(self._durations_s) * self._steps_left
-        return f"about {_duration(min(expected_s, at_most_s))} left"
+        at_most_s, at_pace_s = self._allowance.remaining_s, self._allowance.remaining_at_pace_s
+        expected_s = math.inf
+        if self._durations_s:
+            expected_s = sum(self._durations_s) / len(self._durations_s) * self._steps_left
+        about_s = min(expected_s, at_pace_s)
+        if math.isfinite(about_s):
+            return f"about {_duration(min(about_s, at_most_s))} left"
+        return "" if math.isinf(at_most_s) else f"{_duration(at_most_s)} left at most"
 
 
 def _duration(seconds: float) -> str:
