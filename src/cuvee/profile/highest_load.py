@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.profile.latency import Latency, Statistic, latency
-from cuvee.profile.load import Load, LoadableReplicas
+from cuvee.profile.load import LoadableReplicas, LoadedReplicas
 from cuvee.profile.roots import last_that_holds
 from cuvee.workload.latency_limits import LABELS, LatencyLimits
 
@@ -33,8 +33,8 @@ class LatencyCurve:
     """
 
     replicas: LoadableReplicas
-    idle: Load
-    full: Load
+    idle: LoadedReplicas
+    full: LoadedReplicas
     statistic: Statistic
     limits_s: Mapping[str, Array]
     stretch: Array
@@ -99,7 +99,7 @@ class LatencyCurve:
         occupancy: Array = highest * last_that_holds(slack, np.ones_like(highest), at_highest)
         return occupancy
 
-    def at(self, occupancy: Array) -> Load:
+    def at(self, occupancy: Array) -> LoadedReplicas:
         """The replicas at `occupancy` in [0, 1]."""
         return self.replicas.at(occupancy[None])
 
@@ -107,12 +107,12 @@ class LatencyCurve:
         """Latency of an idle replica over its limit, where that is most [-]; above 1 where no load is within it."""
         return 1 / np.maximum(self._tightest(self.latency(self.idle)), 1e-300)
 
-    def rate_req_per_s(self, load: Load) -> Array:
+    def rate_req_per_s(self, load: LoadedReplicas) -> Array:
         """Rate under `load` [req/s]."""
         rate: Array = np.minimum(load.rate_req_per_s[0] / self.stretch, self.saturated)
         return rate
 
-    def latency(self, load: Load) -> Latency:
+    def latency(self, load: LoadedReplicas) -> Latency:
         """Latency under `load` [s]; nothing bounds the queue of a saturated replica."""
         found = latency(self.replicas, load, self.idle, self.full, self.statistic)
         saturated = self.rate_req_per_s(load) >= self.saturated * (1 - SATURATED_WITHIN)

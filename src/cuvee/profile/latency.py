@@ -20,7 +20,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.profile.load import Load, LoadableReplicas
+from cuvee.profile.load import LoadableReplicas, LoadedReplicas
 
 Array = NDArray[np.float64]
 
@@ -86,7 +86,9 @@ class Statistic:
         return mean_s * np.where(np.isnan(self.tail), 1.0, cube)
 
 
-def latency(replicas: LoadableReplicas, load: Load, idle: Load, full: Load, statistic: Statistic) -> Latency:
+def latency(
+    replicas: LoadableReplicas, load: LoadedReplicas, idle: LoadedReplicas, full: LoadedReplicas, statistic: Statistic
+) -> Latency:
     """Latency of `replicas` under `load`, given the same replicas `idle` and `full`, that is saturated."""
     tpot_s = _tpot_s(replicas, load, idle, full, statistic)
     slowdown = load.round_s / idle.round_s
@@ -100,13 +102,13 @@ def latency(replicas: LoadableReplicas, load: Load, idle: Load, full: Load, stat
     return Latency(ttft_s, tpot_s, ttft_s + (replicas.output_tokens - 1) * tpot_s)
 
 
-def _server_wait(replicas: LoadableReplicas, load: Load) -> tuple[Array, Array]:
+def _server_wait(replicas: LoadableReplicas, load: LoadedReplicas) -> tuple[Array, Array]:
     """Probability and mean [s] of the wait for the server process: one server of `max_req_per_s`."""
     most = replicas.engine.max_req_per_s
     return np.minimum(load.rate_req_per_s / most, 1.0), _over(WAIT_VARIABILITY, most - load.rate_req_per_s)
 
 
-def _slot_wait(replicas: LoadableReplicas, load: Load, slowdown: Array) -> tuple[Array, Array]:
+def _slot_wait(replicas: LoadableReplicas, load: LoadedReplicas, slowdown: Array) -> tuple[Array, Array]:
     """Probability and mean [s] of the wait for a place in the batch: many servers that slow each other down.
 
     Notes           Sakasegawa's probability of waiting, rho**(sqrt(2 (c + 1)) - 1). Sequences that slow each other
@@ -120,14 +122,16 @@ def _slot_wait(replicas: LoadableReplicas, load: Load, slowdown: Array) -> tuple
     return probability, _over(WAIT_VARIABILITY * held_s * slowdown, places - load.running)
 
 
-def _prefill_wait(replicas: LoadableReplicas, load: Load) -> tuple[Array, Array]:
+def _prefill_wait(replicas: LoadableReplicas, load: LoadedReplicas) -> tuple[Array, Array]:
     """Probability and mean [s] of the wait for the prompts ahead: one server that does full steps."""
     service_s = replicas.input_tokens / load.prefill_room * load.full_start_s
     busy = np.minimum(load.rate_req_per_s * service_s, 1.0)
     return busy, _over(WAIT_VARIABILITY * service_s, 1 - busy)
 
 
-def _tpot_s(replicas: LoadableReplicas, load: Load, idle: Load, full: Load, statistic: Statistic) -> Array:
+def _tpot_s(
+    replicas: LoadableReplicas, load: LoadedReplicas, idle: LoadedReplicas, full: LoadedReplicas, statistic: Statistic
+) -> Array:
     """Time per output token [s].
 
     Notes           A round with prompts is longer, so more prompts arrive in it, and the next is longer too:

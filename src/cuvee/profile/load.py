@@ -41,7 +41,7 @@ FREE_OF_LOSS = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Load:
+class LoadedReplicas:
     """Replicas at one occupancy each; shape (num_configs, num_workloads).
 
     Attributes
@@ -66,9 +66,9 @@ class Load:
     prefill_room: Array
     prompt_s: Array
 
-    def select(self, columns: NDArray[np.int64]) -> "Load":
+    def select(self, columns: NDArray[np.int64]) -> "LoadedReplicas":
         """The workload types at `columns`, in that order."""
-        return Load(*(value[:, columns] for value in vars(self).values()))
+        return LoadedReplicas(*(value[:, columns] for value in vars(self).values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ class LoadableReplicas:
     transfer_s: Array
     engine: EngineSettings
 
-    def at(self, occupancy: Array) -> Load:
+    def at(self, occupancy: Array) -> LoadedReplicas:
         """The replicas at `occupancy` [-], of shape (num_configs, num_workloads), each in [0, 1]."""
         running = occupancy * self.most_running
         seen = 1 + occupancy * np.maximum(self.most_running - 1, 0.0)  # a steady batch may be less than one sequence
@@ -142,7 +142,7 @@ class LoadableReplicas:
         round_s = np.maximum(round_s, running / (self.output_tokens * self.most_req_per_s))
         full_round_s, full_start_s = rounds_s(full_s)
         trip = alone + sent + self.transfer_s * own[:, None]
-        return Load(
+        return LoadedReplicas(
             running / (self.output_tokens * round_s),
             running,
             round_s,

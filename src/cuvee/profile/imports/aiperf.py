@@ -19,7 +19,7 @@ from cuvee.profile.imports.fields import (
     maybe_inner,
     maybe_text,
 )
-from cuvee.profile.imports.load_point import PERCENTILES, Latency, Load, LoadPoint
+from cuvee.profile.imports.load_point import PERCENTILES, Latency, LoadPoint, StatedLoad
 
 NAME = "AIPerf"
 RECORDS = "AIPerf records"
@@ -125,7 +125,7 @@ def _phases(record: Record) -> list[Record]:
     return items(configured, "phases") if configured and configured.values.get("phases") else []
 
 
-def _load(record: Record) -> Load:
+def _load(record: Record) -> StatedLoad:
     """How requests came, of the phase that was measured; versions before phases name both figures side by side."""
     measured = [phase for phase in _phases(record) if phase.text("kind", MEASURED) == MEASURED]
     if len(measured) == 1:
@@ -133,14 +133,14 @@ def _load(record: Record) -> Load:
         concurrency = maybe_above_zero(phase, "concurrency", "requests")
         if phase.text("type") in PACED:
             rate = maybe_above_zero(phase, "rate", "req/s")
-            return Load(rate is not None, concurrency, rate)
-        return Load(phase.text("type") == "concurrency" and concurrency is not None, concurrency)
+            return StatedLoad(rate is not None, concurrency, rate)
+        return StatedLoad(phase.text("type") == "concurrency" and concurrency is not None, concurrency)
     options = maybe_inner(record, "input_config", "loadgen")
     if measured or options is None:
-        return Load()
+        return StatedLoad()
     concurrency = maybe_above_zero(options, "concurrency", "requests")
     rate = maybe_above_zero(options, "request_rate", "req/s")
-    return Load(concurrency is not None or rate is not None, concurrency, rate)
+    return StatedLoad(concurrency is not None or rate is not None, concurrency, rate)
 
 
 def _warm_up(record: Record) -> tuple[str, ...]:
@@ -182,7 +182,7 @@ def read_records(records: Sequence[Record], path: str) -> LoadPoint:
         tool=NAME,
         input_tokens=float(inputs.mean()),
         output_tokens=float(outputs.mean()),
-        load=Load(),
+        load=StatedLoad(),
         rate_req_per_s=len(answers) / duration_s,
         output_tokens_per_s=float(outputs.sum()) / duration_s,
         ttft=_spread(answers, "time_to_first_token"),

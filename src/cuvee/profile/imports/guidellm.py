@@ -15,7 +15,7 @@ from cuvee.profile.imports.fields import (
     maybe_inner,
     maybe_text,
 )
-from cuvee.profile.imports.load_point import Latency, Load, LoadPoint
+from cuvee.profile.imports.load_point import Latency, LoadPoint, StatedLoad
 
 NAME = "GuideLLM"
 PACED = ("constant", "poisson")
@@ -65,17 +65,17 @@ def _benchmark(record: Record, version: str) -> LoadPoint:
     )
 
 
-def _load(strategy: Record) -> Load:
+def _load(strategy: Record) -> StatedLoad:
     kind = strategy.text("type_")
     if kind in PACED:
-        return Load(True, request_rate_req_per_s=above_zero(strategy, "rate", "req/s"))
+        return StatedLoad(True, request_rate_req_per_s=above_zero(strategy, "rate", "req/s"))
     if kind == "synchronous":
-        return Load(True, 1.0)
+        return StatedLoad(True, 1.0)
     if kind == "concurrent":
-        return Load(True, above_zero(strategy, "streams", "requests"))
+        return StatedLoad(True, above_zero(strategy, "streams", "requests"))
     if kind == "throughput":
-        return Load(True, maybe_above_zero(strategy, "max_concurrency", "requests"))
-    return Load()
+        return StatedLoad(True, maybe_above_zero(strategy, "max_concurrency", "requests"))
+    return StatedLoad()
 
 
 def _served_name(record: Record) -> str | None:

@@ -22,7 +22,7 @@ from cuvee.profile.imports.fields import (
     maybe_inner,
     maybe_text,
 )
-from cuvee.profile.imports.load_point import Deployment, Latency, Load, LoadPoint
+from cuvee.profile.imports.load_point import Deployment, Latency, LoadPoint, StatedLoad
 from cuvee.profile.table import Provenance
 
 NAME = "llm-d report"
@@ -136,15 +136,15 @@ def _length(record: Record, requests: Record | None, load: Record | None, side: 
     )
 
 
-def _load(load: Record | None, own: Record) -> Load:
+def _load(load: Record | None, own: Record) -> StatedLoad:
     if load is None:
-        return Load()
+        return StatedLoad()
     rate = maybe_above_zero(load, "rate_qps", "req/s")
     exact = maybe_above_zero(own, "concurrency", "requests")
     if load.values.get("concurrency") == float("inf") or load.text("concurrency").lower() in ("inf", ".inf"):
-        return Load(True, None, rate)
+        return StatedLoad(True, None, rate)
     concurrency = exact or maybe_above_zero(load, "concurrency", "requests")
-    return Load(rate is not None or concurrency is not None, concurrency, rate)
+    return StatedLoad(rate is not None or concurrency is not None, concurrency, rate)
 
 
 def _day(record: Record) -> str:

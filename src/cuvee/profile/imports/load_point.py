@@ -46,8 +46,8 @@ class Deployment:
 
 
 @dataclass(frozen=True)
-class Load:
-    """How requests came.
+class StatedLoad:
+    """How requests came, as far as a file says.
 
     Attributes
         is_known                  Whether the file says how; if it does, and both others are None, all came at once.
@@ -99,7 +99,7 @@ class LoadPoint:
     file_format: str
     input_tokens: float
     output_tokens: float
-    load: Load
+    load: StatedLoad
     deployment: Deployment = Deployment()
     served_name: str | None = None
     tool: str = ""

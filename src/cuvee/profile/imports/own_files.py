@@ -14,7 +14,7 @@ from cuvee.profile.calibration_files import load_calibration
 from cuvee.profile.engine import NOT_STATED as NO_ENGINE
 from cuvee.profile.engine import is_version
 from cuvee.profile.imports.formats import MAX_FILE_MB, read_load_points
-from cuvee.profile.imports.load_point import Deployment, Latency, Load, LoadPoint
+from cuvee.profile.imports.load_point import Deployment, Latency, LoadPoint, StatedLoad
 from cuvee.profile.measured import TableProvider
 from cuvee.profile.measured_files import load_throughput_table
 from cuvee.profile.replica import ReplicaConfig, split_layers
@@ -22,7 +22,7 @@ from cuvee.profile.table import NOT_STATED, RateSource, ThroughputTable
 
 RATES, CONSTANTS, TABLE = "table of rates", "calibration", "throughput table"
 TOOL = f"cuvee {__version__}"
-ALL_AT_ONCE = Load(True)
+ALL_AT_ONCE = StatedLoad(True)
 
 MIXED = "stages that differ in GPU type, size or layers: a report has one accelerator for all of a replica"
 NO_LENGTHS = "a workload type without lengths"
@@ -236,7 +236,7 @@ def _of_calibration(calibration: Calibration, path: str | Path) -> tuple[LoadPoi
                 file_format=CONSTANTS,
                 input_tokens=point.input_tokens,
                 output_tokens=point.output_tokens,
-                load=Load(True, point.concurrency),
+                load=StatedLoad(True, point.concurrency),
                 deployment=deployment,
                 rate_req_per_s=point.rate_req_per_s,
                 id=point.id,

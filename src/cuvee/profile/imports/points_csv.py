@@ -2,7 +2,7 @@
 
 from cuvee.catalog.records import Record
 from cuvee.profile.imports.fields import above_zero, deployment_of, latency, maybe_above_zero, maybe_count
-from cuvee.profile.imports.load_point import Load, LoadPoint
+from cuvee.profile.imports.load_point import LoadPoint, StatedLoad
 from cuvee.profile.measurements import MEASURED
 
 NAME = "CSV"
@@ -21,7 +21,7 @@ def read_points(record: Record) -> LoadPoint:
         file_format=NAME,
         input_tokens=above_zero(record, "isl", "tokens"),
         output_tokens=above_zero(record, "osl", "tokens"),
-        load=Load(
+        load=StatedLoad(
             is_known=True,
             concurrency=_unless_infinite(record, "concurrency", "requests"),
             request_rate_req_per_s=_unless_infinite(record, "request_rate", "req/s"),

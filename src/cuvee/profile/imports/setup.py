@@ -11,7 +11,7 @@ from cuvee.catalog.tables import parse_yaml
 from cuvee.errors import InputError, UnknownNameError
 from cuvee.files import read_text
 from cuvee.profile.imports.fields import deployment_of
-from cuvee.profile.imports.load_point import Deployment, Load, LoadPoint
+from cuvee.profile.imports.load_point import Deployment, LoadPoint, StatedLoad
 from cuvee.profile.imports.points_csv import NAME as CSV
 
 NAMES = tuple(each.name for each in fields(Deployment))
@@ -37,7 +37,7 @@ class Setup:
     """
 
     deployment: Deployment = field(default_factory=Deployment)
-    load: Load = field(default_factory=Load)
+    load: StatedLoad = field(default_factory=StatedLoad)
     by_file: dict[str, "Setup"] = field(default_factory=dict)
 
     def over(self, other: "Setup") -> "Setup":
@@ -161,7 +161,7 @@ def _missing(place: str, names: Sequence[str]) -> InputError:
     )
 
 
-def _load(record: Record) -> Load:
+def _load(record: Record) -> StatedLoad:
     given = [name for name in LOADS if name in record.values]
     at_once = "all_at_once" in record.values and record.flag("all_at_once")
     if at_once and given:
@@ -170,7 +170,7 @@ def _load(record: Record) -> Load:
     for name, value in figures.items():
         if value <= 0:
             raise record.error(name, "a number above 0")
-    return Load(bool(given) or at_once, figures.get("concurrency"), figures.get("request_rate"))
+    return StatedLoad(bool(given) or at_once, figures.get("concurrency"), figures.get("request_rate"))
 
 
 def _mapping(value: object, place: str, expected: str) -> dict[str, Any]:

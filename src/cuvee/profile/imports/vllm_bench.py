@@ -12,7 +12,7 @@ from cuvee.profile.imports.fields import (
     maybe_above_zero,
     maybe_count,
 )
-from cuvee.profile.imports.load_point import Load, LoadPoint
+from cuvee.profile.imports.load_point import LoadPoint, StatedLoad
 
 NAME = "vLLM bench"
 TOOL = "vllm bench serve"
@@ -58,12 +58,12 @@ def read_vllm(record: Record) -> LoadPoint:
     )
 
 
-def _load(record: Record) -> Load:
+def _load(record: Record) -> StatedLoad:
     concurrency = maybe_above_zero(record, "max_concurrency", "requests")
     if record.text("request_rate").lower() in ("inf", "infinity"):
-        return Load(True, concurrency)
+        return StatedLoad(True, concurrency)
     rate = maybe_above_zero(record, "request_rate", "req/s")
-    return Load(rate is not None or concurrency is not None, concurrency, rate)
+    return StatedLoad(rate is not None or concurrency is not None, concurrency, rate)
 
 
 def _failed(record: Record, completed: int) -> int | None:

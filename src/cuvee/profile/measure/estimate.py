@@ -9,7 +9,7 @@ from cuvee.profile.analytic import NETWORK_GB_PER_S, AnalyticProvider
 from cuvee.profile.imports.load_point import Deployment
 from cuvee.profile.measure.held import FEWEST_ANSWERS
 from cuvee.profile.measure.options import USUAL_FIRST, MeasureOptions
-from cuvee.profile.measure.point import TIGHT, Load, Point
+from cuvee.profile.measure.point import TIGHT, Point, WantedLoad
 from cuvee.profile.measure.steps import next_load
 from cuvee.profile.measurements import Measurement
 from cuvee.profile.points import CannotModelError, KnownPoint
@@ -34,7 +34,7 @@ class Expected:
 
     workload: WorkloadType
     rate_req_per_s: float
-    loads: tuple[Load, ...]
+    loads: tuple[WantedLoad, ...]
     requests: float
     tokens: float
     seconds: float
@@ -69,7 +69,7 @@ def _expected(deployment: Deployment, workload: WorkloadType, options: MeasureOp
     # Those that are under way at the end have no answer, and were sent all the same.
     requests += max(point.concurrency or 0 for point in points)
     tokens = requests * (workload.input_tokens + workload.output_tokens)
-    loads = tuple(Load(point.concurrency, point.request_rate_req_per_s, point.load) for point in points)
+    loads = tuple(WantedLoad(point.concurrency, point.request_rate_req_per_s, point.load) for point in points)
     highest = max(point.rate_req_per_s for point in points if point.is_held)
     return Expected(workload, highest, loads, requests, tokens, seconds)
 
@@ -125,7 +125,7 @@ def _modelled(
     return (rate * row.replicas, under_way * row.replicas) if rate > 0 and under_way > 0 else None
 
 
-def _point(workload: WorkloadType, load: Load, rate_req_per_s: float) -> Point:
+def _point(workload: WorkloadType, load: WantedLoad, rate_req_per_s: float) -> Point:
     """A load as if it had been measured, without error."""
     return Point(
         workload.name, load.concurrency, load.request_rate_req_per_s, load.share, workload.input_tokens,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from cuvee.profile.imports.importing import Imported, ImportedPoint, judged
-from cuvee.profile.imports.load_point import Deployment, Latency, Load, LoadPoint
+from cuvee.profile.imports.load_point import Deployment, Latency, LoadPoint, StatedLoad
 from cuvee.profile.imports.setup import Setup, completed
 from cuvee.profile.measure.options import MeasureOptions
 from cuvee.profile.measure.paced import TTFT_TIMES
@@ -34,7 +34,9 @@ def stated_deployment(facts: ServerFacts) -> Deployment:
 
 def require_deployment(record: MeasureRecord) -> None:
     """Raise InputError where nobody says on which GPU, at which degree of parallelism or which model."""
-    stub = LoadPoint(record.url, NAME, 1.0, 1.0, Load(True), stated_deployment(record.facts), record.facts.served_name)
+    stub = LoadPoint(
+        record.url, NAME, 1.0, 1.0, StatedLoad(True), stated_deployment(record.facts), record.facts.served_name
+    )
     completed(stub, Setup(record.deployment))
 
 
@@ -76,7 +78,7 @@ def _load_point(record: MeasureRecord, point: Point) -> LoadPoint:
         tool=NAME,
         input_tokens=point.input_tokens,
         output_tokens=point.output_tokens,
-        load=Load(True, point.concurrency, point.request_rate_req_per_s),
+        load=StatedLoad(True, point.concurrency, point.request_rate_req_per_s),
         deployment=stated_deployment(record.facts),
         served_name=record.facts.served_name,
         rate_req_per_s=point.rate_req_per_s,

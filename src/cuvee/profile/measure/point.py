@@ -105,7 +105,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Load:
+class WantedLoad:
     """How requests are to come: `concurrency` held under way, or `request_rate_req_per_s` at random."""
 
     concurrency: int | None = None
@@ -133,7 +133,7 @@ class Window:
     failures: Counter[str]
 
 
-def point_of(type_name: str, load: Load, window: Window, date: str) -> Point:
+def point_of(type_name: str, load: WantedLoad, window: Window, date: str) -> Point:
     """The point of a window with at least one answer."""
     answers = window.answers
     tpot_s = [answer.tpot_s for answer in answers if answer.tpot_s is not None]

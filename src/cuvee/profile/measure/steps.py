@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cuvee.profile.measure.options import MeasureOptions
-from cuvee.profile.measure.point import Load, Point
+from cuvee.profile.measure.point import Point, WantedLoad
 
 DOUBLE, LEAP = 2, 4
 """Factors by which the number of requests under way is raised [-]."""
@@ -31,7 +31,7 @@ class Saturation:
     is_reached: bool
 
 
-def next_load(points: Sequence[Point], options: MeasureOptions, *, first: int, search: bool) -> Load | None:
+def next_load(points: Sequence[Point], options: MeasureOptions, *, first: int, search: bool) -> WantedLoad | None:
     """The next load of a type; None where all is measured.
 
     Parameters
@@ -41,16 +41,16 @@ def next_load(points: Sequence[Point], options: MeasureOptions, *, first: int, s
     """
     held = _held(points)
     if search and not held:
-        return Load(min(first, max(options.max_concurrency // DOUBLE, 1)))  # one alone would show nothing
+        return WantedLoad(min(first, max(options.max_concurrency // DOUBLE, 1)))  # one alone would show nothing
     if search and (concurrency := _next_concurrency(held, options)):
-        return Load(concurrency)
+        return WantedLoad(concurrency)
     found = saturation(points, options)
     if found is None:
         return None
     done = {point.load for point in points}
     for share in options.loads:
         if share not in done:
-            return Load(request_rate_req_per_s=share * found.point.rate_req_per_s, share=share)
+            return WantedLoad(request_rate_req_per_s=share * found.point.rate_req_per_s, share=share)
     return None
 
 

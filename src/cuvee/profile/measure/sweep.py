@@ -22,7 +22,7 @@ from cuvee.profile.measure.held import Streams
 from cuvee.profile.measure.load_points import require_deployment, stated_deployment
 from cuvee.profile.measure.options import MeasureOptions
 from cuvee.profile.measure.paced import Arrivals
-from cuvee.profile.measure.point import CUT_SHORT, Load, Point, point_of
+from cuvee.profile.measure.point import CUT_SHORT, Point, WantedLoad, point_of
 from cuvee.profile.measure.probe import REFUSED, find_prompts, try_lengths
 from cuvee.profile.measure.prompts import Prompts
 from cuvee.profile.measure.record import (
@@ -232,7 +232,7 @@ class _Sweep:
         self._notes.append(f"{workload.name}: left out: {needed:,} tokens, and the engine takes {context:,} at most")
         return False
 
-    def _next(self, workload: WorkloadType, *, first: int, search: bool) -> Load | None:
+    def _next(self, workload: WorkloadType, *, first: int, search: bool) -> WantedLoad | None:
         points = [point for point in self._record.points_of(workload) if point.key not in self._stale]
         return next_load(points, self._options, first=first, search=search)
 
@@ -286,7 +286,7 @@ class _Sweep:
     def _loads_done(self, workload: WorkloadType) -> set[float | None]:
         return {point.load for point in self._record.points_of(workload) if point.key not in self._stale}
 
-    async def _step(self, workload: WorkloadType, load: Load, share_s: float, streams: Streams) -> bool:
+    async def _step(self, workload: WorkloadType, load: WantedLoad, share_s: float, streams: Streams) -> bool:
         """Measure one load; whether there is a point of it."""
         began_s = self._now()
         watch = Watch(
@@ -343,7 +343,7 @@ def _duration(seconds: float) -> str:
     return f"{max(seconds, 0):.0f} s" if seconds < 2 * SECONDS_PER_MINUTE else f"{seconds / SECONDS_PER_MINUTE:.0f} min"
 
 
-def _named(load: Load) -> str:
+def _named(load: WantedLoad) -> str:
     if load.concurrency is not None:
         return f"{load.concurrency} under way"
     return f"{load.share:.0%} load"
