@@ -305,6 +305,18 @@ def test_all_at_once_is_one_burst(plan):
     assert done.all.num_served == 300
     assert done.offered_req_per_s == 0
     assert done.all.rate_req_per_s == pytest.approx(300 / done.duration_s)
+    assert max(use.busy for use in done.uses) == pytest.approx(1.0, abs=0.01), (
+        "of the time until the group's last token"
+    )
+
+
+def test_busy_is_of_the_time_until_the_last_arrival_or_token(plan):
+    """One request at 0 s, and the next to the same group at 1000 s: as good as idle. Tempting: busy until its end."""
+    simulation = simulate(plan, of_lengths((500, 50), (500, 50), arrival_s=[0.0, 1000.0]))
+    done, busy_s = report(simulation), simulation.replicas.busy_s
+    of_replicas = [share for use in done.uses for share in use.busy_of_replicas]
+    assert of_replicas == pytest.approx(busy_s / 1000, rel=0.02)
+    assert 0 < max(of_replicas) < 0.01
 
 
 def test_what_of_a_trace_was_left_out_is_told(plan):

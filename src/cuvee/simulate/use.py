@@ -13,7 +13,8 @@ class GroupUse:
     """What the replicas of a group did.
 
     Attributes
-        busy                Share of the time of arrivals in which a replica computes [-], the mean over replicas.
+        busy                Share of the time in which a replica computes [-], the mean over replicas: from the start to
+                            the last arrival of all, or to the group's last token where that is later.
         busy_of_replicas    The same of each, and of each of its GPUs [-].
         running             Mean requests that a replica holds [-].
         preemptions         Sequences that were put back.
