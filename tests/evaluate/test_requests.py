@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cuvee.errors import InputError
-from cuvee.evaluate.grid import BUDGETS_USD_PER_HOUR, MODELS, chosen, paper_grid, quick_grid
+from cuvee.evaluate.grid import BUDGETS_USD_PER_HOUR, MODELS, chosen, for_robustness, paper_grid, quick_grid
 from cuvee.evaluate.requests import SPREAD, Requests
 from cuvee.workload.mixes import load_mix
 from cuvee.workload.records import Demand, Trace, WorkloadType
@@ -66,6 +66,13 @@ def test_the_grid_is_the_papers():
     assert len(paper_grid(["azure"])) == len(paper_grid()) * 4 // 3
     assert len({each.name for each in paper_grid(["azure"])}) == len(paper_grid(["azure"]))
     assert set(quick_grid()) < set(paper_grid())
+
+
+def test_robustness_is_of_the_first_setting_unless_some_are_chosen():
+    """What takes longest is not done for all that there are."""
+    grid = paper_grid()
+    assert for_robustness(grid, []) == grid[:1]
+    assert for_robustness(grid[3:6], ["8b/*"]) == grid[3:6]
 
 
 def test_settings_by_pattern():

@@ -29,7 +29,11 @@ def evaluate(
         ),
     ],
     cells: Annotated[
-        list[str] | None, typer.Option(metavar="PATTERN", help="Only settings such as '70b/trace-1/*'; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Only settings such as '70b/trace-1/*'; repeatable. Robustness does the first alone without.",
+        ),
     ] = None,
     traces: Annotated[
         list[str] | None, typer.Option("--trace", metavar="FILE", help="The same with the requests of a trace, too.")
@@ -50,6 +54,7 @@ def evaluate(
     """
     from cuvee.evaluate.evaluation import evaluate as run
     from cuvee.evaluate.evaluation import requests_by_name
+    from cuvee.evaluate.grid import for_robustness
     from cuvee.evaluate.robustness import robustness
     from cuvee.simulate.simulation import warm_up
 
@@ -65,7 +70,7 @@ def evaluate(
         progress("getting the event kernel ready")
         warm_up()
         if what == "robustness":
-            rest = robustness(settings if cells else settings[:1], requests, options, progress=progress)
+            rest = robustness(for_robustness(settings, cells or ()), requests, options, progress=progress)
         else:
             results = run(
                 settings, requests, options, out=out, progress=progress, keep=progress.keep,

@@ -16,7 +16,7 @@ from cuvee.plan.periods.result import PeriodPlan
 from cuvee.plan.planner import plan_prepared
 from cuvee.plan.program.preparation import PreparedProblem, prepare
 from cuvee.plan.question.aim import Aim
-from cuvee.plan.question.problem import ModelDemand, Objective, PlanProblem, SearchOptions
+from cuvee.plan.question.problem import ModelDemand, Objective, PlanProblem
 from cuvee.simulate.simulation import simulate
 from cuvee.units import SECONDS_PER_HOUR
 from cuvee.workload.day import fold_day
@@ -160,10 +160,9 @@ def scaled(series: DemandSeries, peak_req_per_s: float) -> DemandSeries:
 def _prepared(options: EvaluationOptions) -> PreparedProblem:
     (entry,) = Requests(MIX, load_mix(MIX)).models({MODEL: 1.0})
     demand = replace(entry.demand, rate_req_per_s=PEAK_REQ_PER_S)
-    search = SearchOptions(relative_gap=options.relative_gap, time_limit_s=options.time_limit_s, seed=options.seed)
     return prepare(
         PlanProblem(
-            (ModelDemand(entry.model, demand),), on_demand(OFFERS), objective=Objective.COST, search=search
+            (ModelDemand(entry.model, demand),), on_demand(OFFERS), objective=Objective.COST, search=options.search
         )
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from itertools import product
 
 from cuvee.errors import InputError
+from cuvee.plan.question.problem import SearchOptions
 
 MODELS = {
     "70b": {"llama-3-70b": 1.0},
@@ -62,6 +63,11 @@ class EvaluationOptions:
     load: float = 0.7
     seed: int = 0
 
+    @property
+    def search(self) -> SearchOptions:
+        """How every plan is searched for."""
+        return SearchOptions(relative_gap=self.relative_gap, time_limit_s=self.time_limit_s, seed=self.seed)
+
 
 QUICK = EvaluationOptions(horizon_s=300.0, most_requests=5_000)
 """For a first look."""
@@ -96,3 +102,10 @@ def chosen(settings: Sequence[Setting], patterns: Sequence[str]) -> tuple[Settin
             )
     fits = [each for each in settings if not patterns or any(fnmatchcase(each.name, one) for one in patterns)]
     return tuple(fits)
+
+
+def for_robustness(settings: Sequence[Setting], patterns: Sequence[str]) -> tuple[Setting, ...]:
+    """Those of `settings` whose robustness is asked for: the first alone where `patterns` chose none, for each has
+    dozens of fleets planned anew.
+    """
+    return tuple(settings) if patterns else tuple(settings[:1])

@@ -14,7 +14,7 @@ from cuvee.evaluate.ways import OURS, Family, Way
 from cuvee.plan.explain import baselines
 from cuvee.plan.planner import plan_prepared
 from cuvee.plan.program.preparation import PreparedProblem, prepare
-from cuvee.plan.question.problem import Limits, PlanProblem, SearchOptions
+from cuvee.plan.question.problem import Limits, PlanProblem
 from cuvee.workload.mixes import load_mix
 
 MARKET_MODELS = ("llama-3-8b", "llama-3-70b", "glm-4.5-air")
@@ -89,9 +89,7 @@ def on_the_market(
             requests.models(shares),
             made_by(on_demand("market"), maker),
             Limits(budget_usd_per_hour=BUDGET_USD_PER_HOUR),
-            search=SearchOptions(
-                relative_gap=options.relative_gap, time_limit_s=options.time_limit_s, seed=options.seed
-            ),
+            search=options.search,
         )
     )
 

@@ -13,7 +13,7 @@ from cuvee.evaluate.requests import Requests
 from cuvee.evaluate.ways import OURS, Way, ways
 from cuvee.plan.outcome.result import Group, Plan
 from cuvee.plan.program.preparation import PreparedProblem, prepare
-from cuvee.plan.question.problem import Limits, PlanProblem, SearchOptions
+from cuvee.plan.question.problem import Limits, PlanProblem
 from cuvee.plan.solver.program import Termination
 from cuvee.simulate.arrays import NONE
 from cuvee.simulate.latencies import Latencies
@@ -31,9 +31,7 @@ def prepared_setting(setting: Setting, requests: Requests, options: EvaluationOp
             requests.models(MODELS[setting.models]),
             load_offers(f"paper-avail-{setting.stock}"),
             Limits(budget_usd_per_hour=setting.budget_usd_per_hour),
-            search=SearchOptions(
-                relative_gap=options.relative_gap, time_limit_s=options.time_limit_s, seed=options.seed
-            ),
+            search=options.search,
         )
     )
 

@@ -12,7 +12,7 @@ from cuvee.plan.explain import baselines
 from cuvee.plan.outcome.result import Plan
 from cuvee.plan.planner import plan_prepared
 from cuvee.plan.program.preparation import PreparedProblem, prepare
-from cuvee.plan.question.problem import ModelDemand, Objective, PlanProblem, SearchOptions
+from cuvee.plan.question.problem import ModelDemand, Objective, PlanProblem
 from cuvee.simulate.metrics import report
 from cuvee.simulate.simulation import simulate
 from cuvee.workload.latency_limits import LatencyLimits, LatencyObjective
@@ -139,8 +139,6 @@ def _prepared(
             (ModelDemand(entry.model, demand, latency=latency),),
             offers,
             objective=Objective.COST,
-            search=SearchOptions(
-                relative_gap=options.relative_gap, time_limit_s=options.time_limit_s, seed=options.seed
-            ),
+            search=options.search,
         )
     )
