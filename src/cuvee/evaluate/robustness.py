@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cuvee.evaluate.compositions import even_composition, with_composition
 from cuvee.evaluate.grid import MIXES, MODELS, EvaluationOptions, Setting
-from cuvee.evaluate.playing import prepared_setting
+from cuvee.evaluate.playing import number_of_requests, prepared_setting
 from cuvee.evaluate.requests import Requests
 from cuvee.plan.evaluation.draws import SIGMAS_PER_BAND, error_normals
 from cuvee.plan.evaluation.evaluation import Fleet, evaluate, read_fleet
@@ -51,7 +51,9 @@ class Met:
         foreseen_req_per_s    Rate without the case [req/s].
         kept_req_per_s    With the shares of the plan [req/s].
         rebalanced_req_per_s    With the best shares on the same fleet [req/s].
-        replanned_req_per_s    With the best fleet of that way [req/s].
+        anew_req_per_s    With the fleet that this way plans anew [req/s]; 0 where it finds none.
+        replanned_req_per_s    The same, or re-balanced where that serves more [req/s]: who plans anew may keep what he
+                          has. Of several draws the mean of what is best of each.
     """
 
     setting: str
@@ -60,6 +62,7 @@ class Met:
     foreseen_req_per_s: float
     kept_req_per_s: float
     rebalanced_req_per_s: float
+    anew_req_per_s: float
     replanned_req_per_s: float
 
 
@@ -94,7 +97,7 @@ def _ours(prepared: PreparedProblem) -> Plan:
 def _best_single(prepared: PreparedProblem) -> Plan:
     types = baselines.gpu_types_on_offer(prepared.problem)
     plans = [baselines.single_type_unlimited(prepared, gpu).plan for gpu in types]
-    return max(plans, key=lambda plan: plan.rate_req_per_s if plan.has_plan else 0.0)
+    return max(plans, key=_rate_of)
 
 
 def _even(prepared: PreparedProblem) -> Plan:
@@ -133,13 +136,18 @@ def _rate(fleet: Fleet, copies: Array, factor: Array | None, *, keep_shares: boo
     return float(load_factor[0] * fleet.demand_req_per_s.sum())
 
 
+def _rate_of(plan: Plan) -> float:
+    """Requests per second of `plan` [req/s]; 0 where none was found."""
+    return plan.rate_req_per_s if plan.has_plan else 0.0
+
+
 def wrong_rates(setting: Setting, prepared: PreparedProblem, plans: Mapping[str, Plan]) -> Iterator[Met]:
     """Every configuration as fast as one draw says, the same luck for all fleets; the mean over draws. Only ours is
     planned anew.
     """
     for band in ERRORS:
         sigma = np.log1p(band) / SIGMAS_PER_BAND
-        found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in plans}
+        found: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in plans}
         for draw in range(NUM_DRAWS):
             truth = _with_luck(prepared, sigma, draw)
             for name, plan in plans.items():
@@ -148,8 +156,8 @@ def wrong_rates(setting: Setting, prepared: PreparedProblem, plans: Mapping[str,
                 factor = np.broadcast_to(np.exp(sigma * normals)[:, None], fleet.rate.shape)
                 kept = _rate(fleet, fleet.copies, factor, keep_shares=True)
                 rebalanced = _rate(fleet, fleet.copies, factor, keep_shares=False)
-                replanned = plan_prepared(truth, explain=False).rate_req_per_s if name == "plan" else rebalanced
-                found[name].append((kept, rebalanced, max(replanned, rebalanced)))
+                anew = _rate_of(plan_prepared(truth, explain=False)) if name == "plan" else rebalanced
+                found[name].append((kept, rebalanced, anew, max(anew, rebalanced)))
         for name, values in found.items():
             means = np.mean(values, axis=0)
             yield Met(setting.name, f"rates off by {band:.0%}", name, plans[name].rate_req_per_s, *map(float, means))
@@ -180,8 +188,11 @@ def lost_stock(setting: Setting, prepared: PreparedProblem, plans: Mapping[str, 
         fleet, copies = read_fleet(plan), _copies_left(plan)
         kept = _rate(fleet, copies, None, keep_shares=True)
         rebalanced = _rate(fleet, copies, None, keep_shares=False)
-        replanned = max(choosers()[name](after).rate_req_per_s, rebalanced)
-        yield Met(setting.name, f"{NUM_LOST} {LOST_GPU} gone", name, plan.rate_req_per_s, kept, rebalanced, replanned)
+        anew = _rate_of(choosers()[name](after))
+        yield Met(
+            setting.name, f"{NUM_LOST} {LOST_GPU} gone", name, plan.rate_req_per_s, kept, rebalanced, anew,
+            max(anew, rebalanced),
+        )  # fmt: skip
 
 
 def _copies_left(plan: Plan) -> Array:
@@ -212,8 +223,11 @@ def another_mix(
             fleet = replace(read_fleet(plan), demand_req_per_s=np.maximum(rows, 1e-9))
             kept = _rate(fleet, fleet.copies, None, keep_shares=True)
             rebalanced = _rate(fleet, fleet.copies, None, keep_shares=False)
-            replanned = max(choosers()[name](after).rate_req_per_s, rebalanced)
-            yield Met(setting.name, f"mix of {other.name}", name, plan.rate_req_per_s, kept, rebalanced, replanned)
+            anew = _rate_of(choosers()[name](after))
+            yield Met(
+                setting.name, f"mix of {other.name}", name, plan.rate_req_per_s, kept, rebalanced, anew,
+                max(anew, rebalanced),
+            )  # fmt: skip
 
 
 def bursty(
@@ -221,7 +235,7 @@ def bursty(
 ) -> Iterator[Bursty]:
     """Latencies at `options.load` of what our plan serves, by how bursty requests come, with the policy that spills."""
     rate_req_per_s = options.load * plans["plan"].rate_req_per_s
-    number = int(np.clip(rate_req_per_s * options.horizon_s, 500, options.most_requests))
+    number = number_of_requests(rate_req_per_s, options)
     for burstiness in BURSTINESS:
         trace = requests.arriving(MODELS[setting.models], number, rate_req_per_s, options.seed, burstiness=burstiness)
         for name, plan in plans.items():
