@@ -141,7 +141,7 @@ def test_known_coefficients_are_found_again(tmp_path, number, gap_s, blocks):
     run = read_runs(written(tmp_path / "made", meta, plain_rows(law, arrival_s, prompt, answer)))[0]
     same = play_run(run, law, run.arrival_s[None])
     assert same.latencies.of("e2e") == pytest.approx(measured_latencies(run).of("e2e"), abs=1e-5)
-    assert (same.put_back > 0) == (blocks == 401)
+    assert (same.preemptions > 0) == (blocks == 401)
     (score,) = score_runs([run], "half")
     assert abs(score.worst.error) <= 0.03, score.worst
     (unfitted,) = score_runs([run])

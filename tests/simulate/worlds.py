@@ -10,8 +10,8 @@ from cuvee.simulate.arrays import EVENT, Records
 from cuvee.simulate.packing import packed_engines, packed_requests, packed_split
 from cuvee.simulate.play import Engines, Split, play
 from cuvee.simulate.policy import Policy
-from cuvee.simulate.reference import PlainReplica, PlainRequest, play_plainly
 from cuvee.workload.prefixes import Prefixes
+from tests.simulate.reference import PlainReplica, PlainRequest, play_plainly
 
 
 def linear_law(

@@ -32,7 +32,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="Only settings such as '70b/trace-1/*'; repeatable. Robustness does the first alone without.",
+            help="Only settings such as '70b/trace-1/*'; repeatable. Default: all; of robustness the first.",
         ),
     ] = None,
     traces: Annotated[

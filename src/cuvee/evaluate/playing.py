@@ -97,14 +97,14 @@ def _groups(plan: Plan, played: Simulation, planned_s: float) -> tuple[GroupOutc
     found = []
     for index, group in enumerate(plan.groups):
         mine = (group_of_request == index) & np.isfinite(requests.finish_s)
-        put_back = int(played.replicas.preemptions[group_of == index].sum())
+        preemptions = int(played.replicas.preemptions[group_of == index].sum())
         shares = [row.share_of(group) for row in plan.assignment if row.model == group.model]
         found.append(
             GroupOutcome(
                 _label(group),
                 float(np.max(requests.finish_s[mine], initial=0.0)) / planned_s,
                 sum(share > 0 for share in shares),
-                put_back / max(int(mine.sum()), 1),
+                preemptions / max(int(mine.sum()), 1),
             )
         )
     return tuple(found)

@@ -67,7 +67,7 @@ def _record(score: RunScore) -> dict[str, Any]:
         "worst_error": abs(score.worst.error),
         "mean_error": score.mean_error,
         "per_request": score.per_request,
-        "put_back": score.put_back,
+        "preemptions": score.preemptions,
         "recomputed_tokens": score.recomputed_tokens,
         "notes": list(setup.notes),
     }
@@ -103,8 +103,8 @@ def _table(score: RunScore, console: Console) -> RenderableType:
 
 def _lines(score: RunScore) -> list[str]:
     lines = [f"largest error {score.worst.error:+.1%} ({_name(score.worst)}), mean {score.mean_error:.1%}"]
-    if score.put_back:
-        times, tokens = f"{score.put_back:,.0f}", f"{score.recomputed_tokens:,.0f}"
+    if score.preemptions:
+        times, tokens = f"{score.preemptions:,.0f}", f"{score.recomputed_tokens:,.0f}"
         lines.append(f"simulated cache: {times} times a sequence was put back, {tokens} tokens computed anew")
     if score.run.left_out:
         lines.append(f"left out: {score.run.left_out:,} requests without an answer")

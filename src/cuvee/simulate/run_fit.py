@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cuvee.profile.step_law import StepLaw
 from cuvee.simulate.engine_runs import EngineRun
-from cuvee.simulate.run_play import QUANTITIES, Latencies, arrivals_within_a_step, measured_latencies, play_run
+from cuvee.simulate.run_play import QUANTITIES, RunLatencies, arrivals_within_a_step, measured_latencies, play_run
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -109,7 +109,7 @@ def fit_law(run: EngineRun, law: StepLaw, chosen: Bools) -> Coefficients:
     """
     measured = measured_latencies(run)
     usual = play_run(run, law, run.arrival_s[None])
-    with_room = usual.put_back > 0
+    with_room = usual.preemptions > 0
     arrivals_s = run.arrival_s[None] if with_room else arrivals_within_a_step(run, StepCosts.of(law, 1).fixed_s)
     cold_start_s = max(0.0, float(measured.ttft_s[0, 0] - usual.latencies.ttft_s[0, 0])) if chosen[0] else 0.0
 
@@ -137,7 +137,7 @@ def fit_law(run: EngineRun, law: StepLaw, chosen: Bools) -> Coefficients:
     return replace(_coefficients(best), cold_start_s=cold_start_s)
 
 
-def distance(measured: Latencies, played: Latencies, chosen: Bools) -> float:
+def distance(measured: RunLatencies, played: RunLatencies, chosen: Bools) -> float:
     """How far `played` latencies of the `chosen` requests are from the measured ones [-], the sum of
 
     TPOT          the mean |log ratio| of a request

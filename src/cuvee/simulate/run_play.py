@@ -28,7 +28,7 @@ REQUESTS_PLAYED = 20_000
 
 
 @dataclass(frozen=True, eq=False)
-class Latencies:
+class RunLatencies:
     """Times of each request by `QUANTITIES` [s], shape (num_plays, num_requests); TPOT is nan for single tokens."""
 
     ttft_s: Floats
@@ -57,12 +57,12 @@ class Latencies:
 class Played:
     """Simulated latencies of a run, and what its cache did in the mean of the plays."""
 
-    latencies: Latencies
-    put_back: float
+    latencies: RunLatencies
+    preemptions: float
     recomputed_tokens: float
 
 
-def measured_latencies(run: EngineRun) -> Latencies:
+def measured_latencies(run: EngineRun) -> RunLatencies:
     """What the clients of the real engine saw, from their arrival."""
     return _latencies(run, run.arrival_s, run.first_s, run.last_s)
 
@@ -96,7 +96,7 @@ def play_run(run: EngineRun, law: StepLaw, arrivals_s: Floats, *, cold_start_s: 
     none, one = np.zeros(run.setup.num_replicas, np.int64), np.ones((1, 1))
     no_events = np.zeros(0, EVENT).view(np.recarray)
     first_s, last_s = np.empty_like(arrivals_s), np.empty_like(arrivals_s)
-    put_back = recomputed = 0
+    preemptions = recomputed = 0
     for row, arrival_s in enumerate(arrivals_s):
         requests = packed_requests(arrival_s, run.prompt, run.answer)
         engines = packed_engines([law], none, none)
@@ -104,7 +104,7 @@ def play_run(run: EngineRun, law: StepLaw, arrivals_s: Floats, *, cold_start_s: 
         split = packed_split(one, one, none, none[:1], np.ones((1, 1), bool))
         play(requests, engines, split, no_events, int(Policy.SHORTEST_QUEUE), True)
         first_s[row], last_s[row] = requests.first_s, requests.finish_s
-        put_back += int(engines.replicas.preemptions.sum())
+        preemptions += int(engines.replicas.preemptions.sum())
         recomputed += int(engines.replicas.recomputed.sum())
     if np.isnan(last_s).any():
         longest = int((run.prompt + run.answer).max())
@@ -114,12 +114,12 @@ def play_run(run: EngineRun, law: StepLaw, arrivals_s: Floats, *, cold_start_s: 
             remedy="correct its num_gpu_blocks, or state another GPU: --gpu NAME",
         )
     return Played(
-        _latencies(run, arrivals_s, first_s, last_s), put_back / len(arrivals_s), recomputed / len(arrivals_s)
+        _latencies(run, arrivals_s, first_s, last_s), preemptions / len(arrivals_s), recomputed / len(arrivals_s)
     )
 
 
-def _latencies(run: EngineRun, arrival_s: Floats, first_s: Floats, last_s: Floats) -> Latencies:
+def _latencies(run: EngineRun, arrival_s: Floats, first_s: Floats, last_s: Floats) -> RunLatencies:
     arrival_s, first_s, last_s = (np.atleast_2d(each) for each in (arrival_s, first_s, last_s))
     further = np.where(run.answer > 1, run.answer - 1, 1)
     tpot_s = np.where(run.answer > 1, (last_s - first_s) / further, np.nan)
-    return Latencies(first_s - arrival_s, tpot_s, last_s - arrival_s)
+    return RunLatencies(first_s - arrival_s, tpot_s, last_s - arrival_s)

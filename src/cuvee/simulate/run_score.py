@@ -50,7 +50,7 @@ class RunScore:
         num_scored              Requests that the statistics are over: those nothing was fitted on [-].
         statistics              By `QUANTITIES` and `STATISTICS`; without those of which nothing was measured.
         per_request             Mean |simulated / measured - 1| of a request, by quantity [-].
-        put_back                Sequences that were put back as the cache was full, in the mean of the plays [-].
+        preemptions             Sequences that were put back as the cache was full, in the mean of the plays [-].
         recomputed_tokens       Tokens computed anew for that reason, likewise.
     """
 
@@ -61,7 +61,7 @@ class RunScore:
     num_scored: int
     statistics: tuple[RunStatistic, ...]
     per_request: dict[str, float]
-    put_back: float
+    preemptions: float
     recomputed_tokens: float
 
     @property
@@ -125,6 +125,7 @@ def _score(run: EngineRun, fit: str) -> RunScore:
             per_request[quantity] = float(np.abs(made[known] / real[known] - 1).mean())
     running = round(float((run.last_s - run.first_s).sum() / run.last_s.max()) / run.setup.num_replicas)
     return RunScore(
-        run, fit, coefficients, StepCosts.of(law, running), int(scored.sum()), statistics, per_request, played.put_back,
+        run, fit, coefficients, StepCosts.of(law, running), int(scored.sum()), statistics, per_request,
+        played.preemptions,
         played.recomputed_tokens,
     )  # fmt: skip
