@@ -121,6 +121,32 @@ def test_ctrl_c_while_solving_prints_the_best_plan_so_far(start, tmp_path):
     assert wait(start("check", "plan.json"))[0] == 0
 
 
+def test_ctrl_c_in_the_middle_of_a_simulation(start, small):
+    """A million requests, interrupted once their play has begun: 130 and a word, no traceback, and no part of --out."""
+    plan = start("plan", "scenario.yaml", "--json")
+    (small / "plan.json").write_text(wait(plan)[1])
+    ours, theirs = pty.openpty()
+    asked = ("--requests", "1000000", "--policy", "least-work", "--out", "requests.csv", "--json")
+    process = start("simulate", "plan.json", *asked, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while b"simulating" not in shown and select.select([ours], [], [], 300)[0]:  # the kernel may be compiled before
+        shown += os.read(ours, 65536)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    while select.select([ours], [], [], 1)[0]:
+        try:
+            shown += os.read(ours, 65536)
+        except OSError:  # the other end is closed, and everything read
+            break
+    os.close(ours)
+    assert b"simulating" in shown
+    assert b"interrupted before there was a result: nothing is shown or written" in b" ".join(shown.split())
+    assert b"Traceback" not in shown
+    assert (process.returncode, out) == (130, b"")
+    assert {each.name for each in small.iterdir()} == {"scenario.yaml", "mix.csv", "offers.csv", "plan.json"}
+
+
 def test_a_killed_run_leaves_the_old_files_whole(start, small):
     """SIGKILL at any time during --save-dir: each file is the old one or the new one."""
     first = start("plan", "scenario.yaml", "--save-dir", "out")
