@@ -9,7 +9,7 @@ import cuvee
 from cuvee.errors import InputError
 from cuvee.plan.outcome.result import Plan
 from cuvee.simulate.latencies import PERCENTILES
-from cuvee.simulate.metrics import Report, report
+from cuvee.simulate.metrics import Report, other_mix, report
 from cuvee.simulate.simulation import ReplicaEvent, simulate
 from cuvee.workload.latency_limits import LatencyLimits
 from cuvee.workload.prefixes import Prefixes
@@ -324,6 +324,17 @@ def test_what_of_a_trace_was_left_out_is_told(plan):
     trace = replace(of_lengths((500, 50)), num_skipped={"zero output tokens": 3}, notes=("1 row was sorted",))
     notes = simulate(plan, trace).arrivals.notes
     assert notes == ("3 rows of the trace left out: 3 with zero output tokens", "1 row was sorted")
+
+
+def test_requests_of_another_mix_are_known(plan):
+    """All brief where 60 of 100 are planned: 40 % apart; of 99 requests it may be chance."""
+    found = other_mix(simulate(plan, of_lengths(*[(1000, 50)] * 100)))
+    assert found is not None
+    planned = {"brief": 0.6, "wordy": 0.4}[found.workload]
+    assert found.arrived == (found.workload == "brief")
+    assert found.planned == pytest.approx(planned)
+    assert other_mix(simulate(plan, of_lengths(*[(1000, 50)] * 99))) is None
+    assert other_mix(simulate(plan, of_lengths(*[(1000, 50)] * 69, *[(300, 400)] * 31))) is None
 
 
 def test_events_at_one_time(plan):

@@ -7,11 +7,10 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from cuvee.plan.candidates.exclusions import ExcludedKind, ExcludedPair, Exclusions
-from cuvee.plan.outcome.cell import Cell
-from cuvee.plan.outcome.latency_reading import crowding
+from cuvee.plan.outcome.latency_reading import crowding, worst_latencies
 from cuvee.plan.outcome.result import Plan
 from cuvee.report.style import fitted, heat_cell, indented, literal, narrow, new_table
-from cuvee.workload.latency_limits import LABELS, LatencyLimits, time_text
+from cuvee.workload.latency_limits import LABELS, time_text
 
 MOST_ROWS = 12
 """Workload types the table shows [-], those nearest to a limit; as many as columns of the table of pairs left out."""
@@ -22,9 +21,10 @@ MOST_NOTES = 3
 
 def latency_parts(plan: Plan, console: Console) -> Iterator[RenderableType]:
     """Nothing without limits; else the table of latencies and the pairs left out."""
-    rows = sorted(_rows(plan), key=lambda row: -row[-1])
+    rows = sorted(worst_latencies(plan), key=lambda row: -row.share)
     if rows:
-        names = {limits.statistic for _, limits, _, _ in rows}
+        names = {row.limits.statistic for row in rows}
+        several_models = len(plan.inputs.problem.models) > 1
         several = len(names) > 1
         cells = [cell for group in plan.groups for cell in group.cells if cell.under_load is not None]
         kinds = sorted({str(cell.provenance) for cell in cells})
@@ -33,9 +33,10 @@ def latency_parts(plan: Plan, console: Console) -> Iterator[RenderableType]:
         table.add_column("workload")
         for header in (*(["statistic"] if several else []), *LABELS.values(), "nearest"):
             table.add_column(header, justify="right")
-        for name, limits, worst, share in rows[:MOST_ROWS]:
-            times = (_against(worst[label], limits.as_dict().get(label)) for label in LABELS)
-            table.add_row(name, *([limits.statistic] if several else []), *times, f"{share:.0%}")
+        for row in rows[:MOST_ROWS]:
+            times = (_against(row.times_s[label], row.limits.as_dict().get(label)) for label in LABELS)
+            name = f"{row.model} {row.workload}" if several_models else row.workload
+            table.add_row(name, *([row.limits.statistic] if several else []), *times, f"{row.share:.0%}")
         yield fitted(table, console, fold=("workload",))
         if len(rows) > MOST_ROWS:
             yield indented(f"{len(rows) - MOST_ROWS} workload types further from their limits are not shown")
@@ -49,24 +50,6 @@ def latency_parts(plan: Plan, console: Console) -> Iterator[RenderableType]:
             yield _exclusion_table(plan, plan.excluded, console)
         yield indented(_exclusion_line(plan.excluded), style="dim")
         yield Text("")
-
-
-def _rows(plan: Plan) -> Iterator[tuple[str, LatencyLimits, dict[str, float], float]]:
-    """Limited types: name, limits, the longest latency of any group that serves it [s], and its share of a limit."""
-    entries = {entry.model.name: entry for entry in plan.inputs.problem.models}
-    cells: dict[tuple[str, str], Cell] = {
-        (group.id, cell.workload): cell for group in plan.groups for cell in group.cells
-    }
-    for row in plan.assignment:
-        objective = entries[row.model].latency
-        limits = LatencyLimits() if objective is None else objective.of(row.workload)
-        loads = [cells[name, row.workload].under_load for name, share in row.shares.items() if share > 0]
-        known = [load for load in loads if load is not None]
-        if not limits.as_dict() or not known:
-            continue
-        worst = {label: max(getattr(load, label) for load in known) for label in LABELS}
-        share = max(worst[label] / limit for label, limit in limits.as_dict().items())
-        yield (f"{row.model} {row.workload}" if len(entries) > 1 else row.workload), limits, worst, share
 
 
 def _against(value_s: float, limit_s: float | None) -> str:
@@ -100,8 +83,8 @@ def _exclusion_table(plan: Plan, excluded: Exclusions, console: Console) -> Rend
     for kind in excluded.kinds:
         rows.setdefault((kind.model, kind.gpu), []).append(kind)
     for (model, gpu), kinds in rows.items():
-        of_type = {(kind.model, kind.workload): kind.num_pairs / kind.num_fitting for kind in kinds}
-        nearest = min(kinds, key=lambda kind: _ratio(kind.nearest)).nearest
+        of_type = {(kind.model, kind.workload): kind.share for kind in kinds}
+        nearest = min(kinds, key=lambda kind: kind.nearest.excess).nearest
         table.add_row(
             *([model] if several else []),
             gpu or "several types",
@@ -111,12 +94,8 @@ def _exclusion_table(plan: Plan, excluded: Exclusions, console: Console) -> Rend
     return fitted(table, console, fold=("model", "GPU type"))
 
 
-def _ratio(pair: ExcludedPair) -> float:
-    return math.inf if pair.idle_s is None else pair.idle_s / pair.limit_s
-
-
 def _percent_above(pair: ExcludedPair) -> str:
-    excess = _ratio(pair) - 1
+    excess = pair.excess
     return "an unknown time" if math.isinf(excess) else "<1%" if excess < 0.005 else f"{excess:.0%}"
 
 

@@ -4,7 +4,6 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -13,7 +12,7 @@ from cuvee.plan.outcome.result import Group
 from cuvee.profile.phases import Phase
 from cuvee.report.style import fitted, indented, literal, new_table
 from cuvee.simulate.latencies import PERCENTILES, Latencies
-from cuvee.simulate.metrics import Report, Scope
+from cuvee.simulate.metrics import Report, Scope, other_mix
 from cuvee.simulate.simulation import Simulation
 from cuvee.simulate.use import GroupUse
 from cuvee.workload.latency_limits import time_text
@@ -28,12 +27,6 @@ MOST_TYPES = 20
 
 OFF = 0.01
 """How far an achieved share may be from the planned one before it is listed [-]."""
-
-OTHER_MIX = 0.1
-"""Share of the requests that are of other types than planned before that is said [-]."""
-
-LEAST_OF_A_MIX = 100
-"""Requests below which their mix is chance [-]."""
 
 MOST_OFF = 8
 """Shares listed, the furthest off first."""
@@ -111,19 +104,12 @@ def _verdict(simulation: Simulation, report: Report) -> list[str]:
 
 def _other_mix(simulation: Simulation) -> str:
     """Says so where the requests of a trace are of another mix than the plan is for."""
-    if not simulation.arrivals.is_of_trace or len(simulation.row) < LEAST_OF_A_MIX:
+    found = other_mix(simulation)
+    if found is None:
         return ""
-    rows = simulation.fleet.rows
-    planned = np.array([row.rate_req_per_s for row in rows])
-    planned = planned / planned.sum()
-    arrived = np.bincount(simulation.row, minlength=len(rows)) / len(simulation.row)
-    apart = np.abs(arrived - planned)
-    if apart.sum() / 2 < OTHER_MIX:
-        return ""
-    worst = int(np.argmax(apart))
     return (
-        f"these requests are not of the plan's mix: {rows[worst].kind.name} {arrived[worst]:.0%} of them, planned "
-        f"{planned[worst]:.0%}; to plan for them: cuvee plan --trace"
+        f"these requests are not of the plan's mix: {found.workload} {found.arrived:.0%} of them, planned "
+        f"{found.planned:.0%}; to plan for them: cuvee plan --trace"
     )
 
 

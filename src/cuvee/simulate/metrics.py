@@ -23,6 +23,13 @@ NUM_BINS = 100
 """Points of the series over time."""
 
 
+OTHER_MIX = 0.1
+"""Share of the requests that are of other types than planned from which the mix is another [-]."""
+
+LEAST_OF_A_MIX = 100
+"""Requests below which their mix is chance [-]."""
+
+
 @dataclass(frozen=True)
 class Scope:
     """Some of the requests: all, a model's, a workload type's or a group's.
@@ -101,6 +108,30 @@ class Report:
     def all(self) -> Scope:
         """All requests."""
         return self.scopes[0]
+
+
+@dataclass(frozen=True)
+class OffMix:
+    """The workload type whose part of the requests is furthest from the plan's: as arrived, and as planned [-]."""
+
+    workload: str
+    arrived: float
+    planned: float
+
+
+def other_mix(simulation: Simulation) -> OffMix | None:
+    """Where requests of a trace are of another mix than the plan is for; None where they are of its mix, or too few."""
+    if not simulation.arrivals.is_of_trace or len(simulation.row) < LEAST_OF_A_MIX:
+        return None
+    rows = simulation.fleet.rows
+    planned = np.array([row.rate_req_per_s for row in rows])
+    planned = planned / planned.sum()
+    arrived = np.bincount(simulation.row, minlength=len(rows)) / len(simulation.row)
+    apart = np.abs(arrived - planned)
+    if apart.sum() / 2 < OTHER_MIX:
+        return None
+    worst = int(np.argmax(apart))
+    return OffMix(rows[worst].kind.name, float(arrived[worst]), float(planned[worst]))
 
 
 def report(simulation: Simulation, *, limits: Sequence[LatencyLimits | None] | None = None) -> Report:

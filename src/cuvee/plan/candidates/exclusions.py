@@ -1,5 +1,6 @@
 """Pairs of replica and workload type that miss a latency limit even when idle: left out, and listed."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -42,6 +43,11 @@ class ExcludedPair:
     limit_s: float
     idle_s: float | None
 
+    @property
+    def excess(self) -> float:
+        """By how much of the limit the idle replica misses it [-]; inf where there is no estimate."""
+        return math.inf if self.idle_s is None else self.idle_s / self.limit_s - 1
+
 
 @dataclass(frozen=True)
 class ExcludedKind:
@@ -60,6 +66,11 @@ class ExcludedKind:
     num_pairs: int
     num_fitting: int
     nearest: ExcludedPair
+
+    @property
+    def share(self) -> float:
+        """Of those that fit, the share that is left out [-]."""
+        return self.num_pairs / self.num_fitting
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Latency at the planned load: what the cells of a plan's groups say under latency limits."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from cuvee.plan.outcome.cell import Cell, UnderLoad
 from cuvee.plan.outcome.result import Group, Plan
 from cuvee.profile.limited import LimitedProvider
 from cuvee.profile.table import ThroughputProvider
+from cuvee.workload.latency_limits import LABELS, LatencyLimits
 
 CROWDED_ABOVE = 1.01
 """Load over a type's own highest load from which a mixture is worth a word [-]."""
@@ -28,6 +30,37 @@ def with_latency(plan: Plan, provider: ThroughputProvider) -> Plan:
 def planned_load(plan: Plan, group: Group) -> float:
     """Share of its highest load that a replica of `group` gets [-]."""
     return group.utilization * plan.served_req_per_s / plan.rate_req_per_s
+
+
+@dataclass(frozen=True)
+class WorstLatency:
+    """A limited type at the planned load, on the group that serves it slowest.
+
+    Attributes
+        times_s    The longest latency of any group by the names of `LABELS` [s].
+        share      The longest of them over its limit [-].
+    """
+
+    model: str
+    workload: str
+    limits: LatencyLimits
+    times_s: Mapping[str, float]
+    share: float
+
+
+def worst_latencies(plan: Plan) -> Iterator[WorstLatency]:
+    """Every limited type whose latency is known."""
+    entries = {entry.model.name: entry for entry in plan.inputs.problem.models}
+    cells = {(group.id, cell.workload): cell for group in plan.groups for cell in group.cells}
+    for row in plan.assignment:
+        objective = entries[row.model].latency
+        limits = LatencyLimits() if objective is None else objective.of(row.workload)
+        loads = [cells[name, row.workload].under_load for name, share in row.shares.items() if share > 0]
+        known = [load for load in loads if load is not None]
+        if limits.as_dict() and known:
+            worst = {label: max(getattr(load, label) for load in known) for label in LABELS}
+            share = max(worst[label] / limit for label, limit in limits.as_dict().items())
+            yield WorstLatency(row.model, row.workload, limits, worst, share)
 
 
 @dataclass(frozen=True)
