@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from cuvee.report.study_console import print_study
+from tests.study.test_study import OLD_AND_NEW
 from tests.study.tiny import tiny_study
 
 
@@ -46,3 +47,14 @@ def test_the_headline_has_the_range_of_bands():
     assert "+-35% to +-70% on " in " ".join(printed(mixed).split())
     alike = replace(study, entries=tuple(replace(each, relative_error=0.35) for each in study.entries))
     assert "+-35% on " in " ".join(printed(alike).split())
+
+
+def test_every_price_has_its_date():
+    """Each leader and each listing used says of when it is, and the headline has their range."""
+    text = printed(tiny_study(offers=OLD_AND_NEW))
+    assert "prices of 2025 to 2026" in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["A40", "0.50", "1", "this", "year", "2026"] in rows
+    assert ["H100-SXM", "2.00", "1,", "2", "last", "year", ">=2025-12"] in rows
+    assert next(row for row in rows if row[:1] == ["200/200"] and "A40" in row)[1:4] == ["A40", "TP1", "2026"]
+    assert "cheapest at prices of 2026, which not every GPU type has: A40 for 2" in " ".join(text.split())

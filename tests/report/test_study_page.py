@@ -160,7 +160,7 @@ def test_the_answer_comes_first(answer):
     text = read(study_page.study_page(answer.studies, answer.performances)).text
     assert text.index("Which GPU for which request") < text.index("GPU types beside each other")
     assert "no accuracy is claimed" in " ".join(text.split())
-    for words in ("As a table", "Method and assumptions", "Where the prices come from", "then and now"):
+    for words in ("As a table", "Method and assumptions", "Where the prices come from", "The paper's observations"):
         assert words in text
 
 

@@ -1,14 +1,16 @@
 """Figures of a study, worked out by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from cuvee.catalog import find_gpu, load_gpu_types, load_model
+from cuvee.catalog import Offer, OfferSet, find_gpu, load_gpu_types, load_model
 from cuvee.errors import InputError
 from cuvee.study.leads import lead
 from cuvee.study.performance import PERCENTILES, is_extrapolated, list_replicas
-from cuvee.study.study import Asked, cheapest_offer, require_entries
+from cuvee.study.prices import cheapest_offer, used_prices
+from cuvee.study.study import Asked, require_entries
 from tests.study.tiny import LONG, MIX, MODEL, OFFERS, RATES, SHORT, best, cheapest, leader, tiny_study
 
 STUDY = tiny_study()
@@ -56,6 +58,44 @@ def test_the_cheapest_offer_has_room_and_is_on_demand():
     assert cheapest(OFFERS, "H100-SXM", 1, spot=True).seller == "spot seller"
     assert cheapest_offer(OFFERS, "A40", 16) is None
     assert cheapest_offer(OFFERS, "B200-SXM", 1) is None
+
+
+OLD_AND_NEW = OfferSet(
+    "old and new",
+    (
+        Offer("A40", "long ago", 0.2, num_gpus=8, machine_gpus=8, as_of="2024-12-23"),
+        Offer("A40", "last year", 0.3, num_gpus=4, machine_gpus=4, as_of="2025-26 (fixture)"),
+        Offer("A40", "this year", 0.5, num_gpus=1, machine_gpus=1, as_of="2026 (inferred)"),
+        Offer("A40", "this year, dearer", 0.6, num_gpus=1, machine_gpus=1, as_of="2026-09-06"),
+        Offer("H100-SXM", "last year", 2.0, num_gpus=1, machine_gpus=8, as_of=">=2025-12 (inferred)"),
+    ),
+    as_of="2024-12-23 to 2026-09-06",
+    source="made up",
+)
+
+
+def test_only_listings_of_the_newest_year_count():
+    """Of each GPU type and size those of the newest year that has any. Tempting: the lowest price of all dates."""
+    found = [cheapest(OLD_AND_NEW, "A40", size).seller for size in (1, 2, 8)]
+    assert found == ["this year", "last year", "long ago"]
+    assert cheapest(OLD_AND_NEW, "A40", 1, any_year=True).seller == "long ago"
+    undated = replace(OLD_AND_NEW, offers=(*OLD_AND_NEW.offers, Offer("A40", "no date", 0.4)))
+    assert cheapest(undated, "A40", 1).seller == "no date"
+
+
+def test_dates_are_of_the_prices_used():
+    """The range is that of listings that figures rest on, and what was cheaper but too old is named."""
+    study = tiny_study(offers=OLD_AND_NEW)
+    # Tempting: the dates of the offers, of which the first and the last are no figure's.
+    assert study.prices_as_of == "2025 to 2026"
+    assert study.newest_year == "2026"
+    assert study.notes == ("cheaper, but older than the newest year of the type: A40 0.03 $/h of 2024-12-23",)
+    newest = [leader(study, kind).newest for kind in ("long", "short")]
+    assert [entry.gpu if entry else None for entry in newest] == ["A40", "A40"]
+    assert leader(STUDY, "long").newest is None
+    assert STUDY.newest_year == ""
+    used = {(price.gpu, price.offer.seller): price.sizes for price in used_prices(study.entries)}
+    assert used == {("A40", "this year"): (1,), ("A40", "last year"): (2,), ("H100-SXM", "last year"): (1, 2)}
 
 
 def test_replicas_fill_a_machine_of_eight():

@@ -11,7 +11,8 @@ from cuvee.study.assignment import AssignmentGain, assignment_gain
 from cuvee.study.entry import Entry
 from cuvee.study.leads import Lead, lead
 from cuvee.study.performance import Performance, performance
-from cuvee.study.study import Asked, Study, cheapest_offer, priced
+from cuvee.study.prices import cheapest_offer
+from cuvee.study.study import Asked, Study, priced
 from cuvee.workload import Demand, WorkloadType
 
 MODEL = load_model("llama-3-8b")
@@ -106,8 +107,8 @@ def gain(study: Study) -> AssignmentGain:
     return found
 
 
-def cheapest(offers: OfferSet, gpu: str, num_gpus: int, *, spot: bool = False) -> Offer:
+def cheapest(offers: OfferSet, gpu: str, num_gpus: int, *, spot: bool = False, any_year: bool = False) -> Offer:
     """The cheapest offer, which there is."""
-    found = cheapest_offer(offers, gpu, num_gpus, spot=spot)
+    found = cheapest_offer(offers, gpu, num_gpus, spot=spot, any_year=any_year)
     assert found is not None
     return found

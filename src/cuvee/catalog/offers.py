@@ -31,7 +31,7 @@ PAPER = tuple(f"paper-avail-{number}" for number in range(1, 5))
 ALIASES = {"market": MARKET}
 
 MARKET_NOTES = (
-    "prices of 2024-12 to 2026-09 side by side: see as_of of each offer",
+    "listings of 2024-12 to 2026-09 side by side: see as_of of each offer",
     "stock unknown: each offer is capped at 16 GPUs",
 )
 PAPER_NOTES = ("the paper does not date its prices", "GPUs per server are not given: 8 assumed")

@@ -14,6 +14,7 @@ from cuvee.report.study_text import (
     error_range,
     finding_text,
     lengths_text,
+    listed_text,
     number,
     observation_text,
     parallel_text,
@@ -24,6 +25,7 @@ from cuvee.study.entry import Entry
 from cuvee.study.finding import Verdict
 from cuvee.study.leads import Lead, lead
 from cuvee.study.observations import observations
+from cuvee.study.prices import used_prices
 from cuvee.study.study import Study
 from cuvee.workload.records import WorkloadType
 
@@ -68,6 +70,7 @@ def print_study(
             if latencies:
                 for table in _latency_tables(study, model.name, console):
                     console.print(table)
+        console.print(_price_table(study, console))
         _print_observations(study, console)
     for note in _legend(studies, latencies):
         console.print(indented(literal(note), style="dim"))
@@ -144,7 +147,7 @@ def _side_by_side(study: Study) -> Iterator[Sequence[WorkloadType]]:
 
 def _lead_table(study: Study, model: str, console: Console) -> Table:
     table = _titled(console, f"{model}: cheapest GPU type")
-    for header in ("requests", "cheapest", "as", "over next", "", "tied with", "over last", "$/million"):
+    for header in ("requests", "cheapest", "as", "listed", "over next", "", "tied with", "over last", "$/million"):
         table.add_column(header, justify="right" if header in ("over next", "over last", "$/million") else "left")
     for kind in study.asked.workloads:
         found = lead(study, model, kind.name)
@@ -155,9 +158,20 @@ def _lead_table(study: Study, model: str, console: Console) -> Table:
         over_last = f"{found.over_last.factor:.2f}" if found.over_last else ""
         ties = f"{len(found.ties)} of {len(found.ranking) - 1}" if found.ties else "none"
         money = number(found.first.usd_per_million_requests)
-        shown = (found.first.gpu, parallel_text(found.first), over_next, following, ties, over_last, money)
-        table.add_row(lengths_text(kind), *shown)
-    return fitted(table, console, fold=("cheapest", ""), drop=("over last",))
+        first = (found.first.gpu, parallel_text(found.first), listed_text(found.first.offer))
+        table.add_row(lengths_text(kind), *first, over_next, following, ties, over_last, money)
+    return fitted(table, console, fold=("cheapest", "listed", ""), drop=("over last",))
+
+
+def _price_table(study: Study, console: Console) -> Table:
+    """Every price that a figure above rests on, with its date."""
+    table = _titled(console, f"{prices_title(study)}: where they are from")
+    for header in ("GPU", "$/h", "replicas of", "seller", "listed"):
+        table.add_column(header, justify="right" if header == "$/h" else "left")
+    for used in used_prices(entry for gpu in study.gpus for entry in study.shown() if entry.gpu == gpu.name):
+        sizes, seller = ", ".join(map(str, used.sizes)), used.offer.seller
+        table.add_row(used.gpu, f"{used.offer.price_usd_per_gpu_hour:.2f}", sizes, seller, listed_text(used.offer))
+    return fitted(table, console, fold=("GPU", "seller", "listed"))
 
 
 def _without_doubt(study: Study, model: str) -> Iterator[str]:
@@ -168,6 +182,9 @@ def _without_doubt(study: Study, model: str) -> Iterator[str]:
         rest = _named([found.covered for found in leads if found.covered is not None])
         named = ", ".join(dict.fromkeys(entry.gpu for entry in extrapolated))
         yield f"{named}: extrapolated from GPUs of another maker; cheapest without: {rest}"
+    if any(found.first is not found.newest for found in leads) and study.newest_year:
+        newest = [found.newest for found in leads if found.newest is not None]
+        yield f"cheapest at prices of {study.newest_year}, which not every GPU type has: {_named(newest)}"
     backed = [found.backed for found in leads if found.backed is not None]
     yield f"cheapest with a known error: {_named(backed)}"
 
@@ -217,11 +234,11 @@ def _print_observations(study: Study, console: Console) -> None:
 def _legend(studies: Sequence[Study], latencies: bool) -> Iterator[str]:
     yield (
         "requests: mean prompt/answer [tokens]; $/h: of one GPU, + where larger machines cost more of each; "
-        "*: most requests per dollar; =: tied with it, the lead is inside the error"
+        "*: most requests per dollar; =: tied with it, the lead is inside the error; listed: of when the price is"
     )
     yield (
         "each figure is of the best of all splits of 8 GPUs into equal replicas, at the lowest price of machines with "
-        "room for one; $/million: a million requests at full load"
+        "room for one, of the newest year in which such a machine is listed; $/million: a million requests at full load"
     )
     if latencies:
         yield (

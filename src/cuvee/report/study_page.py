@@ -28,6 +28,7 @@ from cuvee.study.curves import CURVE_PERCENTILES, Curves, cost_curves
 from cuvee.study.entry import Entry
 from cuvee.study.leads import Lead, lead
 from cuvee.study.performance import Performance
+from cuvee.study.prices import listing_year
 from cuvee.study.study import Study
 
 TITLE = "The cheapest GPU for each kind of LLM request"
@@ -95,10 +96,25 @@ def _lede(studies: Sequence[Study]) -> Iterator[Markup]:
         words = (
             f"{given or 'Rates are estimates.'} No sound public figure of {newest.engine.name} covers "
             f"{', '.join(unknown)}: no accuracy is claimed for them, and a lead counts as a tie unless it is larger "
-            "than the errors that would have to be assumed. Prices are the lowest listings of their day, from many "
-            "sellers and dates: see the sources below."
+            "than the errors that would have to be assumed."
         )
         yield tag("div", tag("p", words), class_="callout")
+    if newest.newest_year:
+        yield tag("div", tag("p", _of_several_years(newest)), class_="callout")
+
+
+def _of_several_years(study: Study) -> str:
+    """What to know of prices that are not of one year."""
+    found = [gpu.name for gpu in study.gpus if not _listed_in(study, gpu.name, study.newest_year)]
+    return (
+        f"Prices are listings of {study.prices_as_of}, the lowest of the newest year that each GPU type is listed in. "
+        f"{', '.join(found) or 'Some sizes of machine'}: nothing of {study.newest_year}, older prices stand in. A lead "
+        "at an older price says what was to be had then; errors count those of rates, not the age of prices."
+    )
+
+
+def _listed_in(study: Study, gpu: str, year: str) -> bool:
+    return any(entry.gpu == gpu and listing_year(entry.offer) == year for entry in study.shown())
 
 
 def _leads(study: Study, model: str) -> list[Lead]:
@@ -140,8 +156,10 @@ def _answer(studies: Sequence[Study]) -> Markup:
     """The table of answers of each model, newest prices first, beside who was cheapest before."""
     newest, earlier = studies[-1], studies[:-1]
     header = [
-        "request: prompt / answer", "cheapest", "$ per million requests", "requests per $ over the next", "how sure",
+        "request: prompt / answer", "cheapest", "price of", "$ per million requests", "requests per $ over the next",
+        "how sure",
         *(["cheapest that is not extrapolated"] if any(entry.extrapolated for entry in newest.entries) else []),
+        *([f"cheapest at prices of {newest.newest_year}"] if newest.newest_year else []),
         "cheapest with a known error", *(f"cheapest at {offers_text(study)}" for study in earlier),
     ]  # fmt: skip
     parts: list[Markup] = [tag("h2", "Which GPU for which request")]
@@ -149,7 +167,7 @@ def _answer(studies: Sequence[Study]) -> Markup:
     for model in newest.models:
         rows = [
             [
-                *_answer_cells(found, extrapolated),
+                *_answer_cells(newest, found, extrapolated=extrapolated),
                 *(_named(lead(study, model.name, found.first.workload.name)) for study in earlier),
             ]
             for found in _leads(newest, model.name)
@@ -159,10 +177,11 @@ def _answer(studies: Sequence[Study]) -> Markup:
     return tag("section", *parts)
 
 
-def _answer_cells(found: Lead, extrapolated: bool) -> Iterator[str]:
+def _answer_cells(study: Study, found: Lead, *, extrapolated: bool) -> Iterator[str]:
     first = found.first
     yield f"{lengths_text(first.workload)} {kind_text(first.workload)}"
     yield f"{first.gpu} {parallel_text(first)}"
+    yield first.offer.as_of or "no date"
     yield number(first.usd_per_million_requests)
     if found.over_next is None:
         yield from ("", "alone")
@@ -175,6 +194,8 @@ def _answer_cells(found: Lead, extrapolated: bool) -> Iterator[str]:
             yield tag("span", "✓ outside the errors", class_="pill holds")
     if extrapolated:
         yield f"{found.covered.gpu} {parallel_text(found.covered)}" if found.covered is not None else "none"
+    if study.newest_year:
+        yield f"{found.newest.gpu} {parallel_text(found.newest)}" if found.newest is not None else "none"
     if found.backed is None:
         yield "none"
     else:

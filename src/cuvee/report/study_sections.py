@@ -1,4 +1,4 @@
-"""The lower half of the study's page: the paper's observations then and now, the method, and where prices come from."""
+"""The lower half of the study's page: the paper's observations, the method, and where prices come from."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,6 +15,7 @@ from cuvee.report.study_text import (
 from cuvee.study.finding import Observation, Verdict
 from cuvee.study.observations import observations
 from cuvee.study.performance import GPUS_OF_A_MACHINE
+from cuvee.study.prices import UsedPrice, used_prices
 from cuvee.study.study import Study
 
 PILLS = {
@@ -37,8 +38,8 @@ def observation_cards(studies: Sequence[Study]) -> Markup:
     found = [observations(study) for study in studies]
     titles = list(dict.fromkeys(each.title for one in found for each in one))
     parts: list[Markup] = [
-        tag("h2", "The paper's observations, then and now"),
-        tag("p", f"{PAPER}. It measured; the figures here are estimates, at its prices and at newer ones."),
+        tag("h2", "The paper's observations"),
+        tag("p", f"{PAPER}. It measured; the figures here are estimates, at the prices below."),
     ]
     for index, title in enumerate(titles, start=1):
         cards = [
@@ -90,11 +91,10 @@ def method(study: Study) -> Markup:
         f"Configurations: all cuts of {GPUS_OF_A_MACHINE} GPUs of one type into equal replicas of 1, 2, 4 or 8, "
         "inside one "
         "machine. Pipelines over two machines and mixed GPU types are not compared here: cuvee plan has them.",
-        "Prices: for each replica the lowest on-demand price per GPU of a machine with room for it; other replicas "
-        "fill the "
-        "rest. Stock is not looked at. A community host is no cloud, and the driver of a consumer card may not allow "
-        "a data "
-        "centre: money alone is compared.",
+        "Prices: for each replica the lowest on-demand price per GPU of a machine with room for it, among listings of "
+        "the newest year that such a machine is listed in; other replicas fill the rest. Stock is not looked at. A "
+        "community host is no cloud, and the driver of a consumer card may not allow a data centre: money alone is "
+        "compared.",
         f"Latency: from the same step times, with queueing, at {study.asked.load:.0%} of the saturated rate unless a "
         "curve says "
         "otherwise. Arrivals are random and lengths spread; a percentile is over moments of arrival. No band is "
@@ -112,17 +112,14 @@ def prices(studies: Sequence[Study]) -> Markup:
     header = ["GPU", "$/GPU-h", "for replicas of", "seller", "region", "machine", "prices of", "source"]
     tables = []
     for study in reversed(studies):
-        sizes: dict[str, dict[tuple[str, ...], set[int]]] = {}
-        for entry in study.entries:
-            offer = entry.offer
-            shape = f"{offer.instance or 'machine'} of {offer.machine_gpus}"
-            key = (f"{offer.price_usd_per_gpu_hour:.2f}", offer.seller, offer.region, shape, offer.as_of, offer.source)
-            sizes.setdefault(entry.gpu, {}).setdefault(key, set()).add(entry.config.num_gpus)
-        rows = [
-            [gpu.name, money, ", ".join(map(str, sorted(used))), *rest]
-            for gpu in study.gpus
-            for (money, *rest), used in sizes[gpu.name].items()
-        ]
+        rows = [_price_row(used) for gpu in study.gpus for used in used_prices(study.entries) if used.gpu == gpu.name]
         tables.append(table(header, rows, caption=f"{prices_title(study)}: {study.offers.source}"))
         tables.append(tag("ul", *(tag("li", note) for note in (*study.notes, *study.offers.notes))))
     return tag("section", tag("h2", "Where the prices come from"), joined(tables))
+
+
+def _price_row(used: UsedPrice) -> list[str]:
+    offer = used.offer
+    money, sizes = f"{offer.price_usd_per_gpu_hour:.2f}", ", ".join(map(str, used.sizes))
+    shape = f"{offer.instance or 'machine'} of {offer.machine_gpus}"
+    return [used.gpu, money, sizes, offer.seller, offer.region, shape, offer.as_of, offer.source]

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from cuvee.catalog.offer import Offer
 from cuvee.report.style import dated
 from cuvee.study.comparison import Comparison
 from cuvee.study.entry import Entry
@@ -54,8 +55,13 @@ def offers_text(study: Study) -> str:
 def prices_title(study: Study) -> str:
     """Whose prices a study has, and of when."""
     if study.offers.name == PAPER_PRICES:
-        return f"{offers_text(study)} of {study.offers.as_of}"
-    return f"{study.offers.name}, {dated(study.offers.as_of)}"
+        return f"{offers_text(study)} of {study.prices_as_of}"
+    return f"{study.offers.name}, {dated(study.prices_as_of)}"
+
+
+def listed_text(offer: Offer) -> str:
+    """Of when a price is, without the remark in brackets that a table has no room for."""
+    return offer.as_of.partition(" (")[0] or "no date"
 
 
 def parallel_text(entry: Entry) -> str:

@@ -87,7 +87,7 @@ def _finite(value: float) -> float | None:
 def _study(study: Study) -> Record:
     return {
         "offers": study.offers.name,
-        "prices_as_of": study.offers.as_of,
+        "prices_as_of": study.prices_as_of,
         "prices_source": study.offers.source,
         "engine": study.engine.name,
         "engine_source": study.engine.source,
@@ -128,12 +128,14 @@ def _lead(study: Study, model: str, workload: str) -> Record | None:
         "workload": workload,
         "cheapest": found.first.gpu,
         "configuration": found.first.config.parallel_label,
+        "price_as_of": found.first.offer.as_of,
         "usd_per_million_requests": found.first.usd_per_million_requests,
         "over_next": _comparison(found.over_next) if found.over_next else None,
         "over_last": _comparison(found.over_last) if found.over_last else None,
         "tied_with": list(found.ties),
         "cheapest_not_extrapolated": found.covered.gpu if found.covered else None,
         "cheapest_with_known_error": found.backed.gpu if found.backed else None,
+        "cheapest_of_newest_year": found.newest.gpu if found.newest else None,
         "ranking": [
             {
                 "gpu": entry.gpu,
@@ -141,6 +143,7 @@ def _lead(study: Study, model: str, workload: str) -> Record | None:
                 "req_per_s_per_usd_per_hour": entry.efficiency,
                 "share_of_first": entry.efficiency / found.first.efficiency,
                 "price_usd_per_gpu_hour": entry.offer.price_usd_per_gpu_hour,
+                "price_as_of": entry.offer.as_of,
                 "price_to_lead_usd_per_gpu_hour": found.price_to_lead_usd(entry),
             }
             for entry in found.ranking

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from cuvee.catalog.gpu import GpuType
 from cuvee.study.comparison import Comparison, compare
 from cuvee.study.entry import Entry
+from cuvee.study.prices import listing_year
 from cuvee.study.study import Study
 
 
@@ -19,6 +20,7 @@ class Lead:
         ties        GPU types whose distance to the first is inside the errors, in order.
         covered     The best of those whose estimates are not extrapolated; None where there are none.
         backed      The best of those whose error band public figures stand behind, likewise.
+        newest      The best of those whose price is of the newest year; None where there are none, or all are.
     """
 
     ranking: tuple[Entry, ...]
@@ -27,6 +29,7 @@ class Lead:
     ties: tuple[str, ...]
     covered: Entry | None
     backed: Entry | None
+    newest: Entry | None
 
     @property
     def first(self) -> Entry:
@@ -52,17 +55,21 @@ def lead(study: Study, model: str, workload: str) -> Lead | None:
         return None
     comparisons = [compare(ranking[0], other) for other in ranking[1:]]
     ties = tuple(other.gpu for other, comparison in zip(ranking[1:], comparisons, strict=True) if comparison.is_tie)
-    backed = [
-        entry for gpu in study.gpus for entry in study.configurations(model, gpu.name, workload) if entry.error_known
-    ]
+    whole = [entry for gpu in study.gpus for entry in study.configurations(model, gpu.name, workload)]
+    newest = [entry for entry in whole if study.newest_year and listing_year(entry.offer) == study.newest_year]
     return Lead(
         ranking,
         comparisons[0] if comparisons else None,
         comparisons[-1] if comparisons else None,
         ties,
         next((entry for entry in ranking if not entry.extrapolated), None),
-        max(backed, key=lambda entry: entry.efficiency, default=None),
+        max((entry for entry in whole if entry.error_known), key=_efficiency, default=None),
+        max(newest, key=_efficiency, default=None),
     )
+
+
+def _efficiency(entry: Entry) -> float:
+    return entry.efficiency
 
 
 def holds_alone(study: Study, model: str, gpu: GpuType) -> bool:

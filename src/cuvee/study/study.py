@@ -1,19 +1,19 @@
 """The benchmark study: requests a second for a dollar an hour of GPU types, configurations and workload types."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.model import ModelSpec
-from cuvee.catalog.offer import Offer, OfferSet
+from cuvee.catalog.offer import OfferSet
 from cuvee.errors import InputError
-from cuvee.plan.candidates.placement import host_gpus
 from cuvee.profile.engine import EngineSettings
 from cuvee.profile.latency import Array, Latency
 from cuvee.profile.table import Provenance
 from cuvee.study.entry import Entry, PercentileLatency
 from cuvee.study.performance import PERCENTILES, Performance
+from cuvee.study.prices import cheapest_offer, dates_of, listing_year, older_and_cheaper
 from cuvee.workload.records import Demand, WorkloadType
 
 DEFAULT_LOAD = 0.7
@@ -89,6 +89,26 @@ class Study:
         known = [entry.relative_error for entry in self.entries if entry.error_known]
         return (min(known), max(known)) if known else None
 
+    @cached_property
+    def prices_as_of(self) -> str:
+        """Date, or range of dates, of the prices that figures rest on; those of the offers where none says its own."""
+        return dates_of(self.entries) or self.offers.as_of
+
+    @cached_property
+    def newest_year(self) -> str:
+        """Newest year that a price is of; empty where prices are all of one year, or of none."""
+        years = {listing_year(entry.offer) for entry in self.entries} - {""}
+        return max(years) if len(years) > 1 else ""
+
+    def shown(self) -> Iterator[Entry]:
+        """The best configuration of each GPU type on each workload type of each model: what tables are made of."""
+        return (
+            entry
+            for model in self.models
+            for kind in self.asked.workloads
+            for entry in self.ranking(model.name, kind.name)
+        )
+
     def configurations(self, model: str, gpu: str, workload: str) -> tuple[Entry, ...]:
         """Every configuration of a GPU type on a workload type, most requests per dollar first."""
         return self._ordered.get((model, gpu, workload), ())
@@ -107,21 +127,6 @@ class Study:
         return tuple(sorted((entry for entry in found if entry is not None), key=lambda entry: -entry.efficiency))
 
 
-def cheapest_offer(offers: OfferSet, gpu: str, num_gpus: int, *, spot: bool = False) -> Offer | None:
-    """The offer with the lowest price per GPU that has room for so many of them in one machine; None without one.
-
-    Parameters
-        spot    Whether offers that may be taken back count.
-    Notes       Of equal prices the first of the set.
-    """
-    possible = [
-        offer
-        for offer in offers.offers
-        if offer.gpu == gpu and host_gpus(offer) >= num_gpus and (spot or not offer.spot)
-    ]
-    return min(possible, key=lambda offer: offer.price_usd_per_gpu_hour, default=None)
-
-
 def priced(asked: Asked, performances: Sequence[Performance], offers: OfferSet, *, spot: bool = False) -> Study:
     """The study of `performances` at the prices of `offers`; without entries where none can be rented."""
     entries: list[Entry] = []
@@ -136,9 +141,10 @@ def priced(asked: Asked, performances: Sequence[Performance], offers: OfferSet, 
         if without_offer:
             notes.append(f"not on offer: {', '.join(without_offer)}")
         entries += found
+    notes.append(older_and_cheaper(offers, [gpu.name for gpu in asked.gpus], spot=spot))
     models = tuple(one.model for one in performances)
     engine = performances[0].estimates.engine
-    return Study(asked, offers, models, engine, tuple(entries), tuple(dict.fromkeys(notes)))
+    return Study(asked, offers, models, engine, tuple(entries), tuple(dict.fromkeys(filter(None, notes))))
 
 
 def require_entries(study: Study) -> None:
