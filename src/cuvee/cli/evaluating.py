@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
 KINDS = ("paper", "robustness", "beyond")
 
+CellsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Only settings such as '70b/trace-1/*'; repeatable. Default: all; of robustness the first.",
+    ),
+]
+
 
 def evaluate(
     what: Annotated[
@@ -28,13 +36,7 @@ def evaluate(
             "limits, fourteen days.",
         ),
     ],
-    cells: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="Only settings such as '70b/trace-1/*'; repeatable. Default: all; of robustness the first.",
-        ),
-    ] = None,
+    cells: CellsOption = None,
     traces: Annotated[
         list[str] | None, typer.Option("--trace", metavar="FILE", help="The same with the requests of a trace, too.")
     ] = None,
