@@ -200,6 +200,21 @@ def test_one_run_at_a_time_for_each_record(measured, tmp_path, anew):
     assert {path.name for path in tmp_path.iterdir()} == {"p.record.json"}
 
 
+def test_a_server_that_dies_between_two_points(measured, tmp_path):
+    """The points stand on the screen, the error says where they are saved; 2, as nobody knows the rest."""
+    points = tmp_path / "p.csv"
+    result, _ = measured("-o", points, *BRIEF, manners=Manners(dies_after=200))
+    kept = len(points.read_text().splitlines()) - 1
+    assert result.code == 2
+    assert kept >= 2
+    assert f"{kept} points of 2 workload types" in result.out
+    assert f"{kept} points measured before: {points}\n" in result.err
+    assert "HTTP 503" in result.err
+    again, _ = measured("-o", points, *BRIEF, "--json", manners=Manners(dies_after=0))
+    assert (again.code, len(json.loads(again.out)["points"])) == (2, kept)
+    assert "HTTP 503" in json.loads(again.out)["failure"]
+
+
 def test_a_table_of_other_origin_stays(cuvee, tmp_path):
     """But with --force."""
     points = tmp_path / "p.csv"

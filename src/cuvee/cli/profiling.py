@@ -15,6 +15,7 @@ from cuvee.cli import profile_options as options
 from cuvee.cli.options import JsonOption
 from cuvee.cli.terminal import EXIT_INTERRUPTED, Progress, print_json, printable, stdout, working
 from cuvee.errors import InputError
+from cuvee.units import plural
 
 if TYPE_CHECKING:
     from cuvee.profile.imports.load_point import Deployment
@@ -129,10 +130,18 @@ def _measure(asked: "Measuring", save: Path, *, as_json: bool) -> None:
         print_json(profile_record(measured, table, str(save)))
     else:
         print_profile(measured, table, stdout(), saved=str(save))
+    if measured.failure is not None:
+        raise _with_place(measured.failure, len(measured.record.points), save)
     if measured.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if not measured.record.points:
         raise typer.Exit(NOTHING_MEASURED)
+
+
+def _with_place(failure: InputError, num_points: int, save: Path) -> InputError:
+    """The error, with where the points are that were measured before."""
+    saved = f"{plural(num_points, 'point')} measured before: {save}"
+    return InputError(f"{failure.arrived}; {saved}", expected=failure.expected, remedy=failure.remedy)
 
 
 def _run(work: "Coroutine[Any, Any, Measured | None]") -> "Measured | None":

@@ -81,6 +81,7 @@ def profile_record(measured: Measured, imported: Imported, saved: str) -> dict[s
         "sent": asdict(record.sent),
         "ended": measured.ended,
         "interrupted": measured.interrupted,
+        "failure": measured.failure and measured.failure.arrived,
         "points": [
             {
                 "id": each.id,

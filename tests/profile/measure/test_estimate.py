@@ -21,7 +21,7 @@ def expected(most, **options):
 
 
 def test_a_cap_on_requests_under_way_is_no_share_of_the_rate():
-    """16 and 32 under way are saturated: windows of 10 s at the rate twice, at half and at 85 % of it, and a little more.
+    """16 and 32 under way are saturated: windows of 10 s at the rate twice, at half and at 85 % of it.
 
     Tempting: 32/1024 of the saturated rate, 339 requests in 6 minutes.
     """
@@ -53,7 +53,7 @@ def test_replicas_share_what_is_under_way():
 
 @pytest.mark.parametrize("caps", [Caps(max_requests=400), Caps(max_tokens=400 * 36)])
 def test_the_time_left_heeds_every_cap(caps):
-    """At no moment more than twice the minutes that 400 requests took are told. Tempting: ten hours, of --max-seconds."""
+    """At no moment more than twice what 400 requests took is told. Tempting: the ten hours of --max-seconds."""
     told = list[str]()
     done = run(caps=Caps(caps.max_requests, caps.max_tokens, 36_000.0), say=told.append, within=0.001)
     took_s = done.measured.record.sent.seconds

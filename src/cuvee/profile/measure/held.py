@@ -37,7 +37,7 @@ class Streams:
         self._tasks: set[asyncio.Task[None]] = set()
         self._answers: list[Answer] = []
         self._heard_s = array("d")
-        self._failures = Failures(options.most_failed)
+        self._failures = Failures(options.most_failed, is_answering=True)
         self._warming = self._live = self._limit = 0
         self._spent_s = math.inf
         self._error: BaseException | None = None
@@ -52,7 +52,7 @@ class Streams:
         Returns     the steady window; None where the time or the allowance ended before there was one.
         Raises      FailedError: too many failures; StoppedError; whatever else a stream ended with.
         """
-        self._failures = Failures(self._options.most_failed)
+        self._failures = Failures(self._options.most_failed, is_answering=True)
         began_s = watch.now_s
         self._limit = concurrency
         self._answers = [answer for answer in self._answers if answer.ended_s is None]

@@ -48,7 +48,7 @@ class Arrivals:
         self._gaps, self._lengths = np.random.default_rng((*seed, 0)), np.random.default_rng((*seed, 1))
         self._tasks: set[asyncio.Task[None]] = set()
         self._answers: list[Answer] = []
-        self._failures = Failures(options.most_failed)
+        self._failures = Failures(options.most_failed, is_answering=True)
         self._under_way = 0
         self._ended = ""
         self._error: BaseException | None = None

@@ -41,11 +41,13 @@ class Failures:
     """Counts answers and failures of one step, and says when there are too many.
 
     Parameters
-        most    Share of failed requests that is borne [-].
+        most            Share of failed requests that is borne [-].
+        is_answering    Whether the endpoint answered requests before those counted here.
     """
 
-    def __init__(self, most: float) -> None:
+    def __init__(self, most: float, *, is_answering: bool = False) -> None:
         self._most = most
+        self._place = "last" if is_answering else "first"
         self.answered = 0
         self.by_kind: Counter[str] = Counter()
         self._first: dict[str, str] = {}
@@ -72,7 +74,8 @@ class Failures:
         words = f": {self._first[kind]}" if self._first[kind] else ""
         what, expected = f"{self.total} of {self.answered + self.total} requests", f"at most {self._most:.0%} failures"
         if not self.answered:
-            what = "the first request" if self.total == 1 else f"all of the first {self.total} requests"
+            which = self._place if self.total == 1 else f"{self._place} {self.total}"
+            what = f"the {which} request" if self.total == 1 else f"all of the {which} requests"
             expected = "an endpoint that answers"
         return FailedError(
             f"{what} failed ({kind if len(self.by_kind) == self.total == 1 else counts}){words}",

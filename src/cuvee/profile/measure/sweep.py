@@ -101,20 +101,21 @@ class Measured:
         ended         Why it ended before all was measured; empty where all was.
         interrupted   Whether somebody asked for the end.
         notes         What is worth telling, one a line.
+        failure       What the endpoint, once it had been measured at some loads, could not be measured further for.
     """
 
     record: MeasureRecord
     ended: str
     interrupted: bool
     notes: tuple[str, ...]
+    failure: InputError | None = None
 
 
 async def measure(asked: Measuring, stop: asyncio.Event, listeners: Listeners) -> Measured:
     """Measure, or go on measuring, until all is known, spent or stopped.
 
     Raises      InputError: no such endpoint, an earlier record of something else or one that another run is writing,
-                too many failures. What was measured before that stands in the record file. StoppedError: somebody asked
-                for the end before it began.
+                too many failures before there is a point. StoppedError: somebody asked for the end before it began.
     """
     root = endpoint_root(asked.url)
     listeners.say(f"asking {root}")
@@ -177,16 +178,20 @@ class _Sweep:
 
     async def run(self) -> Measured:
         """Measure every type; writes the record however it ends."""
-        ended, interrupted = "", False
+        ended, interrupted, failure = "", False, None
         try:
             await self._measure_all()
         except SpentError as error:
             ended = str(error)
         except StoppedError:
             interrupted = True
+        except InputError as error:
+            if not self._record.points:
+                raise
+            failure = error
         finally:
             self._keep(self._allowance.sent)
-        return Measured(self._record, ended, interrupted, tuple(self._notes))
+        return Measured(self._record, ended, interrupted, tuple(self._notes), failure)
 
     def _keep(self, sent: Sent) -> None:
         """Write the record, between loads."""
@@ -244,7 +249,7 @@ class _Sweep:
             lengths = (max(1, round(workload.input_tokens)), max(1, round(workload.output_tokens)))
             answer = await self._in_time(try_lengths(self._sender, *lengths))
             if answer.failure and answer.failure not in REFUSED:
-                failures = Failures(self._options.most_failed)
+                failures = Failures(self._options.most_failed, is_answering=bool(self._record.points))
                 failures.add(answer)
                 raise failures.error()
             if answer.failure:
