@@ -1,4 +1,4 @@
-"""The planning question as command-line options, written once for every command that asks it."""
+"""Records of command-line options, written once for every command that takes them; the planning question as one."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -227,20 +227,21 @@ def spelled_out(arguments: list[str]) -> list[str]:
 
 
 def asks(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose first parameter is a Question, with the question's options as its own."""
-    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-    hints = get_type_hints(Question, include_extras=True)
+    """A command whose first parameter is a record of options, such as a Question, with its fields as its own."""
+    first, *own = inspect.signature(command, eval_str=True).parameters.values()
+    record = first.annotation
+    hints = get_type_hints(record, include_extras=True)
     asked = [
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
         )
-        for field in fields(Question)
+        for field in fields(record)
         if field.name not in {parameter.name for parameter in own}  # a command may mean something of its own by it
     ]
 
     def run(**values: Any) -> None:  # noqa: ANN401 what typer parsed
-        question = Question(**{parameter.name: values.pop(parameter.name) for parameter in asked})
-        command(question, **values)
+        given = record(**{parameter.name: values.pop(parameter.name) for parameter in asked})
+        command(given, **values)
 
     own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
     run.__signature__ = inspect.Signature([*asked, *own])  # type: ignore[attr-defined]
