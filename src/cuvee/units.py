@@ -22,6 +22,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def rounded(value: float, digits: int = 3) -> str:
+    """A number for people: so many digits, and all before the point: "0.0512", "45.1", "5,000" and never "5e+03"."""
+    return f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
+
+
 def is_number(text: str) -> bool:
     """Whether Python reads a text as a number."""
     try:

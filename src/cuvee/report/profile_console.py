@@ -17,7 +17,7 @@ from cuvee.profile.measure.point import Point, Spread
 from cuvee.profile.measure.record import MeasureRecord
 from cuvee.profile.measure.sweep import Measured, Measuring
 from cuvee.report.style import fitted, indented, literal, new_table, tick
-from cuvee.units import plural
+from cuvee.units import plural, rounded
 
 SCHEMA_VERSION = 1
 MS_PER_S = 1e3
@@ -36,10 +36,10 @@ def point_line(point: Point) -> str:
     """One point, as soon as it is there."""
     load = f"{point.concurrency:,} under way" if point.is_held else f"{point.load:.0%} load"
     wide = f" {_wide(point)}".rstrip()
-    time_s = "" if point.end_to_end is None else f", {point.end_to_end.mean_s:.3g} s a request"
-    ttft = "" if point.ttft is None else f", TTFT {_three(point.ttft.mean_s * MS_PER_S)} ms"
+    time_s = "" if point.end_to_end is None else f", {rounded(point.end_to_end.mean_s)} s a request"
+    ttft = "" if point.ttft is None else f", TTFT {rounded(point.ttft.mean_s * MS_PER_S)} ms"
     answers = plural(point.completed, "answer")
-    return f"{point.type_name}: {load}: {point.rate_req_per_s:.3g} req/s{wide}{ttft}{time_s}, {answers}"
+    return f"{point.type_name}: {load}: {rounded(point.rate_req_per_s)} req/s{wide}{ttft}{time_s}, {answers}"
 
 
 def print_profile(measured: Measured, imported: Imported, console: Console, *, saved: str) -> None:
@@ -109,7 +109,7 @@ def print_intent(
     for column in ("tokens", "req/s", "requests", "tokens sent", "min"):
         table.add_column(column, justify="right")
     for workload, each in zip(asked.types, expected, strict=True):
-        lengths = f"{workload.input_tokens:.4g}/{workload.output_tokens:.4g}"
+        lengths = f"{rounded(workload.input_tokens, 4)}/{rounded(workload.output_tokens, 4)}"
         if each is None:
             table.add_row(workload.name, "not known", lengths, "-", "-", "-", "-")
         else:
@@ -117,7 +117,7 @@ def print_intent(
             paced = ", ".join(f"{load.share:.0%}" for load in each.loads if load.share is not None)
             loads = "; ".join(filter(None, (f"{held} held", paced)))
             table.add_row(
-                workload.name, loads, lengths, f"{each.rate_req_per_s:.3g}", f"{each.requests:,.0f}",
+                workload.name, loads, lengths, rounded(each.rate_req_per_s), f"{each.requests:,.0f}",
                 f"{each.tokens:,.0f}", _minutes(each.seconds),
             )  # fmt: skip
     console.print(fitted(table, console, fold=("type", "loads, about")))
@@ -168,7 +168,7 @@ def _caps_line(caps: Caps) -> str:
     parts = [
         "" if caps.max_requests is None else plural(caps.max_requests, "request"),
         "" if caps.max_tokens is None else plural(caps.max_tokens, "token"),
-        "" if caps.max_time_s is None else f"{caps.max_time_s / SECONDS_PER_MINUTE:.3g} min",
+        "" if caps.max_time_s is None else f"{rounded(caps.max_time_s / SECONDS_PER_MINUTE)} min",
     ]
     return "at most " + ", ".join(filter(None, parts))
 
@@ -207,9 +207,9 @@ def _table(record: MeasureRecord, imported: Imported, console: Console) -> Any: 
         load = f"{point.concurrency:,} held" if point.is_held else f"{point.load:.0%}"
         table.add_row(
             mark, "" if point.type_name == last else point.type_name, load,
-            f"{point.input_tokens:.4g}/{point.output_tokens:.4g}", f"{point.rate_req_per_s:.3g}",
+            f"{rounded(point.input_tokens, 4)}/{rounded(point.output_tokens, 4)}", rounded(point.rate_req_per_s),
             _wide(point), _shown(point.ttft), _shown(point.tpot),
-            "-" if point.end_to_end is None else _three(point.end_to_end.mean_s), f"{point.completed:,}",
+            "-" if point.end_to_end is None else rounded(point.end_to_end.mean_s), f"{point.completed:,}",
             style="yellow" if each.is_doubtful else None,
         )  # fmt: skip
         last = point.type_name
@@ -226,11 +226,6 @@ def _shown(spread: Spread | None) -> str:
     if spread is None:
         return "-"
     found = [spread.percentiles_s.get(each) for each in (50, 99)]
-    shown = "/".join("-" if value_s is None else _three(value_s * MS_PER_S) for value_s in found)
-    mean = _three(spread.mean_s * MS_PER_S)
+    shown = "/".join("-" if value_s is None else rounded(value_s * MS_PER_S) for value_s in found)
+    mean = rounded(spread.mean_s * MS_PER_S)
     return f"{mean} ({shown})" if any(value_s is not None for value_s in found) else mean
-
-
-def _three(value: float) -> str:
-    """Three digits, and all before the point."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

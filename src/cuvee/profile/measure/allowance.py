@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cuvee.errors import InputError
-from cuvee.units import plural
+from cuvee.units import plural, rounded
 
 LOT = 64
 LOT_SHARE = 0.25
@@ -128,7 +128,7 @@ class Allowance:
 
     def out_of_time(self) -> SpentError:
         """Refuse everything from here on, as the time is over."""
-        self.refusal = f"{self.caps.max_time_s:,.3g} s are over (--max-seconds)"
+        self.refusal = f"{rounded(self.caps.max_time_s or 0.0)} s are over (--max-seconds)"
         return SpentError(self.refusal)
 
     def take(self, tokens: int) -> int:

@@ -15,6 +15,7 @@ from cuvee.profile.measure.prompts import whole_lengths
 from cuvee.profile.measure.sending import Failures, Sender
 from cuvee.profile.measure.statistics import BATCHES, Interval, Looks, interval_of
 from cuvee.profile.measure.watch import FAILURE_PAUSE_S, Effort, Watch, end_all, start
+from cuvee.units import rounded
 from cuvee.workload.records import WorkloadType
 
 FEWEST_ANSWERS = 20
@@ -75,7 +76,7 @@ class Streams:
             closed_s = min(watch.now_s, self._spent_s)
             rate = self._rate(opened_s, closed_s)
             if math.isfinite(rate.relative):
-                watch.say(f"{rate.mean:.3g} req/s +-{rate.relative:.1%}")
+                watch.say(f"{rounded(rate.mean)} req/s +-{rate.relative:.1%}")
             long_enough = closed_s - opened_s >= self._options.least_window_s
             fewest = max(FEWEST_ANSWERS - warm_up_answers, self._options.rounds * concurrency)
             tight = looks.add(rate)

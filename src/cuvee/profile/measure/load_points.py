@@ -11,6 +11,7 @@ from cuvee.profile.measure.point import OVERRUN, TIGHT, Point, Spread
 from cuvee.profile.measure.record import MeasureRecord
 from cuvee.profile.measure.server_facts import ServerFacts
 from cuvee.profile.measure.steps import TIMES_WITHIN, saturation
+from cuvee.units import rounded
 
 NAME = "cuvee profile"
 
@@ -135,7 +136,7 @@ def _doubts(record: MeasureRecord, point: Point) -> Iterator[str]:
         ("answers", point.output_tokens, asked.output_tokens),
     ):
         if abs(seen / max(wanted, 1.0) - 1) > LENGTH_GAP and abs(seen - wanted) > 1:
-            yield f"{name} of {seen:.4g} tokens, and {wanted:.4g} were asked for"
+            yield f"{name} of {rounded(seen, 4)} tokens, and {rounded(wanted, 4)} were asked for"
 
 
 def _wide(options: MeasureOptions, point: Point) -> Iterator[str]:

@@ -37,6 +37,7 @@ from cuvee.profile.measure.sending import Failures, Sender
 from cuvee.profile.measure.server_facts import ServerFacts, ask_server
 from cuvee.profile.measure.steps import next_load
 from cuvee.profile.measure.watch import StoppedError, Watch, unless_stopped
+from cuvee.units import rounded
 from cuvee.workload.records import WorkloadType
 
 Result = TypeVar("Result")
@@ -143,7 +144,7 @@ async def _facts(client: Client, asked: Measuring, stop: asyncio.Event) -> Serve
         return await unless_stopped(ask_server(client, asked.served_name), stop, within_s=within_s)
     except TimeoutError:
         raise InputError(
-            f"{client.url}: says nothing of itself for {within_s:,.3g} s (--max-seconds)",
+            f"{client.url}: says nothing of itself for {rounded(within_s)} s (--max-seconds)",
             expected="an OpenAI-compatible endpoint that answers",
             remedy="see whether it hangs, or raise --max-seconds",
         ) from None
