@@ -49,6 +49,18 @@ def test_above_its_rate_it_serves_the_rate(plan):
     assert done.all.ttft.at(95) > 10 * report(simulate(plan, num_requests=2000, load=0.3)).all.ttft.at(95)
 
 
+def test_a_run_that_ends_while_the_fleet_fills_up_says_so(plan):
+    """Long answers take minutes: what ends in the first of them is no rate. Tempting: 0 req/s and no cost, as a fact.
+
+    Once as much again arrives after the fleet is full, the rate is the plan's, as after the first tenth it is not.
+    """
+    short, long = (report(simulate(plan, num_requests=number, load=1.5)) for number in (30, 6000))
+    assert short.is_short
+    assert not long.is_short
+    assert short.filling_s > short.arriving_s / 2
+    assert long.all.rate_req_per_s == pytest.approx(plan.rate_req_per_s, rel=0.1)
+
+
 def test_figures_are_those_of_the_requests(plan):
     """Means, percentiles, tokens and money against plain numpy."""
     simulation = simulate(plan, num_requests=3000, load=0.5, seed=4)

@@ -15,6 +15,7 @@ from cuvee.simulate.latencies import PERCENTILES, Latencies
 from cuvee.simulate.metrics import Report, Scope, other_mix
 from cuvee.simulate.simulation import Simulation
 from cuvee.simulate.use import GroupUse
+from cuvee.units import plural
 from cuvee.workload.latency_limits import time_text
 
 SCHEMA_VERSION = 1
@@ -65,7 +66,7 @@ def simulation_record(simulation: Simulation, report: Report) -> dict[str, Any]:
 
 def _heading(simulation: Simulation, report: Report) -> str:
     source = simulation.arrivals.source
-    return f"simulated: {report.num_requests:,} requests from {source}, policy {simulation.policy}"
+    return f"simulated: {plural(report.num_requests, 'request')} from {source}, policy {simulation.policy}"
 
 
 def _verdict(simulation: Simulation, report: Report) -> list[str]:
@@ -94,6 +95,11 @@ def _verdict(simulation: Simulation, report: Report) -> list[str]:
         )
     if line := _other_mix(simulation):
         lines.append(line)
+    if report.is_short:
+        lines.append(
+            f"too short to tell rates and costs: requests arrive for {time_text(report.arriving_s)}, the fleet takes "
+            f"about {time_text(report.filling_s)} to fill up; simulate some {report.enough_requests:,} requests"
+        )
     if report.lost:
         reasons = ", ".join(f"{count:,} because {reason}" for reason, count in report.lost_by_reason.items())
         lines.append(f"{report.lost:,} requests got no last token: {reasons}")

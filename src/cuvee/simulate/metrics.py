@@ -14,7 +14,16 @@ from cuvee.units import SECONDS_PER_HOUR, TOKENS_PER_PRICE_UNIT
 from cuvee.workload.latency_limits import LatencyLimits
 
 WARM_UP = 0.1
-"""Share of the time of arrivals that the rate leaves out: the fleet starts empty [-]."""
+"""Share of the time of arrivals that the rate leaves out at least: the fleet starts empty [-]."""
+
+FILLING = 2.0
+"""Until it is full, in mean times from first to last token [-]: so long is left out of the rate."""
+
+ENOUGH = 5.0
+"""How many times as long as a fleet takes to fill up requests are best simulated [-]."""
+
+MOST_FILLING = 0.5
+"""Share of the time of arrivals that is left out at most [-]; a fleet that takes longer is not full by then."""
 
 TOO_LARGE = "they exceed the cache of every replica that may take them"
 """Why a request was refused."""
@@ -84,6 +93,7 @@ class Report:
         offered_req_per_s          Mean rate of arrival [req/s].
         planned_req_per_s          Rate that the plan sustains [req/s].
         usd_per_million_tokens     Of answers, at the rate of arrival simulated [$ per 10^6 tokens]; None of none.
+        arriving_s, filling_s      How long requests arrive, and how long the fleet takes to fill up [s].
         lost, lost_by_reason       Requests that got no last token, and why, for people.
         scopes                     All requests, then by model, workload type and group.
         series_s                   Times of the series [s].
@@ -98,6 +108,8 @@ class Report:
     planned_req_per_s: float
     cost_usd_per_hour: float
     usd_per_million_tokens: float | None
+    arriving_s: float
+    filling_s: float
     scopes: tuple[Scope, ...]
     uses: tuple[GroupUse, ...]
     shares: tuple[Share, ...]
@@ -108,6 +120,16 @@ class Report:
     def all(self) -> Scope:
         """All requests."""
         return self.scopes[0]
+
+    @property
+    def is_short(self) -> bool:
+        """Whether requests arrive for too short a time to tell rates: the fleet is still filling up."""
+        return self.filling_s > MOST_FILLING * self.arriving_s > 0
+
+    @property
+    def enough_requests(self) -> int:
+        """Requests after which rates mean something at that rate of arrival [-], to two digits."""
+        return int(float(f"{self.num_requests * ENOUGH * self.filling_s / max(self.arriving_s, 1e-9):.2g}"))
 
 
 @dataclass(frozen=True)
@@ -143,7 +165,8 @@ def report(simulation: Simulation, *, limits: Sequence[LatencyLimits | None] | N
     requests, fleet = simulation.requests, simulation.fleet
     served = np.isfinite(requests.finish_s) & (requests.finish_s >= 0)
     until_s = float(requests.arrival_s[-1])
-    from_s = WARM_UP * until_s
+    filling_s = FILLING * float(np.mean((requests.finish_s - requests.first_s)[served])) if served.any() else 0.0
+    from_s = min(max(WARM_UP * until_s, filling_s), MOST_FILLING * until_s)
     in_window = served & (requests.finish_s > from_s) & (requests.finish_s <= until_s)
     window_s = until_s - from_s
     if window_s <= 0:  # all at once: until the last has ended
@@ -164,6 +187,8 @@ def report(simulation: Simulation, *, limits: Sequence[LatencyLimits | None] | N
         planned_req_per_s=fleet.rate_req_per_s,
         cost_usd_per_hour=fleet.cost_usd_per_hour,
         usd_per_million_tokens=price_per_s / tokens_per_s * TOKENS_PER_PRICE_UNIT if tokens_per_s > 0 else None,
+        arriving_s=until_s,
+        filling_s=filling_s,
         scopes=tuple(scopes),
         uses=tuple(
             group_use(simulation, index, (group_of == index) | (sender_of == index), served, series_s)
