@@ -10,7 +10,9 @@ from cuvee.errors import InputError
 from cuvee.study.leads import lead
 from cuvee.study.performance import PERCENTILES, is_extrapolated, list_replicas
 from cuvee.study.prices import cheapest_offer, used_prices
+from cuvee.study.request_kinds import request_kind
 from cuvee.study.study import Asked, require_entries
+from cuvee.workload import WorkloadType
 from tests.study.tiny import LONG, MIX, MODEL, OFFERS, RATES, SHORT, best, cheapest, leader, tiny_study
 
 STUDY = tiny_study()
@@ -122,6 +124,32 @@ def test_leads():
     assert found.price_to_lead_usd(found.ranking[1]) == pytest.approx(0.5 * 2 / 3.75)
     assert found.price_to_lead_usd(found.first) == pytest.approx(2 * 3.75 / 2)
     assert lead(STUDY, MODEL.name, "no such kind") is None
+
+
+def test_shares_of_the_best():
+    """On long requests the A40 serves 2 per dollar to the 3.75 of two H100; alone 1 per GPU, of two 0.8 each."""
+    study = tiny_study()
+    found = lead(study, MODEL.name, "long")
+    assert found is not None
+    assert [found.share_of(entry) for entry in found.ranking] == pytest.approx([1.0, 2 / 3.75])
+    one, two = study.by_rate(MODEL.name, "A40", "long")
+    assert (two.config.num_gpus, two.rate_share(one)) == (2, pytest.approx(0.8))
+
+
+def test_what_is_known_of_the_errors():
+    """All rates are measured; a band is known of the A40 alone. Tempting: of neither, as one is not known."""
+    study = tiny_study(errors={"A40": 0.05})
+    assert study.num_measured == len(study.entries) > 0
+    assert study.gpus_of_unknown_error == ("H100-SXM",)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "kind"),
+    [((2000, 100), "prompt-heavy"), ((1999, 100), "balanced"), ((201, 100), "balanced"), ((200, 100), "answer-heavy")],
+)
+def test_kinds_of_requests(lengths, kind):
+    """From 20 prompt tokens per answer token prompts are heavy, up to 2 answers."""
+    assert request_kind(WorkloadType("any", *lengths)) == kind
 
 
 def test_a_lead_inside_the_errors_is_a_tie():

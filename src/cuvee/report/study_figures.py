@@ -75,9 +75,7 @@ def heat_map(study: Study, model: str) -> Figure:
     for gpu in gpus:
         found = [study.best(model, gpu, kind.name) for kind in workloads]
         cells = list(zip(found, leads, strict=True))
-        shares.append(
-            [_rounded(entry.efficiency / top.first.efficiency) if entry and top else None for entry, top in cells]
-        )
+        shares.append([_rounded(top.share_of(entry)) if entry and top else None for entry, top in cells])
         texts.append([_cell_text(entry, top) for entry, top in cells])
         hovers.append([_hover(entry, top) for entry, top in cells])
     rows = [shown(gpu) for gpu in gpus]
@@ -130,7 +128,7 @@ def configuration_map(study: Study, model: str, gpu: str) -> Figure:
         cells = [next((each for each in found[kind.name] if parallel_text(each) == label), None) for kind in workloads]
         tops = [found[kind.name][0] if found[kind.name] else None for kind in workloads]
         pairs = list(zip(cells, tops, strict=True))
-        shares.append([_rounded(cell.rate_per_gpu / top.rate_per_gpu) if cell and top else None for cell, top in pairs])
+        shares.append([_rounded(cell.rate_share(top)) if cell and top else None for cell, top in pairs])
         hovers.append([_hover(cell, None) for cell in cells])
     texts = [["" if share is None else f"{share:.2f}{' ★' if share == 1 else ''}" for share in row] for row in shares]
     names = [shown(row) for row in rows]

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from cuvee._version import __version__
 from cuvee.errors import InputError
-from cuvee.profile.table import Provenance
 from cuvee.report.chart_page import chart, chart_page, section
 from cuvee.report.html import Markup, joined, select, table, tag
 from cuvee.report.study_figures import figures, gpus_of
@@ -17,7 +16,6 @@ from cuvee.report.study_tables import TABLE_PERCENTILE, curve_table, figure_tabl
 from cuvee.report.study_text import (
     counted,
     error_text,
-    kind_text,
     lengths_text,
     number,
     offers_text,
@@ -29,6 +27,7 @@ from cuvee.study.entry import Entry
 from cuvee.study.leads import Lead, lead
 from cuvee.study.performance import Performance
 from cuvee.study.prices import listing_year
+from cuvee.study.request_kinds import request_kind
 from cuvee.study.study import Study
 
 TITLE = "The cheapest GPU for each kind of LLM request"
@@ -89,9 +88,8 @@ def _lede(studies: Sequence[Study]) -> Iterator[Markup]:
         leads = _leads(newest, model.name)
         if leads:
             yield tag("p", *_sentence(model.name, leads), class_="lead")
-    unknown = [gpu.name for gpu in newest.gpus if not any(e.error_known for e in newest.entries if e.gpu == gpu.name)]
+    unknown, measured = newest.gpus_of_unknown_error, newest.num_measured
     if unknown:
-        measured = sum(entry.provenance is Provenance.MEASURED for entry in newest.entries)
         given = f"{measured:,} of {len(newest.entries):,} rates are measured, the others estimates." if measured else ""
         words = (
             f"{given or 'Rates are estimates.'} No sound public figure of {newest.engine.name} covers "
@@ -179,7 +177,7 @@ def _answer(studies: Sequence[Study]) -> Markup:
 
 def _answer_cells(study: Study, found: Lead, *, extrapolated: bool) -> Iterator[str]:
     first = found.first
-    yield f"{lengths_text(first.workload)} {kind_text(first.workload)}"
+    yield f"{lengths_text(first.workload)} {request_kind(first.workload)}"
     yield f"{first.gpu} {parallel_text(first)}"
     yield first.offer.as_of or "no date"
     yield number(first.usd_per_million_requests)
@@ -219,7 +217,7 @@ def _controls(studies: Sequence[Study]) -> Markup:
 
 def _charts(studies: Sequence[Study], curves: Mapping[float, Curves]) -> Iterator[Markup]:
     newest = studies[-1]
-    kinds = [f"{lengths_text(kind)} {kind_text(kind)}" for kind in newest.asked.workloads]
+    kinds = [f"{lengths_text(kind)} {request_kind(kind)}" for kind in newest.asked.workloads]
     workload = select("workload", "request: prompt / answer [tokens]", kinds)
     yield section(
         "GPU types beside each other",

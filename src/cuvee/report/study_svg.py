@@ -55,7 +55,7 @@ def _panel(study: Study, model: str, top: float) -> Iterator[str]:
 def _cell(entry: Entry | None, found: Lead | None, x: float, y: float) -> Iterator[str]:
     if entry is None or found is None:
         return
-    share = entry.efficiency / found.first.efficiency
+    share = found.share_of(entry)
     colour = colour_of(share)
     yield element("rect", x=x, y=y, width=CELL_WIDTH - 2, height=CELL_HEIGHT - 2, style=f"fill: {colour}")
     mark = " ★" if entry is found.first else " =" if entry.gpu in found.ties else ""

@@ -34,19 +34,6 @@ def lengths_text(kind: WorkloadType) -> str:
     return f"{kind.input_tokens:.0f}/{kind.output_tokens:.0f}"
 
 
-PROMPT_HEAVY = 20.0
-ANSWER_HEAVY = 2.0
-"""Prompt tokens per answer token from which, and up to which, a type is called so [-]."""
-
-
-def kind_text(kind: WorkloadType) -> str:
-    """What a type asks most for, in a word or two."""
-    share = kind.input_tokens / kind.output_tokens
-    if share >= PROMPT_HEAVY:
-        return "prompt-heavy"
-    return "answer-heavy" if share <= ANSWER_HEAVY else "balanced"
-
-
 def offers_text(study: Study) -> str:
     """Whose prices a study has."""
     return "the paper's prices" if study.offers.name == PAPER_PRICES else study.offers.name

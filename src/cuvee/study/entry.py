@@ -81,6 +81,10 @@ class Entry:
         """Requests a second for each GPU of the replica [req/s]."""
         return self.rate_req_per_s / self.config.num_gpus
 
+    def rate_share(self, best: "Entry") -> float:
+        """Requests a second for each GPU over those of `best` [-]."""
+        return self.rate_per_gpu / best.rate_per_gpu
+
     @property
     def efficiency(self) -> float:
         """Requests a second for a dollar an hour [req/s per $/h]."""

@@ -36,6 +36,10 @@ class Lead:
         """The leader."""
         return self.ranking[0]
 
+    def share_of(self, entry: Entry) -> float:
+        """Requests per dollar of `entry` over those of the leader [-]."""
+        return entry.efficiency / self.first.efficiency
+
     def price_to_lead_usd(self, entry: Entry) -> float:
         """Price of a GPU at which the best configuration of its type would be level with the leader [$/GPU-h].
 
@@ -44,7 +48,7 @@ class Lead:
         if entry is self.first:
             share = self.over_next.factor if self.over_next is not None else 0.0
         else:
-            share = entry.efficiency / self.first.efficiency
+            share = self.share_of(entry)
         return entry.offer.price_usd_per_gpu_hour * share
 
 

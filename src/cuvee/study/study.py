@@ -89,6 +89,17 @@ class Study:
         known = [entry.relative_error for entry in self.entries if entry.error_known]
         return (min(known), max(known)) if known else None
 
+    @property
+    def gpus_of_unknown_error(self) -> tuple[str, ...]:
+        """GPU types behind none of whose error bands public figures stand, in the order asked."""
+        known = {entry.gpu for entry in self.entries if entry.error_known}
+        return tuple(gpu.name for gpu in self.gpus if gpu.name not in known)
+
+    @property
+    def num_measured(self) -> int:
+        """Entries whose rate was measured [-]."""
+        return sum(entry.provenance is Provenance.MEASURED for entry in self.entries)
+
     @cached_property
     def prices_as_of(self) -> str:
         """Date, or range of dates, of the prices that figures rest on; those of the offers where none says its own."""
