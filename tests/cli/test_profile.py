@@ -231,6 +231,25 @@ def test_what_is_doubted(measured, tmp_path):
     assert "a prefix cache had 50% of the prompt tokens" in " ".join(result.out.split())
     rows = list(csv.DictReader((tmp_path / "p.csv").read_text().splitlines()))
     assert {row["doubtful"] for row in rows} == {"yes"}
+    assert "every point is doubtful" in result.out
+    assert "next:" not in result.out  # calibrate and score would have no point
+
+
+def test_what_a_plan_would_refuse_is_told_with_what_to_raise(measured, tmp_path):
+    """Two under way are not saturated: the run itself says so. Tempting: to leave that to `cuvee plan`, hours later."""
+    result, _ = measured("-o", tmp_path / "p.csv", *BRIEF[:-1], 2)
+    said = " ".join(result.out.split())
+    assert "not shown to be saturated: in30-out6: cuvee plan leaves its rate out" in said
+    assert "go on with a --max-concurrency above 2" in said
+
+
+def test_windows_that_make_every_point_doubtful(measured, tmp_path):
+    """Told before anything is sent, and of no window of 10 s."""
+    for window_s, is_told in ((4, True), (10, False)):
+        run = ("-o", tmp_path / f"{window_s}.csv", *BRIEF, "--least-window", window_s, "--max-requests", 1)
+        result, _ = measured(*run)
+        told = f"note: --least-window {window_s}: points of windows below 10 s are marked doubtful"
+        assert result.err.startswith(told) is is_told
 
 
 def test_the_key_comes_from_the_environment(measured, tmp_path):

@@ -84,6 +84,7 @@ def profile(
     asked_types, (record, earlier) = _types(trace, mix, types, lengths), _earlier(save, force=force)
     caps = _caps(max_requests, max_tokens, max_seconds, asked_types, earlier)
     chosen = MeasureOptions(**{name: value for name, value in how.items() if value is not None})
+    _warn_of_short(chosen.least_window_s)
     asked = Measuring(url, served, asked_types, chosen, caps, record, served_name, _key(api_key_env), force)
     if dry_run:
         return _print_intent(asked, earlier, as_json=as_json)
@@ -99,6 +100,18 @@ def _served(given: dict[str, Any], setup: Path | None) -> "Deployment":
     if note := unknown_version(served.engine or "", served.engine_version or ""):
         typer.echo(f"note: {printable(note)}", err=True)
     return served
+
+
+def _warn_of_short(least_window_s: float) -> None:
+    """Tell of windows that will make every point doubtful before there is one."""
+    from cuvee.profile.imports.doubts import SHORT_S
+
+    if least_window_s < SHORT_S:
+        typer.echo(
+            f"note: --least-window {least_window_s:g}: points of windows below {SHORT_S:g} s are marked doubtful, and "
+            "score, calibrate and plan leave them out",
+            err=True,
+        )
 
 
 def _refuse_bad(url: str) -> None:

@@ -38,6 +38,18 @@ OWN_FORMAT = (
     'or stages such as "A40:TP2x20|L40:TP1x60" in place of gpu and tensor_parallel_size'
 )
 IMPOSSIBLE = "above what the data sheet allows"
+DOUBTFUL = "marked doubtful"
+OPEN_LOOP = "open loop: its rate is the load offered, not what the replica sustains"
+UNSATURATED = "not shown to be saturated: the replica may sustain more"
+OTHER_ENGINE = "name the engine they were measured on with --engine"
+REMEDIES = {
+    IMPOSSIBLE: "see whether GPU, model and precision are what was measured",
+    DOUBTFUL: "measure again what `note` names in such rows",
+    OPEN_LOOP: "measure with requests held under way, as cuvee profile does first",
+    UNSATURATED: "measure with more requests under way: cuvee profile goes on with a higher --max-concurrency",
+}
+"""What to do about rows that were left out, by the reason; `OTHER_ENGINE` for all others."""
+
 STAGE = re.compile(r"(?P<gpu>[^:|]+):TP(?P<size>[0-9]{1,4})x(?P<layers>[0-9]{1,4})", re.IGNORECASE)
 
 
@@ -102,7 +114,7 @@ def load_throughput_table(
         raise InputError(
             f"{path}: no usable row; {'; '.join(reading.notes())}",
             expected="at least one row to plan with",
-            remedy="name the engine they were measured on with --engine" if engine else "",
+            remedy="; ".join(dict.fromkeys(REMEDIES.get(reason, OTHER_ENGINE) for reason in reading.left_out)),
         )
     return TableProvider(tuple(reading.rates), length_tolerance, str(path), reading.notes())
 
@@ -212,11 +224,11 @@ def _held(record: Record) -> float | None:
 def _reason_to_skip(record: Record, engine: str | None) -> str:
     """Why a row of a public collection is not to be used; empty where it is."""
     if record.text("doubtful").lower() in ("true", "yes", "1"):
-        return "marked doubtful"
+        return DOUBTFUL
     if not record.is_empty("request_rate"):
-        return "open loop: its rate is the load offered, not what the replica sustains"
+        return OPEN_LOOP
     if not record.is_empty("saturated") and not record.flag("saturated"):
-        return "not shown to be saturated: the replica may sustain more"
+        return UNSATURATED
     return _other_engine(record, engine)
 
 

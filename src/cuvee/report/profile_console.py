@@ -12,7 +12,7 @@ from rich.text import Text
 from cuvee.profile.imports.importing import Imported
 from cuvee.profile.measure.allowance import Caps, Sent
 from cuvee.profile.measure.estimate import Expected
-from cuvee.profile.measure.load_points import in_pairs, saturated_keys
+from cuvee.profile.measure.load_points import in_pairs, saturated_keys, what_would_saturate
 from cuvee.profile.measure.point import Point, Spread
 from cuvee.profile.measure.record import MeasureRecord
 from cuvee.profile.measure.sweep import Measured, Measuring
@@ -53,9 +53,11 @@ def print_profile(measured: Measured, imported: Imported, console: Console, *, s
     for each in imported.points:
         for doubt in each.doubts:
             console.print(indented(literal(f"doubtful: {each.id}: {doubt}"), style="yellow"))
-    for name, reached in _saturated(record).items():
-        if not reached:
-            console.print(indented(literal(f"not shown to be saturated: {name}"), style="yellow"))
+    reached = {key[0]: is_reached for key, is_reached in saturated_keys(record).items()}
+    for workload in record.types:
+        if not reached.get(workload.name, True):
+            text = f"not shown to be saturated: {workload.name}: cuvee plan leaves its rate out"
+            console.print(indented(literal(f"{text}; {what_would_saturate(record, workload)}"), style="yellow"))
     if measured.ended:
         text = f"ended early: {measured.ended}; the same command with a higher cap goes on"
         console.print(indented(literal(text), style="yellow"))
@@ -65,7 +67,7 @@ def print_profile(measured: Measured, imported: Imported, console: Console, *, s
         console.print(indented(literal(f"note: {note}"), style="dim"))
     console.print(indented(f"sent over all runs: {_sent_line(record.sent)}", style="dim"))
     if record.points:
-        console.print(indented(literal(f"next: cuvee score {saved}; cuvee calibrate {saved} --save calibration.json")))
+        console.print(indented(literal(_next(record, imported, saved))))
 
 
 def profile_record(measured: Measured, imported: Imported, saved: str) -> dict[str, Any]:
@@ -181,6 +183,15 @@ def _sent_line(sent: Sent) -> str:
     return f"{counts}{';' if sent.is_at_most else ','} {minutes:.1f} min"
 
 
+def _next(record: MeasureRecord, imported: Imported, saved: str) -> str:
+    """The commands that have a use for what was measured."""
+    good = [point for point, each in in_pairs(record, imported) if not each.is_doubtful]
+    if not good:
+        return "every point is doubtful: score, calibrate and plan leave them out until they are measured again"
+    calibrating = f"; cuvee calibrate {saved} --save calibration.json" if any(point.is_held for point in good) else ""
+    return f"next: cuvee score {saved}{calibrating}"
+
+
 def _remarks(imported: Imported) -> Iterator[str]:
     """Each remark once, with the points that it is of."""
     of: dict[str, list[str]] = {}
@@ -189,10 +200,6 @@ def _remarks(imported: Imported) -> Iterator[str]:
             of.setdefault(remark, []).append(each.id)
     for remark, names in of.items():
         yield f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {remark}"
-
-
-def _saturated(record: MeasureRecord) -> dict[str, bool]:
-    return {key[0]: reached for key, reached in saturated_keys(record).items()}
 
 
 def _table(record: MeasureRecord, imported: Imported, console: Console) -> Any:  # noqa: ANN401 a rich table

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from cuvee.errors import InputError
 from cuvee.profile import load_throughput_table
 from cuvee.profile.imports.points_table import points_to_csv
-from cuvee.profile.measure.load_points import measured_points
+from cuvee.profile.measure.load_points import measured_points, what_would_saturate
 from cuvee.profile.measure.point import Spread
 from cuvee.profile.measure.record import MeasureRecord
 from cuvee.workload.records import WorkloadType
@@ -68,5 +69,23 @@ def test_a_rate_that_still_grew_is_not_taken(tmp_path, record):
     """From 8 to 16 under way the rate grew by two fifths: nobody knows where it ends."""
     path = tmp_path / "points.csv"
     path.write_text(points_to_csv(measured_points(replace(record, points=(held(8, 7.0), held(16, 10.0))))))
-    with pytest.raises(ValueError, match="2 rows left out: not shown to be saturated"):
-        load_throughput_table(path)
+    with pytest.raises(InputError, match="2 rows left out: not shown to be saturated") as refused:
+        load_throughput_table(path, engine="vllm-0.11")
+    assert "a higher --max-concurrency" in refused.value.remedy
+    assert "--engine" not in refused.value.remedy  # which is in every row
+
+
+@pytest.mark.parametrize(
+    ("points", "most", "expected"),
+    [
+        ((held(8, 7.0), held(16, 10.0)), 16, "go on with a --max-concurrency above 16"),
+        ((held(8, 7.0),), 8, "go on with a --max-concurrency above 8"),
+        ((held(8, 7.0), held(16, 10.0)), 1024, "go on with higher caps"),
+        ((held(8, 7.0), held(16, 10.0, 3.0)), 16, "begin anew (--force) with a higher --max-seconds"),
+    ],
+)
+def test_what_to_raise_where_saturation_was_not_shown(record, points, most, expected):
+    """The cap that ended the search: requests under way, or time. Tempting: to name the engine."""
+    options = replace(record.options, max_concurrency=most)
+    found = replace(record, points=points, options=options)
+    assert what_would_saturate(found, found.types[0]).startswith(expected)

@@ -186,6 +186,17 @@ def test_a_prefix_cache_is_seen():
     assert run(manners=Manners(cached_share=0.5), stop_after=1).points[0].cached_share == pytest.approx(0.5, abs=0.01)
 
 
+def test_too_many_under_way_at_once_is_no_point():
+    """Poisson arrivals at 85 % have five under way within seconds, and four may be: told with the cap to raise.
+
+    Tempting: a point of the second before, doubtful by its length.
+    """
+    done = run(max_concurrency=4, loads=(0.85,))
+    assert [point.load for point in done.points] == [None, None]
+    assert "no steady window in " in done.measured.notes[0]
+    assert "more than 4 were under way (--max-concurrency)" in done.measured.notes[0]
+
+
 def test_a_server_that_cannot_keep_up_is_not_flooded():
     """Arrivals at six times what it serves end where as many are under way as may be."""
     options = MeasureOptions(max_concurrency=8)

@@ -12,6 +12,7 @@ from cuvee.profile.measure.record import MeasureRecord
 from cuvee.profile.measure.server_facts import ServerFacts
 from cuvee.profile.measure.steps import TIMES_WITHIN, saturation
 from cuvee.units import rounded
+from cuvee.workload.records import WorkloadType
 
 NAME = "cuvee profile"
 
@@ -52,6 +53,16 @@ def saturated_keys(record: MeasureRecord) -> dict[tuple[str, int | None, float |
     """Points that hold the saturated rate of their type, and whether it is shown to be."""
     found = (saturation(record.points_of(workload), record.options) for workload in record.types)
     return {each.point.key: each.is_reached for each in found if each is not None}
+
+
+def what_would_saturate(record: MeasureRecord, workload: WorkloadType) -> str:
+    """How to go on where the saturated rate of a type was not shown to be one."""
+    held = sorted((each for each in record.points_of(workload) if each.is_held), key=lambda each: each.concurrency or 0)
+    if len(held) > 1 and any(each.interval.relative > TIMES_WITHIN * record.options.within for each in held[-2:]):
+        return "begin anew (--force) with a higher --max-seconds, as its intervals are too wide to tell"
+    if held and (held[-1].concurrency or 0) >= record.options.max_concurrency:
+        return f"go on with a --max-concurrency above {record.options.max_concurrency:,}"
+    return "go on with higher caps, such as --max-seconds"
 
 
 def in_pairs(record: MeasureRecord, imported: Imported) -> list[tuple[Point, ImportedPoint]]:

@@ -6,6 +6,7 @@ from itertools import takewhile
 
 import numpy as np
 
+from cuvee.profile.imports.doubts import SHORT_S
 from cuvee.profile.measure.allowance import SpentError
 from cuvee.profile.measure.answers import Answer
 from cuvee.profile.measure.options import MeasureOptions
@@ -53,10 +54,16 @@ class Arrivals:
         self._ended = ""
         self._error: BaseException | None = None
 
+    @property
+    def is_overrun(self) -> bool:
+        """Whether it ended as more requests were under way than may be."""
+        return self._ended == OVERRUN
+
     async def measure(self, watch: Watch) -> Window | None:
         """Send requests until the latencies are known.
 
-        Returns     the steady window; None where the time or the allowance ended before there was one.
+        Returns     the steady window; None where the time or the allowance ended before there was one, or too many
+                    were under way before it was long enough to say something.
         Raises      FailedError: too many failures; StoppedError; whatever else a request ended with.
         """
         began_s, effort = watch.now_s, Effort()
@@ -74,7 +81,9 @@ class Arrivals:
                     return window
                 if self._ended or watch.is_over:
                     ended = self._ended or OUT_OF_TIME
-                    return None if window is None else replace(window, ended=ended)
+                    if window is None or (self.is_overrun and window.window_s < SHORT_S):
+                        return None
+                    return replace(window, ended=ended)
         finally:
             await end_all(self._tasks)
 

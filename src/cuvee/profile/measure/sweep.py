@@ -301,6 +301,7 @@ class _Sweep:
             lambda text: self._say(f"{_named(load)}: {text}"),
         )
         self._say(_named(load))
+        why = ""
         if load.concurrency is not None:
             window = await streams.hold(load.concurrency, watch)
         else:
@@ -312,11 +313,14 @@ class _Sweep:
                 warm_up_s=self._record.tried[workload.name].end_to_end_s,
             )
             window = await arrivals.measure(watch)
+            if arrivals.is_overrun:
+                why = f": more than {self._options.max_concurrency:,} were under way (--max-concurrency)"
         self._durations_s.append(self._now() - began_s)
         self._steps_left = max(self._steps_left - 1, 1)
         if window is None:
             self._require_more()
-            self._notes.append(f"{workload.name}: {_named(load)}: no steady window in {self._now() - began_s:,.0f} s")
+            took_s = self._now() - began_s
+            self._notes.append(f"{workload.name}: {_named(load)}: no steady window in {took_s:,.0f} s{why}")
             return False
         point = point_of(workload.name, load, window, _today())
         self._stale.discard(point.key)
