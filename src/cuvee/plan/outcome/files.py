@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cuvee.errors import InputError, reason_of
 from cuvee.files import read_text
 from cuvee.plan.outcome.result import SCHEMA_VERSION, Plan
+from cuvee.plan.outcome.soundness import require_sound
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -41,14 +42,16 @@ def plan_schema() -> dict[str, Any]:
 def load_plan(path: Path | str) -> Plan:
     """Read a plan file.
 
-    Raises          InputError: not a plan file, or of a schema this version does not know.
+    Raises          InputError: not a plan file, of a schema this version does not know, or of what no plan can be.
     """
     return plan_of(read_json(path, kind="plan"), path)
 
 
 def plan_of(record: Any, path: Path | str) -> Plan:  # noqa: ANN401 any JSON value
     """The plan that the JSON of the file at `path` holds; raises as `load_plan` does."""
-    return record_of(record, path, _adapter(), kind="plan", version=SCHEMA_VERSION, field="groups")
+    plan = record_of(record, path, _adapter(), kind="plan", version=SCHEMA_VERSION, field="groups")
+    require_sound(plan, f"{path}: ")
+    return plan
 
 
 def read_json(path: Path | str, *, kind: str, max_mb: float = 100.0) -> Any:  # noqa: ANN401 any JSON value
