@@ -1,11 +1,13 @@
 """The printed study on narrow terminals, and what its headline says of errors."""
 
 import io
+import math
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
+from cuvee.profile.table import NOT_STATED, Provenance, RateSource
 from cuvee.report.study_console import print_study
 from tests.study.test_study import OLD_AND_NEW
 from tests.study.tiny import tiny_study
@@ -37,16 +39,37 @@ def test_no_number_is_split_over_lines(width):
         assert {row.split()[0] for row in rows} <= {"A40", "H100-SXM"}
 
 
+def with_errors(study, provider, *errors):
+    """`study` with these errors, the last for all that follow, of rates of `provider`."""
+    source = RateSource(provider, "a test", "2026-10-01")
+    known = [*errors, *(errors[-1] for _ in study.entries)]
+    entries = (
+        replace(each, relative_error=error, rate_source=source)
+        for each, error in zip(study.entries, known, strict=False)
+    )
+    return replace(study, entries=tuple(entries))
+
+
 def test_the_headline_has_the_range_of_bands():
     """Cells of 70 % are no cells of 35 %. Tempting: the band of the engine alone."""
-    study = tiny_study()
-    first, *others = study.entries
-    mixed = replace(
-        study, entries=(replace(first, relative_error=0.7), *(replace(each, relative_error=0.35) for each in others))
-    )
-    assert "+-35% to +-70% on " in " ".join(printed(mixed).split())
-    alike = replace(study, entries=tuple(replace(each, relative_error=0.35) for each in study.entries))
-    assert "+-35% on " in " ".join(printed(alike).split())
+    mixed = with_errors(tiny_study(), Provenance.ESTIMATED, 0.7, 0.35)
+    assert "estimates +-35% to +-70% on " in " ".join(printed(mixed).split())
+    alike = with_errors(tiny_study(), Provenance.ESTIMATED, 0.35)
+    assert "estimates +-35% on " in " ".join(printed(alike).split())
+
+
+def test_measured_rates_are_no_estimates():
+    """They are named with their number, error, source and date. Tempting: one range over them and the estimates."""
+    text = " ".join(printed(tiny_study()).split())
+    assert "vllm-0.11, no estimates measured: 6 of 6 rates, on A40, H100-SXM, +-5%: by hand, 2026-01-01" in text
+    measured, estimated = tiny_study(), with_errors(tiny_study(), Provenance.ESTIMATED, 0.35)
+    both = replace(measured, entries=(*measured.entries[:1], *estimated.entries[1:]))
+    text = " ".join(printed(both).split())
+    assert "estimates +-35% on A40, H100-SXM, unknown elsewhere measured: 1 of 6 rates, on A40, +-5%" in text
+    undated = with_errors(tiny_study(), Provenance.MEASURED, math.inf)
+    source = RateSource(Provenance.MEASURED, "a test", NOT_STATED)
+    undated = replace(undated, entries=tuple(replace(each, rate_source=source) for each in undated.entries))
+    assert "H100-SXM, no error stated: a test, date not stated" in " ".join(printed(undated).split())
 
 
 def test_every_price_has_its_date():

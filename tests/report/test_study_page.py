@@ -13,9 +13,20 @@ import pytest
 
 from cuvee.catalog import Offer, OfferSet
 from cuvee.errors import InputError, MissingExtraError
+from cuvee.profile.table import Provenance, RateSource
 from cuvee.report import chart_page, html, study_page
 from cuvee.report.heat import HEAT, colour_of, contrast, ink_on
-from cuvee.report.study_figures import CURVE_HOVER, bars, gpus_of, heat_map, shown
+from cuvee.report.study_figures import (
+    BAR_COLOURS,
+    COMPARED,
+    CURVE_HOVER,
+    GIVEN,
+    UNKNOWN,
+    bars,
+    gpus_of,
+    heat_map,
+    shown,
+)
 from cuvee.report.study_svg import study_to_svg
 from cuvee.study.curves import CURVE_PERCENTILES
 from cuvee.study.question import Answer, StudyQuestion
@@ -131,6 +142,25 @@ def test_bars_show_the_band():
     assert known["error_x"]["arrayminus"] == pytest.approx([8 - 8 / 1.05], rel=1e-3)
     assert assumed["marker"]["pattern"]["shape"]
     assert not known["marker"]["pattern"]["shape"]
+
+
+def test_bars_say_what_stands_behind_the_error():
+    """Measured rates are told apart from estimates that public figures back. Tempting: any known error is of those."""
+    study = tiny_study(errors={"A40": 0.05})
+    assert [trace["name"] for trace in bars(study, MODEL.name, "short")["data"]] == [GIVEN, UNKNOWN]
+    source = RateSource(Provenance.ESTIMATED, "constants", "2026-01-01")
+    estimates = replace(study, entries=tuple(replace(each, rate_source=source) for each in study.entries))
+    found = bars(estimates, MODEL.name, "short")["data"]
+    assert [trace["name"] for trace in found] == [COMPARED, UNKNOWN]
+    assert len({GIVEN, COMPARED, UNKNOWN}) == len(set(BAR_COLOURS.values())) == 3
+
+
+def test_measured_rates_claim_no_public_figures():
+    """A page of rates that the user measured names their source and date, and no public figure."""
+    text = " ".join(read(study_page.study_page([tiny_study()], [tiny_performance()])).text.split())
+    assert "measured: 6 of 6 rates, on A40, H100-SXM, ±5%: by hand, 2026-01-01" in text
+    assert "public figures behind" not in text
+    assert "the figures here are estimates" not in text
 
 
 def test_the_heat_map_is_of_the_best():

@@ -7,6 +7,7 @@ import pytest
 
 from cuvee.catalog import Offer, OfferSet, find_gpu, load_gpu_types, load_model
 from cuvee.errors import InputError
+from cuvee.study.given import given_rates
 from cuvee.study.leads import lead
 from cuvee.study.performance import PERCENTILES, is_extrapolated, list_replicas
 from cuvee.study.prices import cheapest_offer, used_prices
@@ -140,7 +141,8 @@ def test_shares_of_the_best():
 def test_what_is_known_of_the_errors():
     """All rates are measured; a band is known of the A40 alone. Tempting: of neither, as one is not known."""
     study = tiny_study(errors={"A40": 0.05})
-    assert study.num_measured == len(study.entries) > 0
+    (given,) = given_rates(study)
+    assert (given.gpus, given.num_rates) == (("A40", "H100-SXM"), len(study.entries))
     assert study.gpus_of_unknown_error == ("H100-SXM",)
 
 

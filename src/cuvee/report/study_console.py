@@ -11,8 +11,9 @@ from cuvee.report.study_text import (
     MARKS,
     case_text,
     counted,
-    error_range,
+    estimates_text,
     finding_text,
+    given_texts,
     lengths_text,
     listed_text,
     number,
@@ -53,9 +54,11 @@ def print_study(
         latencies         Latency percentiles and what they cost, too.
     """
     for study in studies:
-        engine = f"{study.engine.name}, estimates {_engine_error(study)}"
+        engine = f"{study.engine.name}, {estimates_text(study, '+-')}"
         heading = rule(console).join(["cuvee benchmark", prices_title(study), engine])
         console.print(Text(literal(heading), style="bold"))
+        for line in given_texts(study, "+-"):
+            console.print(indented(literal(line)))
         console.print()
         for model in study.models:
             for table in _grids(study, model.name, console):
@@ -74,13 +77,6 @@ def print_study(
         _print_observations(study, console)
     for note in _legend(studies, latencies):
         console.print(indented(literal(note), style="dim"))
-
-
-def _engine_error(study: Study) -> str:
-    known = sorted({entry.gpu for entry in study.entries if entry.error_known})
-    if not known:
-        return "without a known error"
-    return f"{error_range(study, '+-')} on {', '.join(known)}, unknown elsewhere"
 
 
 def _grids(study: Study, model: str, console: Console) -> Iterator[RenderableType]:

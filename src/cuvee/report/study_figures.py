@@ -31,8 +31,11 @@ HATCHED = {"shape": "/", "fillmode": "overlay", "fgopacity": 0.35, "solidity": 0
 ROW_PX = 34.0
 """Height of a row of a heat map or bar [px]."""
 
-ESTIMATED = "estimated, error not known"
-COMPARED = "error known from public figures"
+UNKNOWN = "error not known"
+COMPARED = "estimated, error known from public figures"
+GIVEN = "measured or fitted, as given"
+BAR_COLOURS = {GIVEN: PALETTE[2], COMPARED: PALETTE[0], UNKNOWN: PALETTE[6]}
+"""Kinds of bars by what stands behind their error, with their colours."""
 
 
 def figures(studies: Sequence[Study], curves: Sequence[Mapping[float, Curves]]) -> dict[str, dict[str, Figure]]:
@@ -136,21 +139,23 @@ def configuration_map(study: Study, model: str, gpu: str) -> Figure:
 
 
 def bars(study: Study, model: str, workload: str) -> Figure:
-    """Requests per dollar of GPU types on a workload type, with error bands: known ones apart from assumed ones."""
+    """Requests per dollar of GPU types on a workload type, with error bands: measured, compared and assumed ones."""
     ranking = list(reversed(study.ranking(model, workload)))
     found = lead(study, model, workload)
     data = []
-    for name, known in ((COMPARED, True), (ESTIMATED, False)):
-        chosen = [entry for entry in ranking if entry.error_known is known]
-        values = [entry.efficiency for entry in chosen]
+    for name, colour in BAR_COLOURS.items():
+        chosen = [entry for entry in ranking if _kind_of_error(entry) == name]
+        if not chosen:
+            continue
+        known, values = name != UNKNOWN, [entry.efficiency for entry in chosen]
         data.append(
             {
                 "type": "bar", "orientation": "h", "name": name, "y": [shown(entry.gpu) for entry in chosen],
                 "x": [_rounded(value) for value in values], "customdata": [_hover(entry, found) for entry in chosen],
                 "hovertemplate": HOVER, "text": [_cell_text(entry, found) for entry in chosen],
-                "textposition": "inside", "insidetextanchor": "start",
+                "textposition": "auto", "insidetextanchor": "start", "textangle": 0,
                 "insidetextfont": {"color": "#ffffff" if known else "#000000"},
-                "marker": {"color": PALETTE[0] if known else PALETTE[6], "pattern": NO_PATTERN if known else HATCHED},
+                "marker": {"color": colour, "pattern": NO_PATTERN if known else HATCHED},
                 "error_x": {
                     "type": "data", "symmetric": False, "thickness": 1.5, "width": 5,
                     "array": [_rounded(entry.efficiency_reach[1]) for entry in chosen],
@@ -167,6 +172,12 @@ def bars(study: Study, model: str, workload: str) -> Figure:
         "legend": {"orientation": "h", "y": -60 / max(ROW_PX * len(ranking), 1), "yanchor": "top"},
     }
     return {"data": data, "layout": layout}
+
+
+def _kind_of_error(entry: Entry) -> str:
+    if not entry.error_known:
+        return UNKNOWN
+    return COMPARED if entry.is_estimate else GIVEN
 
 
 def percentile_lines(study: Study, model: str, workload: str) -> Figure:

@@ -16,6 +16,7 @@ from cuvee.report.study_tables import TABLE_PERCENTILE, curve_table, figure_tabl
 from cuvee.report.study_text import (
     counted,
     error_text,
+    given_texts,
     lengths_text,
     number,
     offers_text,
@@ -36,8 +37,9 @@ MOST_KINDS = 30
 """Kinds of request on a page [-]: each has charts of its own, and further ones make it too large to open."""
 
 ABOUT_BARS = (
-    "Bars are requests a second for a dollar an hour of the best configuration. The thin line is the error band: known "
-    "for plain bars; for hatched ones no sound public figure is known, and the line is what comparisons assume."
+    "Bars are requests a second for a dollar an hour of the best configuration. The thin line is the error band: for "
+    "plain bars that of the measurement, or of the estimate beside public figures; for hatched ones none is known, and "
+    "the line is what comparisons assume."
 )
 ABOUT_CURVES = (
     "The further left, the sooner the answer; the lower, the cheaper. Solid lines are data-centre GPUs, dashed ones "
@@ -88,13 +90,14 @@ def _lede(studies: Sequence[Study]) -> Iterator[Markup]:
         leads = _leads(newest, model.name)
         if leads:
             yield tag("p", *_sentence(model.name, leads), class_="lead")
-    unknown, measured = newest.gpus_of_unknown_error, newest.num_measured
+    given, unknown = list(given_texts(newest, "±")), newest.gpus_of_unknown_error
+    if given:
+        yield tag("div", *(tag("p", line) for line in given), class_="callout")
     if unknown:
-        given = f"{measured:,} of {len(newest.entries):,} rates are measured, the others estimates." if measured else ""
         words = (
-            f"{given or 'Rates are estimates.'} No sound public figure of {newest.engine.name} covers "
-            f"{', '.join(unknown)}: no accuracy is claimed for them, and a lead counts as a tie unless it is larger "
-            "than the errors that would have to be assumed."
+            f"{'Other rates' if given else 'Rates'} are estimates. No sound public figure of {newest.engine.name} "
+            f"covers {', '.join(unknown)}: no accuracy is claimed for them, and a lead counts as a tie unless it is "
+            "larger than the errors that would have to be assumed."
         )
         yield tag("div", tag("p", words), class_="callout")
     if newest.newest_year:
@@ -137,7 +140,7 @@ def _sentence(model: str, leads: Sequence[Lead]) -> Iterator[str]:
         yield ". "
     backed = [found.backed for found in leads if found.backed is not None]
     if backed:
-        yield "With public figures behind the error band "
+        yield "Cheapest with a known error: "
         yield from _counted(backed)
         yield "."
 

@@ -7,12 +7,14 @@ from cuvee.report.html import Markup, joined, table, tag
 from cuvee.report.study_text import (
     PAPER,
     case_text,
-    error_range,
+    estimates_text,
     factor_text,
     finding_text,
+    given_texts,
     prices_title,
 )
 from cuvee.study.finding import Observation, Verdict
+from cuvee.study.given import given_rates
 from cuvee.study.observations import observations
 from cuvee.study.performance import GPUS_OF_A_MACHINE
 from cuvee.study.prices import UsedPrice, used_prices
@@ -39,7 +41,7 @@ def observation_cards(studies: Sequence[Study]) -> Markup:
     titles = list(dict.fromkeys(each.title for one in found for each in one))
     parts: list[Markup] = [
         tag("h2", "The paper's observations"),
-        tag("p", f"{PAPER}. It measured; the figures here are estimates, at the prices below."),
+        tag("p", f"{PAPER}. It measured; {_whose_figures(studies[-1])}, at the prices below."),
     ]
     for index, title in enumerate(titles, start=1):
         cards = [
@@ -50,6 +52,12 @@ def observation_cards(studies: Sequence[Study]) -> Markup:
         ]
         parts += [tag("h3", f"{index}. {title}"), tag("div", *cards, class_="then-now")]
     return tag("section", *parts)
+
+
+def _whose_figures(study: Study) -> str:
+    if not given_rates(study):
+        return "the figures here are estimates"
+    return "the figures here are those measured or fitted that were given, and estimates elsewhere"
 
 
 def _card(study: Study, observation: Observation) -> Markup:
@@ -74,8 +82,7 @@ def _card(study: Study, observation: Observation) -> Markup:
 
 def method(study: Study) -> Markup:
     """How figures come about, what was assumed, and what a tie is."""
-    known = sorted({entry.gpu for entry in study.entries if entry.error_known})
-    bands = f"{error_range(study)} on {', '.join(known)}, unknown elsewhere" if known else "unknown"
+    bands = "; ".join([estimates_text(study, "±"), *given_texts(study, "±")])
     sources = dict.fromkeys(f"{source.provider}: {source.source}, {source.date}" for source in _sources(study))
     points = (
         "Rates: what one replica sustains on one kind of request alone. Measured and calibrated rates come first where "

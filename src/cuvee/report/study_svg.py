@@ -6,6 +6,7 @@ from cuvee.report.heat import colour_of, ink_on
 from cuvee.report.study_text import lengths_text, number, prices_title
 from cuvee.report.svg import document, element
 from cuvee.study.entry import Entry
+from cuvee.study.given import given_rates
 from cuvee.study.leads import Lead, lead
 from cuvee.study.study import Study
 
@@ -23,10 +24,17 @@ KEY = "★ the most, = tied with it: the lead is inside the errors; each the bes
 def study_to_svg(study: Study) -> str:
     """The picture of a study."""
     workloads = study.asked.workloads[:MOST_TYPES]
+    whose = "given rates and estimates" if given_rates(study) else "estimates"
     height = TOP
     children: list[str] = [
         element("text", "Requests a second for a dollar an hour", x=LEFT, y=30, class_="strong"),
-        element("text", f"{prices_title(study)}; estimates for {study.engine.name}", x=LEFT, y=52, class_="faint"),
+        element(
+            "text",
+            f"{prices_title(study)}; {whose} for {study.engine.name}",
+            x=LEFT,
+            y=52,
+            class_="faint",
+        ),
         element("text", KEY, x=LEFT, y=70, class_="faint"),
     ]
     for model in study.models:

@@ -1,13 +1,15 @@
 """Words and numbers that the printed study and its page share."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from cuvee.catalog.offer import Offer
+from cuvee.profile.table import NOT_STATED, RateSource
 from cuvee.report.style import dated
 from cuvee.study.comparison import Comparison
 from cuvee.study.entry import Entry
 from cuvee.study.finding import Case, Finding, Observation, Verdict
+from cuvee.study.given import given_rates
 from cuvee.study.question import PAPER_PRICES
 from cuvee.study.study import Study
 from cuvee.workload.records import WorkloadType
@@ -15,6 +17,10 @@ from cuvee.workload.records import WorkloadType
 PAPER = (
     "Jiang et al., Demystifying Cost-Efficiency in LLM Serving over Heterogeneous GPUs (ICML 2025, arXiv 2502.00722)"
 )
+
+
+MOST_SOURCES = 3
+"""Sources of measured rates that are named [-]; --json has that of each rate."""
 
 
 def number(value: float) -> str:
@@ -64,9 +70,33 @@ def error_text(entry: Entry) -> str:
     return "unknown, extrapolated" if entry.extrapolated else "unknown"
 
 
-def error_range(study: Study, sign: str = "") -> str:
-    """Narrowest and widest known error band of the study's rates, each after `sign`; one where they are alike."""
-    return " to ".join(dict.fromkeys(f"{sign}{each:.0%}" for each in study.known_errors or ()))
+def estimates_text(study: Study, sign: str = "") -> str:
+    """What is known of the errors of a study's estimates: narrowest and widest band, each after `sign`, and where."""
+    if all(not entry.is_estimate for entry in study.entries):
+        return "no estimates"
+    if study.estimate_errors is None:
+        return "estimates without a known error"
+    return f"estimates {_range(study.estimate_errors, sign)} on {', '.join(study.compared_gpus)}, unknown elsewhere"
+
+
+def given_texts(study: Study, sign: str = "") -> Iterator[str]:
+    """What rates were given, how sure they are, and where they come from."""
+    for given in given_rates(study):
+        band = _range(given.errors, sign) if given.errors is not None else "no error stated"
+        sources = [f"{each.source}, {_date_text(each)}" for each in given.sources[:MOST_SOURCES]]
+        more = len(given.sources) - len(sources)
+        named = "; ".join([*sources, *([f"and {more} more"] if more else [])])
+        count = f"{given.num_rates:,} of {len(study.entries):,} rates"
+        yield f"{given.provenance.value}: {count}, on {', '.join(given.gpus)}, {band}: {named}"
+
+
+def _date_text(source: RateSource) -> str:
+    return f"date {NOT_STATED}" if source.date == NOT_STATED else source.date
+
+
+def _range(errors: tuple[float, float], sign: str) -> str:
+    """Both ends, or one where they are alike."""
+    return " to ".join(dict.fromkeys(f"{sign}{each:.0%}" for each in errors))
 
 
 def case_text(case: Case) -> str:

@@ -119,5 +119,10 @@ class Entry:
 
     @property
     def error_known(self) -> bool:
-        """Whether sound public figures stand behind the error band."""
+        """Whether the rate has an error band: of its measurement or fit, or of sound public figures if an estimate."""
         return self.relative_error != float("inf")
+
+    @property
+    def is_estimate(self) -> bool:
+        """Whether nobody gave the rate: the throughput model computed it."""
+        return self.provenance is Provenance.ESTIMATED

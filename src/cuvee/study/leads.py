@@ -19,7 +19,7 @@ class Lead:
         over_last   First over last, likewise.
         ties        GPU types whose distance to the first is inside the errors, in order.
         covered     The best of those whose estimates are not extrapolated; None where there are none.
-        backed      The best of those whose error band public figures stand behind, likewise.
+        backed      The best of those whose error band is known, likewise.
         newest      The best of those whose price is of the newest year; None where there are none, or all are.
     """
 

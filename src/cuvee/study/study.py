@@ -84,21 +84,25 @@ class Study:
         return tuple(gpu for gpu in self.asked.gpus if gpu.name in present)
 
     @property
-    def known_errors(self) -> tuple[float, float] | None:
-        """Narrowest and widest error band of the rates that have one [-]; None where none has."""
-        known = [entry.relative_error for entry in self.entries if entry.error_known]
+    def estimate_errors(self) -> tuple[float, float] | None:
+        """Narrowest and widest error band of the estimates that have one [-]; None where none has."""
+        known = [entry.relative_error for entry in self._compared]
         return (min(known), max(known)) if known else None
 
     @property
     def gpus_of_unknown_error(self) -> tuple[str, ...]:
-        """GPU types behind none of whose error bands public figures stand, in the order asked."""
+        """GPU types none of whose rates has a known error band, in the order asked."""
         known = {entry.gpu for entry in self.entries if entry.error_known}
         return tuple(gpu.name for gpu in self.gpus if gpu.name not in known)
 
     @property
-    def num_measured(self) -> int:
-        """Entries whose rate was measured [-]."""
-        return sum(entry.provenance is Provenance.MEASURED for entry in self.entries)
+    def compared_gpus(self) -> tuple[str, ...]:
+        """GPU types with estimates whose error is known from public figures, by name."""
+        return tuple(sorted({entry.gpu for entry in self._compared}))
+
+    @cached_property
+    def _compared(self) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries if entry.is_estimate and entry.error_known)
 
     @cached_property
     def prices_as_of(self) -> str:
