@@ -232,3 +232,9 @@ def test_messages_are_broken_between_words_on_a_terminal(small):
     assert len(lines) > 3
     assert max(map(len, lines)) <= 80
     assert "concurrency, request_rate" in " ".join(shown.split())
+
+
+def test_the_package_runs_as_a_module():
+    """`python -m cuvee` is the command line, for where no script is on the path."""
+    done = subprocess.run([sys.executable, "-m", "cuvee", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("cuvee ")

@@ -1,0 +1,6 @@
+"""`python -m cuvee`: the command line."""
+
+from cuvee.cli.main import run
+
+if __name__ == "__main__":
+    run()
