@@ -59,12 +59,31 @@ def test_the_page_is_complete_and_self_contained(cuvee, stubbed, tmp_path, monke
     assert "default-src 'none'" in text
 
 
+def test_a_trace_that_no_setting_plays_is_refused(cuvee, stubbed, tmp_path):
+    """Patterns that leave a trace out say so. Tempting: settings of the paper alone, in silence."""
+    trace = tmp_path / "conv.csv"
+    trace.write_text("arrival_s,input_tokens,output_tokens\n" + "".join(f"{each},900,90\n" for each in range(40)))
+    refused = cuvee("evaluate", "paper", "--cells", "8b/trace-1/stock-1/30", "--trace", trace)
+    assert refused.code == 2
+    assert "--trace, named 'conv'" in refused.err
+    assert "8b/conv/stock-1/30" in refused.err
+    refused = cuvee("evaluate", "robustness", "--trace", trace)
+    assert (refused.code, "--cells '*/conv/*'" in refused.err) == (2, True)
+    played = cuvee("evaluate", "paper", "--cells", "8b/conv/stock-1/30", "--trace", trace)
+    assert "1 of 1 setting\n" in played.out
+    assert "1 settings" not in played.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("everything",), "one of paper"),
-        (("robustness", "--out", "x.jsonl"), "leave them out"),
-        (("beyond", "--cells", "70b/*"), "--quick, --html or --json"),
+        (("robustness", "--out", "x.jsonl"), "error: --out for robustness\n"),
+        (
+            ("beyond", "--cells", "70b/*"),
+            "beyond\n  expected: of beyond only --html, --quick, --json",
+        ),
+        (("beyond", "--out", "x.jsonl", "--trace", "x.csv"), "error: --trace and --out for beyond\n"),
         (("paper", "--cells", "x"), "70b/trace-1/stock-1/15"),
         (("paper", "--trace", "missing.csv"), "missing.csv"),
     ],

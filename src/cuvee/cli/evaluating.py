@@ -16,14 +16,29 @@ if TYPE_CHECKING:
     from cuvee.evaluate.records import SettingResult
     from cuvee.evaluate.robustness import Bursty, Met
 
-KINDS = ("paper", "robustness", "beyond")
+NOT_FOR = {"paper": (), "robustness": ("--out", "--html"), "beyond": ("--cells", "--trace", "--out")}
+"""What can be evaluated, and the options that it does not take."""
+
+KINDS = tuple(NOT_FOR)
 
 CellsOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="PATTERN",
-        help="Only settings such as '70b/trace-1/*'; repeatable. Default: all; of robustness the first.",
+        help="Only settings such as '70b/trace-1/*'; repeatable. Default: all; of robustness the first; not of beyond.",
     ),
+]
+TraceOption = Annotated[
+    list[str] | None,
+    typer.Option("--trace", metavar="FILE", help="The same with the requests of a trace, too; not of beyond."),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Of paper: keep each result here, and go on from there."),
+]
+PageOption = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="Of paper and beyond: write all of it as one page with charts, too."),
 ]
 
 
@@ -37,30 +52,23 @@ def evaluate(
         ),
     ],
     cells: CellsOption = None,
-    traces: Annotated[
-        list[str] | None, typer.Option("--trace", metavar="FILE", help="The same with the requests of a trace, too.")
-    ] = None,
+    traces: TraceOption = None,
     quick: Annotated[bool, typer.Option("--quick", help="One stock, one budget, short simulations.")] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Keep each result here, and go on from there.")
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write all of it as one page with charts, too.")
-    ] = None,
+    out: OutOption = None,
+    html: PageOption = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the page.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Put our plans beside other ways of choosing a fleet: all planned, and played in the simulator.
 
-    With --out an interrupted run goes on where it stopped.
+    With --out an interrupted run of paper goes on where it stopped.
     """
     from cuvee.evaluate.evaluation import evaluate as run
     from cuvee.evaluate.evaluation import requests_by_name
-    from cuvee.evaluate.grid import for_robustness
     from cuvee.evaluate.robustness import robustness
     from cuvee.simulate.simulation import warm_up
 
-    _check(what, kept=out is not None, page=html is not None, chosen=bool(cells or traces))
+    _check(what, {"--cells": cells, "--trace": traces, "--out": out, "--html": html})
     refuse_overwriting(html, force)
     if what == "beyond":
         _beyond(quick=quick, html=html, as_json=as_json)
@@ -68,11 +76,11 @@ def evaluate(
     with working("reading") as progress:
         requests = requests_by_name(traces or ())
         names = [name for name, each in requests.items() if each.trace is not None]
-        settings, options = _asked(names, cells or (), quick=quick)
+        settings, options = _asked(what, names, cells or (), quick=quick)
         progress("getting the event kernel ready")
         warm_up()
         if what == "robustness":
-            rest = robustness(for_robustness(settings, cells or ()), requests, options, progress=progress)
+            rest = robustness(settings, requests, options, progress=progress)
         else:
             results = run(
                 settings, requests, options, out=out, progress=progress, keep=progress.keep,
@@ -110,14 +118,16 @@ def _tell_how_to_go_on(kept: str, *, overwrites: bool) -> None:
     typer.echo(f"{kept}; repeat the command{' with --force' if overwrites else ''}", err=True)
 
 
-def _check(what: str, *, kept: bool, page: bool, chosen: bool) -> None:
+def _check(what: str, given: dict[str, object]) -> None:
+    """Refuse what there is not, and options that it does not take."""
     if what not in KINDS:
         raise InputError(f"evaluate {what!r}", expected=f"one of {', '.join(KINDS)}")
-    if what == "robustness" and (kept or page):
-        raise InputError("--out or --html for robustness", expected="--json", remedy="leave them out")
-    if what == "beyond" and (kept or chosen):
-        remedy = "leave them out"
-        raise InputError("--cells, --trace or --out for beyond", expected="--quick, --html or --json", remedy=remedy)
+    wrong = [option for option, is_given in given.items() if is_given and option in NOT_FOR[what]]
+    if wrong:
+        taken = [option for option in (*given, "--quick", "--json") if option not in NOT_FOR[what]]
+        raise InputError(
+            f"{' and '.join(wrong)} for {what}", expected=f"of {what} only {', '.join(taken)}", remedy="leave them out"
+        )
 
 
 def _beyond(*, quick: bool, html: Path | None, as_json: bool) -> None:
@@ -150,9 +160,11 @@ def _show_robustness(met: "Sequence[Met]", bursts: "Sequence[Bursty]", *, as_jso
 
 
 def _asked(
-    traces: Sequence[str], cells: Sequence[str], *, quick: bool
+    what: str, traces: Sequence[str], cells: Sequence[str], *, quick: bool
 ) -> "tuple[tuple[Setting, ...], EvaluationOptions]":
-    from cuvee.evaluate.grid import QUICK, EvaluationOptions, chosen, paper_grid, quick_grid
+    from cuvee.evaluate import grid
 
-    grid = quick_grid(traces) if quick else paper_grid(traces)
-    return chosen(grid, cells), QUICK if quick else EvaluationOptions()
+    settings = grid.chosen(grid.quick_grid(traces) if quick else grid.paper_grid(traces), cells)
+    settings = grid.for_robustness(settings, cells) if what == "robustness" else settings
+    grid.require_played(settings, traces)
+    return settings, grid.QUICK if quick else grid.EvaluationOptions()

@@ -1,7 +1,7 @@
 """The settings of an evaluation: requests, stock, budget and models, and how each is planned and played."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import product
 
@@ -109,3 +109,14 @@ def for_robustness(settings: Sequence[Setting], patterns: Sequence[str]) -> tupl
     dozens of fleets planned anew.
     """
     return tuple(settings) if patterns else tuple(settings[:1])
+
+
+def require_played(settings: Sequence[Setting], traces: Sequence[str]) -> None:
+    """Raise InputError where none of `settings` is of a trace of those names: it was given for nothing."""
+    for name in traces:
+        if not any(each.requests == name for each in settings):
+            raise InputError(
+                f"--trace, named {name!r} in settings, and none of the settings chosen is of it",
+                expected=f"settings of it, such as {replace(settings[0], requests=name).name}",
+                remedy=f"add --cells '*/{name}/*', or leave --trace out",
+            )

@@ -11,13 +11,14 @@ from cuvee.evaluate.paper import PAPER, Claim, claims
 from cuvee.evaluate.records import SettingResult
 from cuvee.evaluate.summary import LEVEL, WIDE_ERROR, Gain, gains, predictions
 from cuvee.report.style import fitted, indented, literal, new_table
+from cuvee.units import plural
 
 MODEL_TITLES = {"70b": "Llama-3 70B", "8b": "Llama-3 8B", "both": "80 % Llama-3 8B, 20 % Llama-3 70B"}
 
 
 def print_evaluation(results: Sequence[SettingResult], num_asked: int, console: Console) -> None:
     """Print what the settings so far say."""
-    heading = f"cuvee evaluate paper: {len(results)} of {num_asked} settings"
+    heading = f"cuvee evaluate paper: {len(results)} of {plural(num_asked, 'setting')}"
     console.print(Text(heading, style="bold"))
     for title, group in parts(results):
         _print_gains(title, gains(group), len(group), console)
@@ -60,7 +61,7 @@ GAIN_COLUMNS = ("over", "by plan", "played", "least", "most", "not won", "e2e sa
 
 
 def _print_gains(title: str, found: Sequence[Gain], num_settings: int, console: Console) -> None:
-    table = new_table(console, title=f"{title}: {num_settings} settings")
+    table = new_table(console, title=f"{title}: {plural(num_settings, 'setting')}")
     table.add_column(GAIN_COLUMNS[0])
     for column in GAIN_COLUMNS[1:]:
         table.add_column(column, justify="right")
