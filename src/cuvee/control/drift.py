@@ -280,8 +280,8 @@ class _Comparison:
             limits = entry.latency.of(cell.workload) if entry.latency is not None else LatencyLimits()
             weight = self._weight(self._row_of(group, cell.workload))
             for kind, spreads, planned_s, limit_s in (
-                (Kind.TTFT, self.observed.ttft, cell.ttft_s, limits.ttft_s),
-                (Kind.TPOT, self.observed.tpot, cell.tpot_s, limits.tpot_s),
+                (Kind.TTFT, self.observed.ttft, cell.ttft_s or 0.0, limits.ttft_s),
+                (Kind.TPOT, self.observed.tpot, cell.tpot_s or 0.0, limits.tpot_s),
             ):
                 spread = spreads.get(key, NOTHING)
                 if not spread.number:

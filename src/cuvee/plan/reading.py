@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cuvee.plan.candidates.candidate_set import CandidateSet
 from cuvee.plan.candidates.placement import usable_gpus
-from cuvee.plan.outcome.cell import Cell, index_of_source, known_band
+from cuvee.plan.outcome.cell import Cell, index_of_source, known_band, known_latency
 from cuvee.plan.outcome.latency_reading import with_latency
 from cuvee.plan.outcome.machine_packing import packed
 from cuvee.plan.outcome.rented_machines import RentedMachines
@@ -187,8 +187,8 @@ def _cells(candidates: CandidateSet, row: int, problem: PlanProblem, sources: li
             rate_req_per_s=float(table.rate_req_per_s[line, column] * candidates.availability[row]),
             provenance=Provenance(table.provenance[line, column]),
             relative_error=known_band(table.relative_error[line, column]),
-            ttft_s=float(table.ttft_s[line, column]),
-            tpot_s=float(table.tpot_s[line, column]),
+            ttft_s=known_latency(table.ttft_s[line, column]),
+            tpot_s=known_latency(table.tpot_s[line, column]),
             source=index_of_source(table.source_of(line, column), sources),
         )
         for column, kind in enumerate(problem.models[model].demand.types)

@@ -115,7 +115,7 @@ def latencies(plan: Plan, occupancies: Sequence[float]) -> tuple[Floats, Floats]
         if not models[group.model].shape_known:
             for place, kind in mine:
                 cell = cells[kind.name]
-                if cell.ttft_s > 0:
+                if cell.ttft_s and cell.tpot_s is not None:
                     ttft_s[:, place, column], tpot_s[:, place, column] = cell.ttft_s, cell.tpot_s
             continue
         provider, table = group_table(plan, group, models[group.model], gpus, kinds)
@@ -136,5 +136,5 @@ def saturated_req_per_s(cell: Cell) -> float:
 
 def _by_littles_law(cell: Cell, kind: WorkloadType, most: int) -> float:
     """Requests that one replica holds at its rate on `kind` [-]."""
-    held_s = cell.ttft_s + max(kind.output_tokens - 1, 0.0) * cell.tpot_s
+    held_s = (cell.ttft_s or 0.0) + max(kind.output_tokens - 1, 0.0) * (cell.tpot_s or 0.0)
     return min(max(cell.rate_req_per_s * held_s, 1.0), most) if held_s > 0 else float(most)

@@ -124,8 +124,8 @@ def _check_cells(
             yield f"{group.id} {cell.workload}: {_told(sources[0])}, recomputed it is {_told(sources[1])}"
         for label, stated in (
             ("rate_req_per_s", cell.rate_req_per_s),
-            ("ttft_s", cell.ttft_s),
-            ("tpot_s", cell.tpot_s),
+            ("ttft_s", cell.ttft_s or 0.0),
+            ("tpot_s", cell.tpot_s or 0.0),
             ("relative_error", inf if cell.relative_error is None else cell.relative_error),
         ):
             value = float(getattr(table, label)[0, column])

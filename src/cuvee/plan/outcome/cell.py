@@ -31,8 +31,8 @@ class Cell:
         rate_req_per_s    h: rate when it serves this type alone, within the latency limits if there are some [req/s].
         relative_error    Error band of the rate [-] (`profile/bands.py`); None where no sound public figure covers it.
         source            Index of where the rate comes from in `PlanInputs.rate_sources`; None in older files.
-        ttft_s, tpot_s    Time to first and per output token at that rate [s], 0 where not known: without queueing, but
-                          with it where there are latency limits, and in their statistic.
+        ttft_s, tpot_s    Time to first and per output token at that rate [s], None where not known: without queueing,
+                          but with it where there are latency limits, and in their statistic.
         under_load        Latency at the planned load; None without latency limits.
     """
 
@@ -40,8 +40,8 @@ class Cell:
     rate_req_per_s: float
     provenance: Provenance
     relative_error: float | None
-    ttft_s: float
-    tpot_s: float
+    ttft_s: float | None
+    tpot_s: float | None
     under_load: UnderLoad | None = None
     source: int | None = None
 
@@ -53,6 +53,11 @@ def index_of_source(source: RateSource | None, sources: list[RateSource]) -> int
     if source not in sources:
         sources.append(source)
     return sources.index(source)
+
+
+def known_latency(seconds: float) -> float | None:
+    """A latency for the records of a plan [s]; None where a table has 0 for one that it does not know."""
+    return float(seconds) if seconds > 0 else None
 
 
 def known_band(relative_error: float) -> float | None:

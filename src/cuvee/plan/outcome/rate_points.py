@@ -49,7 +49,7 @@ def _rates(plan: Plan, group: Group, name: str) -> Iterator[Rate]:
             input_tokens=lengths[cell.workload][0],
             output_tokens=lengths[cell.workload][1],
             rate_req_per_s=cell.rate_req_per_s,
-            tpot_s=cell.tpot_s,
+            tpot_s=cell.tpot_s or 0.0,
             relative_error=cell.relative_error,
             source=source,
             note=_changed(plan, group),

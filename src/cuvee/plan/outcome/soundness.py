@@ -105,7 +105,8 @@ def _require_cells(group: Group, entry: ModelDemand, at: str) -> None:
 def _require_cell(cell: Cell, at: str) -> None:
     _require_rate(at, "rate_req_per_s", cell.rate_req_per_s)
     for name in ("ttft_s", "tpot_s"):
-        _require_number(at, name, getattr(cell, name), most=inf)
+        if (known_s := getattr(cell, name)) is not None:
+            _require_number(at, name, known_s, most=inf)
     if cell.relative_error is not None:
         _require_number(at, "relative_error", cell.relative_error)
     if cell.under_load is None:
