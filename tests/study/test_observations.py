@@ -99,8 +99,9 @@ def test_classes_of_the_paper_and_since():
 
 
 def test_what_is_level_is_no_lead():
-    """1.2 is ahead, 0.995 is level, 0.9 is behind. Tempting: "so in 2 of 3", of which one does not lead."""
+    """1.2 is ahead, 0.995 and 1 are level, 0.9 is behind. Tempting: "so in 2 of 2", of which one does not lead."""
     found = finding(WEAK, Comparison(0.995, 0.7, 1.4, 0.49), WEAKLY_BEHIND)
     assert (found.num_as_claimed, found.num_level) == (2, 1)
     assert "so in 1 of 3 cases, level in 1; 0 of all" in finding_text(found)
-    assert "so in 2 of 2 cases, 0 of them" in finding_text(finding(WEAK, LEVEL))
+    assert "so in 1 of 2 cases, level in 1; 0 of all" in finding_text(finding(WEAK, LEVEL))
+    assert "so in 2 of 2 cases, 0 of them" in finding_text(finding(WEAK, WEAK))

@@ -113,7 +113,7 @@ def finding_text(finding: Finding) -> str:
     level = f", level in {finding.num_level}" if finding.num_level else ""
     ahead = f"so in {finding.num_ahead} of {total} cases{level}"
     counted = f"{ahead}, {finding.num_clear} of them outside the error"
-    if finding.num_as_claimed < total:
+    if finding.num_ahead < total:
         counted = f"{ahead}; {finding.num_clear} of all are outside the error"
     return f"{finding.claim}: {counted}; factors {smallest:.2f} to {largest:.2f}"
 

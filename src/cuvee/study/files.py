@@ -179,6 +179,7 @@ def _finding(finding: Finding) -> Record:
         "claim": finding.claim,
         "verdict": finding.verdict.value,
         "cases_as_claimed": finding.num_as_claimed,
+        "cases_level": finding.num_level,
         "cases_outside_the_error": finding.num_clear,
         "cases": [_case(case) for case in finding.cases],
     }

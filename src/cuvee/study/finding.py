@@ -52,12 +52,12 @@ class Finding:
 
     @property
     def num_level(self) -> int:
-        """Of these, cases in which it is a little behind, and as good as level [-]."""
-        return sum(1 / LEAST_FACTOR <= case.comparison.factor < 1 for case in self.cases)
+        """Of these, cases in which it is level, or so little behind or ahead that this is no difference [-]."""
+        return sum(1 / LEAST_FACTOR <= case.comparison.factor < LEAST_FACTOR for case in self.cases)
 
     @property
     def num_ahead(self) -> int:
-        """Cases as claimed in which it is not even a little behind [-]."""
+        """Cases as claimed in which it is really ahead [-]."""
         return self.num_as_claimed - self.num_level
 
     @property
