@@ -52,6 +52,19 @@ def test_without_arguments(cuvee):
     assert max(map(len, result.out.splitlines())) <= 100
 
 
+def test_requests_longer_than_the_context(cuvee):
+    """The reason is the context limit, alone and beside a kind that fits. Tempting: that no machine holds the model."""
+    alone = cuvee("benchmark", "-m", "llama-3-8b", "--offers", "paper", "--workload", "9000x300")
+    assert alone.code == 2
+    assert "in9000-out300 of 9300 tokens per request: its context limit is 8192" in " ".join(alone.err.split())
+    assert "holds the model" not in alone.err
+    both = cuvee("benchmark", "-m", "llama-3-8b", "--offers", "paper", "--workload", "9000x300", "--workload", "496x18")
+    assert both.code == 0
+    assert "in9000-out300 of 9300 tokens per request: its context limit is 8192" in " ".join(both.out.split())
+    assert ["9000/300", "none"] in [line.split() for line in both.out.splitlines()]
+    assert "no machine on offer" not in both.out
+
+
 def test_json(cuvee):
     """Every figure with price, source and band; a band that is not known is null, never infinite."""
     record = json.loads(cuvee(*SMALL, "--json").out, parse_constant=pytest.fail)

@@ -148,6 +148,7 @@ def _lead_table(study: Study, model: str, console: Console) -> Table:
     for kind in study.asked.workloads:
         found = lead(study, model, kind.name)
         if found is None:
+            table.add_row(lengths_text(kind), "none")
             continue
         following = found.ranking[1].gpu if len(found.ranking) > 1 else ""
         over_next = f"{found.over_next.factor:.2f}" if found.over_next else ""

@@ -14,6 +14,7 @@ from cuvee.profile.table import Provenance
 from cuvee.study.entry import Entry, PercentileLatency
 from cuvee.study.performance import PERCENTILES, Performance
 from cuvee.study.prices import cheapest_offer, dates_of, listing_year, older_and_cheaper
+from cuvee.study.unserved import too_long, unserved
 from cuvee.workload.records import Demand, WorkloadType
 
 DEFAULT_LOAD = 0.7
@@ -151,7 +152,8 @@ def priced(asked: Asked, performances: Sequence[Performance], offers: OfferSet, 
         present = {entry.gpu for entry in found}
         without_offer = [gpu.name for gpu in asked.gpus if cheapest_offer(offers, gpu.name, 1, spot=spot) is None]
         lost = [gpu.name for gpu in asked.gpus if gpu.name not in present and gpu.name not in without_offer]
-        if lost:
+        notes += unserved(one.model, asked.workloads, found)
+        if lost and not all(too_long(one.model, kind) for kind in asked.workloads):
             notes.append(f"{one.model.name}: no machine on offer holds it on {', '.join(lost)}")
         if without_offer:
             notes.append(f"not on offer: {', '.join(without_offer)}")
@@ -164,14 +166,22 @@ def priced(asked: Asked, performances: Sequence[Performance], offers: OfferSet, 
 
 def require_entries(study: Study) -> None:
     """Raises InputError where no replica of any model can be rented."""
-    if not study.entries:
-        kinds = ", ".join(gpu.name for gpu in study.asked.gpus)
+    if study.entries:
+        return
+    workloads = study.asked.workloads
+    if all(too_long(model, kind) for model in study.models for kind in workloads):
         raise InputError(
-            f"offers {study.offers.name!r}: nothing to serve {', '.join(study.asked.shares)} with on "
-            f"{kinds or 'no GPU type'}",
-            expected="an on-demand offer of a GPU type whose machine holds the model",
-            remedy="see them with: cuvee offers; or try --spot, --gpu or --precision",
+            "; ".join(line for model in study.models for line in unserved(model, workloads, ())),
+            expected="requests that a model asked for can hold",
+            remedy="choose a model with a longer context, or cut such requests",
         )
+    kinds = ", ".join(gpu.name for gpu in study.asked.gpus)
+    raise InputError(
+        f"offers {study.offers.name!r}: nothing to serve {', '.join(study.asked.shares)} with on "
+        f"{kinds or 'no GPU type'}",
+        expected="an on-demand offer of a GPU type whose machine holds the model",
+        remedy="see them with: cuvee offers; or try --spot, --gpu or --precision",
+    )
 
 
 def _entries(asked: Asked, one: Performance, offers: OfferSet, *, spot: bool) -> list[Entry]:
