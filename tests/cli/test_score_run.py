@@ -67,6 +67,32 @@ def test_several_runs(cuvee, run_folder):
     assert "largest error of 2 runs" in result.out
 
 
+def test_a_run_that_cannot_be_used_does_not_drop_the_others(cuvee, run_folder):
+    """It is told and left out; where it is the only one, or all are like it, the command ends with 2."""
+    other = run_folder.parent / "bad"
+    other.mkdir()
+    (other / "requests.jsonl").write_text((run_folder / "requests.jsonl").read_text())
+    (other / "meta.json").write_text(json.dumps({**META, "model": "nobody/knows"}))
+    result = cuvee("score-run", run_folder.parent)
+    assert result.code == 0
+    assert "left out" in result.err
+    assert "nobody/knows" in result.err
+    assert "llama-3.1-8b on 1x L4" in result.out
+    assert cuvee("score-run", other).code == 2
+
+
+def test_a_version_that_says_nothing_is_told(cuvee, run_folder):
+    """Settings of another version stand in, and the screen says so."""
+    (run_folder / "meta.json").write_text(json.dumps({**META, "vllm_version": "banana"}))
+    assert "version 'banana' of vllm is unknown" in " ".join(cuvee("score-run", run_folder).out.split())
+
+
+def test_a_file_is_no_missing_folder(cuvee, run_folder):
+    """It is there, and not what was asked for."""
+    result = cuvee("score-run", run_folder / "meta.json")
+    assert (result.code, "a file, and no folder" in result.err) == (2, True)
+
+
 def test_folders_that_cannot_be_used(cuvee, run_folder, tmp_path):
     """Three parts and exit code 2, whatever is wrong."""
     empty = tmp_path / "empty"

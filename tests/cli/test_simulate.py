@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+from pathlib import Path
 
 import pytest
 
@@ -86,12 +87,52 @@ def test_no_file_is_overwritten_unasked(cuvee, plan_file, tmp_path):
     """Neither the plan itself nor any other; with --force another one is."""
     kept = tmp_path / "kept.csv"
     kept.write_text("mine")
-    for path in (plan_file, str(kept)):
+    for path, message in ((plan_file, "is what the command reads"), (str(kept), "is there already")):
         done = cuvee("simulate", plan_file, "--requests", "10", "--out", path)
-        assert (done.code, "is there already" in done.err) == (2, True)
+        assert (done.code, message in done.err) == (2, True)
     assert kept.read_text() == "mine"
     assert cuvee("simulate", plan_file, "--requests", "10", "--out", str(kept), "--force").code == 0
     assert kept.read_text() != "mine"
+
+
+def test_what_is_read_is_never_overwritten(cuvee, plan_file, tmp_path):
+    """Not even with --force, nor under another name of the same file: the plan and the trace stay."""
+    trace, link = tmp_path / "trace.csv", tmp_path / "link.csv"
+    trace.write_text("arrival_s,input_tokens,output_tokens\n" + "".join(f"{each},1000,50\n" for each in range(200)))
+    link.symlink_to(trace)
+    asked = ("simulate", plan_file, "--trace", str(trace), "--force", "--out")
+    for path in (Path(plan_file), trace, link):
+        kept = path.read_text()
+        done = cuvee(*asked, str(path))
+        assert (done.code, "is what the command reads" in done.err, path.read_text()) == (2, True, kept)
+
+
+def test_requests_of_another_mix_name_the_file_to_plan_for(cuvee, plan_file, tmp_path):
+    """The command that is told can be typed as it stands."""
+    trace = tmp_path / "a trace.csv"
+    trace.write_text("arrival_s,input_tokens,output_tokens\n" + "".join(f"{each},1000,50\n" for each in range(200)))
+    out = " ".join(cuvee("simulate", plan_file, "--trace", str(trace)).out.split())
+    assert "not of the plan's mix" in out
+    assert f"cuvee plan --trace '{trace}'".replace(" ", "") in out.replace(" ", "")
+
+
+def test_an_event_after_the_end_is_told(cuvee, plan_file):
+    """On the screen and in the notes of the JSON; an event in time is not."""
+    asked = ("simulate", plan_file, "--requests", "20", "--fail", "g1@1000000000", "--drain", "g2@1")
+    assert "without effect: fail g1 at 1e+09 s" in " ".join(cuvee(*asked).out.split())
+    (note,) = json.loads(cuvee(*asked, "--json").out)["notes"]
+    assert "drain" not in note
+
+
+def test_shares_of_types_without_requests_are_unknown(cuvee, plan_file):
+    """One request is of one type: the other has no achieved share. Tempting: 0, off the plan by all of it."""
+    shares = json.loads(cuvee("simulate", plan_file, "--requests", "1", "--json").out)["shares"]
+    known = {each["workload"]: each["achieved"] for each in shares if each["achieved"]}
+    (absent,) = {each["workload"] for each in shares} - set(known)
+    assert list(known.values()) == [1.0]
+    assert {each["achieved"] for each in shares if each["workload"] == absent} == {None}
+    out = cuvee("simulate", plan_file, "--requests", "1").out
+    assert f"{absent} to" not in out
 
 
 def test_a_draw_of_the_plans_own_mix_is_of_its_mix(cuvee, plan_file):
@@ -103,7 +144,8 @@ def test_a_draw_of_the_plans_own_mix_is_of_its_mix(cuvee, plan_file):
     ("arguments", "message"),
     [
         (["--fail", "g1"], "GROUP[.REPLICA]@SECONDS"),
-        (["--fail", "g1@1e3"], "GROUP[.REPLICA]@SECONDS"),
+        (["--fail", "g1@1e3"], "plain digits"),
+        (["--load", "1e-300"], "a number from 0.000001 to 1000"),
         (["--fail", "g1.0@-5"], "GROUP[.REPLICA]@SECONDS"),
         (["--fail", "g1@5+5"], "GROUP[.REPLICA]@SECONDS"),
         (["--fail", "g1.9@5"], "its 2 replicas"),

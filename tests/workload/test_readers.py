@@ -235,6 +235,14 @@ def test_malformed_files_are_refused(write, content, message):
     assert "expected: " in str(caught.value)
 
 
+def test_an_unknown_header_says_what_can_be_done_on_the_command_line(write):
+    """Names to rename to, and who takes other names. Tempting: a call in Python, from a command that is none."""
+    with pytest.raises(InputError, match="columns 'a', 'b'") as caught:
+        load_trace(write("a,b\n1,2\n"))
+    assert "--input-column" in caught.value.remedy
+    assert "ColumnNames" not in caught.value.remedy
+
+
 def test_a_named_column_that_is_missing(write):
     """Naming a column the file has not lists those it has."""
     with pytest.raises(InputError, match="no column 'prompt'") as caught:

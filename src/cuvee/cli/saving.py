@@ -1,6 +1,7 @@
 """What commands write: whether they may, asked before the work, and the writing."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import typer
@@ -9,13 +10,20 @@ from cuvee.cli.terminal import printable
 from cuvee.errors import InputError
 
 
-def refuse_overwriting(save: Path | None, force: bool) -> None:
+def refuse_overwriting(save: Path | None, force: bool, *, inputs: Iterable[Path | None] = ()) -> None:
     """Raise InputError where a file is there already that was not to be overwritten, or where none can be written.
 
     Asked before hours are spent on what is to stand there; a missing folder is made when it is written.
+
+    Parameters
+        inputs    Files that the command reads: what is written never takes their place.
     """
     if save is None:
         return
+    if save.is_file() and any(each is not None and each.is_file() and save.samefile(each) for each in inputs):
+        raise InputError(
+            f"{save}: is what the command reads", expected="another file to write", remedy="choose another path"
+        )
     if save.is_file() and not force:
         raise InputError(f"{save}: is there already", expected="a new file", remedy="overwrite it with --force")
     nearest = next((each for each in save.parents if each.exists()), Path())

@@ -55,7 +55,10 @@ def score_run(
     if fit == "half" and not IS_COMPILED:
         typer.echo("note: without the extra cuvee[simulate] each fit takes 30 to 60 minutes", err=True)
     with working(f"reading {folder}") as progress:
-        runs = read_runs(folder, gpu=gpu, model=model, precision=precision)
+        runs = read_runs(
+            folder, gpu=gpu, model=model, precision=precision,
+            leave_out=lambda error: progress.keep(f"note: left out: {error.arrived}; expected {error.expected}"),
+        )  # fmt: skip
         progress("getting the event kernel ready: it is compiled once, and kept" if IS_COMPILED else "simulating")
         warm_up()
         scores = score_runs(runs, fit, progress=progress)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 POLICY_HELP = "plan, plan-live, least-work, shortest-queue, power-of-two, round-robin, weighted, prefix or plan-prefix."
 EVENT_FORM = "GROUP[.REPLICA]@SECONDS, e.g. g1@600 or g1.0@600"
+IN_DIGITS = "; times in plain digits, without exponent"
 INTERRUPT_FORM = "GROUP[.REPLICA]@SECONDS+DELAY, e.g. g1.0@600+180"
 
 Events = list[str] | None
@@ -76,7 +77,7 @@ def simulate(
     from cuvee.simulate.simulation import warm_up
     from cuvee.workload.readers import load_trace
 
-    refuse_overwriting(out, force)
+    refuse_overwriting(out, force, inputs=(plan_file, trace))
     if out is not None:
         check_requests_file(out)
     plan = load_plan(plan_file)
@@ -122,7 +123,8 @@ def _event(kind: str, text: str) -> "ReplicaEvent":
     )
     if form is None:
         remedy = "name a group as `cuvee plan` prints it, and a time"
-        raise InputError(f"--{kind} {text!r}", expected=INTERRUPT_FORM if delays else EVENT_FORM, remedy=remedy)
+        expected = (INTERRUPT_FORM if delays else EVENT_FORM) + IN_DIGITS
+        raise InputError(f"--{kind} {text!r}", expected=expected, remedy=remedy)
     return ReplicaEvent(kind, form[1], float(form[3]), int(form[2]) if form[2] else None, float(form[4] or 0))
 
 

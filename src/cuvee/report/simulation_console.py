@@ -1,5 +1,6 @@
 """The printed simulation: rate against plan, latencies, what each group did, and shares planned and achieved."""
 
+import shlex
 from dataclasses import asdict
 from math import isfinite
 from typing import Any
@@ -57,7 +58,7 @@ def simulation_record(simulation: Simulation, report: Report) -> dict[str, Any]:
         "seed": simulation.seed,
         "requests_from": simulation.arrivals.source,
         "shortened_requests": simulation.arrivals.num_shortened,
-        "notes": list(simulation.arrivals.notes),
+        "notes": _notes(simulation, report),
         "events": [asdict(event) for event in simulation.events],
     }
     cleaned: dict[str, Any] = _without_nan({"schema_version": SCHEMA_VERSION, **inputs, **record})
@@ -105,7 +106,15 @@ def _verdict(simulation: Simulation, report: Report) -> list[str]:
         lines.append(f"{report.lost:,} requests got no last token: {reasons}")
     if simulation.arrivals.num_shortened:
         lines.append(f"{simulation.arrivals.num_shortened:,} requests were cut to the longest context of their model")
-    return [*lines, *simulation.arrivals.notes]
+    return [*lines, *_notes(simulation, report)]
+
+
+def _notes(simulation: Simulation, report: Report) -> list[str]:
+    """What of the trace was left out or changed, and events that came too late to change anything."""
+    end_s = max(report.duration_s, report.arriving_s)
+    late = [f"{event.kind} {event.group} at {event.time_s:g} s" for event in simulation.events if event.time_s > end_s]
+    told = f"after the end, at {time_text(end_s)}, and so without effect: {', '.join(late)}"
+    return [*simulation.arrivals.notes, *([told] if late else [])]
 
 
 def _other_mix(simulation: Simulation) -> str:
@@ -115,7 +124,7 @@ def _other_mix(simulation: Simulation) -> str:
         return ""
     return (
         f"these requests are not of the plan's mix: {found.workload} {found.arrived:.0%} of them, planned "
-        f"{found.planned:.0%}; to plan for them: cuvee plan --trace"
+        f"{found.planned:.0%}; to plan for them: cuvee plan --trace {shlex.quote(simulation.arrivals.file or 'FILE')}"
     )
 
 
@@ -173,12 +182,14 @@ def _peak(use: GroupUse) -> float:
 
 def _share_lines(report: Report) -> list[str]:
     """Shares that are not what the plan says."""
-    off = [each for each in report.shares if abs(each.achieved - each.planned) > OFF]
+    known = [(each, each.achieved) for each in report.shares if each.achieved is not None]
+    off = [(each, achieved) for each, achieved in known if abs(achieved - each.planned) > OFF]
     if not off:
-        return [f"every share is within {OFF:.0%} of the plan's"]
-    off.sort(key=lambda each: -abs(each.achieved - each.planned))
+        return [f"every share is within {OFF:.0%} of the plan's"] if known else []
+    off.sort(key=lambda pair: -abs(pair[1] - pair[0].planned))
     listed = [
-        f"{each.workload} to {each.group} {each.achieved:.0%} (planned {each.planned:.0%})" for each in off[:MOST_OFF]
+        f"{each.workload} to {each.group} {achieved:.0%} (planned {each.planned:.0%})"
+        for each, achieved in off[:MOST_OFF]
     ]
     more = f" and {len(off) - MOST_OFF} more" if len(off) > MOST_OFF else ""
     return [f"shares off the plan: {', '.join(listed)}{more}"]

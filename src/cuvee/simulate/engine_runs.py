@@ -1,7 +1,7 @@
 """Runs of real engines: a folder with what served (meta.json) and what became of each request (requests.jsonl)."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -72,21 +72,41 @@ class EngineRun:
 
 
 def read_runs(
-    folder: str | Path, *, gpu: str | None = None, model: str | None = None, precision: str | None = None
+    folder: str | Path,
+    *,
+    gpu: str | None = None,
+    model: str | None = None,
+    precision: str | None = None,
+    leave_out: Callable[[InputError], None] | None = None,
 ) -> list[EngineRun]:
     """The runs of a folder, by name: one of its own, or those of the folders in it.
 
     Parameters
         gpu, model, precision    In place of what the files say.
+        leave_out                Told of each run that cannot be used where others can; None: such a run is an error.
     Raises                       InputError: no run, or files that cannot be used; UnknownNameError.
     """
     root = Path(folder)
     if not root.is_dir():
-        raise InputError(f"{folder}: no such folder", expected=FORM, remedy="check the path")
-    found = list(_folders_of_runs(root))
-    if not found:
+        found = "a file, and no folder" if root.exists() else "no such folder"
+        raise InputError(f"{folder}: {found}", expected=FORM, remedy="name the folder that it is in, or check the path")
+    folders = list(_folders_of_runs(root))
+    if not folders:
         raise InputError(f"{folder}: no {REQUESTS[0]} in it", expected=FORM, remedy="name the folder of the run")
-    return [_read_run(each, gpu=gpu, model=model, precision=precision) for each in found]
+    runs, errors = [], []
+    for each in folders:
+        try:
+            runs.append(_read_run(each, gpu=gpu, model=model, precision=precision))
+        except InputError as error:
+            if leave_out is None:
+                raise
+            errors.append(error)
+    if not runs:
+        raise errors[0]
+    if leave_out is not None:
+        for reason in errors:
+            leave_out(reason)
+    return runs
 
 
 def _folders_of_runs(root: Path) -> Iterator[Path]:

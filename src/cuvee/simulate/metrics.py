@@ -76,13 +76,13 @@ class Scope:
 
 @dataclass(frozen=True)
 class Share:
-    """Requests of a workload type that a group got, beside what the plan says [-]."""
+    """Requests of a workload type that a group got, beside what the plan says [-]; None where none was served."""
 
     model: str
     workload: str
     group: str
     planned: float
-    achieved: float
+    achieved: float | None
 
 
 @dataclass(frozen=True)
@@ -312,10 +312,13 @@ def _shares(simulation: Simulation, group_of: Ints) -> list[Share]:
     counts = np.bincount(
         simulation.row[placed] * num_groups + group_of[placed], minlength=len(fleet.rows) * num_groups
     ).reshape(len(fleet.rows), num_groups)
-    total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    totals = counts.sum(axis=1)
     return [
-        Share(row.model, row.kind.name, each.group.id, float(fleet.shares[place, index]), float(achieved))
+        Share(
+            row.model, row.kind.name, each.group.id, float(fleet.shares[place, index]),
+            float(counts[place, index] / totals[place]) if totals[place] else None,
+        )
         for place, row in enumerate(fleet.rows)
         for index, each in enumerate(fleet.groups)
-        if (achieved := (counts / total)[place, index]) > 0 or fleet.shares[place, index] > 0
-    ]
+        if counts[place, index] > 0 or fleet.shares[place, index] > 0
+    ]  # fmt: skip

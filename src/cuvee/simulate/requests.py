@@ -18,8 +18,8 @@ Floats = NDArray[np.float64]
 USUAL_LOAD = 0.7
 """Mean rate of requests that are drawn, as a share of what the plan sustains [-]: at all of it, queues have no end."""
 
-MOST_LOAD = 1000.0
-"""Largest factor on a rate [-]."""
+LEAST_LOAD, MOST_LOAD = 1e-6, 1000.0
+"""Smallest and largest factor on a rate [-]."""
 
 MOST_REQUESTS = 50_000_000
 """Most requests of one simulation [-]: each takes 200 bytes."""
@@ -38,6 +38,7 @@ class Arrivals:
         is_of_trace         Whether that is a trace, and not the plan's own mix.
         prefixes            Which prompts begin alike, where the trace tells.
         notes               What of the trace was left out or changed, one a line.
+        file                Of the trace; "" of none.
     """
 
     arrival_s: Floats
@@ -49,6 +50,7 @@ class Arrivals:
     is_of_trace: bool
     prefixes: Prefixes | None = None
     notes: tuple[str, ...] = ()
+    file: str = ""
 
     @property
     def rate_req_per_s(self) -> float:
@@ -96,12 +98,12 @@ def arrivals_of(
         arrival_s = np.cumsum(rng.exponential(1 / rate, len(prompt)))
     else:
         arrival_s = _replayed(trace, rate, rate_scale)
-    source, prefixes = "the plan's mix", None
+    source, file, prefixes = "the plan's mix", "", None
     notes: tuple[str, ...] = ()
     if trace is not None:
-        source, notes = trace.name, _notes(trace)
+        source, file, notes = trace.name, trace.source, _notes(trace)
         prefixes = None if trace.prefixes is None else _told_apart(trace.prefixes, picked, num_requests is not None)
-    return Arrivals(arrival_s, prompt, answer, row, num_shortened, source, trace is not None, prefixes, notes)
+    return Arrivals(arrival_s, prompt, answer, row, num_shortened, source, trace is not None, prefixes, notes, file)
 
 
 def _check(trace: Trace | None, num_requests: int | None, load: float | None, rate_scale: float | None) -> None:
@@ -111,8 +113,8 @@ def _check(trace: Trace | None, num_requests: int | None, load: float | None, ra
     if load is not None and rate_scale is not None:
         raise InputError("--load and --rate-scale", expected="one of them: both set the rate", remedy="leave one out")
     for name, value in (("--load", load), ("--rate-scale", rate_scale)):
-        if value is not None and not 0 < value <= MOST_LOAD:
-            expected = f"a number above 0, and {MOST_LOAD:g} at most"
+        if value is not None and not LEAST_LOAD <= value <= MOST_LOAD:
+            expected = f"a number from {LEAST_LOAD:f} to {MOST_LOAD:g}"
             raise InputError(f"{name} {value:g}", expected=expected, remedy=f"e.g. {name} 0.8")
     if rate_scale is not None and (trace is None or trace.rate_req_per_s is None):
         raise InputError(

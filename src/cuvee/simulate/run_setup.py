@@ -12,7 +12,7 @@ from cuvee.catalog.models import catalogue_name, load_model, load_models
 from cuvee.catalog.quantization import written_precision
 from cuvee.catalog.records import Record
 from cuvee.errors import InputError, UnknownNameError
-from cuvee.profile.engine import EngineSettings, engine_of_version
+from cuvee.profile.engine import EngineSettings, engine_of_version, unknown_version
 from cuvee.profile.replica import ReplicaConfig, Stage, split_layers
 from cuvee.profile.step_law import StepLaw, step_law
 from cuvee.simulate.arrays import BLOCK_TOKENS
@@ -160,6 +160,8 @@ def _engine(meta: Record, gpu: GpuType, together: int, notes: list[str]) -> tupl
     version = str(_found(meta, "vllm_version", ("",)) or "")
     if not version:
         notes.append(f"no vllm_version: constants of {engine_of_version(ENGINE, '').name}")
+    if unknown := unknown_version(ENGINE, version):
+        notes.append(unknown)
     engine = engine_of_version(ENGINE, version)
     sequences, tokens = engine.limits_on(gpu)
     places = ("engine_kwargs", "scheduler_config")

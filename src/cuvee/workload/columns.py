@@ -86,7 +86,8 @@ def find_columns(header: Sequence[str], place: str, asked: ColumnNames | None) -
         raise InputError(
             f"{place}: columns {_shown(header)}",
             expected=f"the columns of a known trace format ({formats})",
-            remedy="name the columns: ColumnNames(input_tokens=..., output_tokens=..., arrival=...)",
+            remedy="rename the columns, e.g. to input_tokens, output_tokens and arrival_s, or name them: "
+            "--input-column and --output-column of cuvee workload, trace_columns of a scenario",
         )
     missing = [name for name in asked.used if name not in header]
     raise InputError(
