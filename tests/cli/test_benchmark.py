@@ -52,6 +52,21 @@ def test_without_arguments(cuvee):
     assert max(map(len, result.out.splitlines())) <= 100
 
 
+def test_latencies_over_load(cuvee):
+    """TTFT, TPOT and end to end at five loads, each longer than at the load before; JSON and screen say the same."""
+    asked = ("benchmark", "-m", "llama-3-8b", "--offers", "paper", "--gpu", "A40", "--workload", "496x510")
+    text, record = cuvee(*asked, "--latencies"), json.loads(cuvee(*asked, "--latencies", "--json").out)
+    points = record["studies"][0]["latency_over_load"]
+    assert [point["load"] for point in points] == [0.3, 0.5, 0.7, 0.85, 0.95]
+    for name in ("ttft_p90_s", "tpot_p90_s", "e2e_p90_s"):
+        values = [point[name] for point in points]
+        assert values == sorted(set(values))
+    rows = [line.split() for line in text.out.splitlines()]
+    shown = next(row for row in rows if row[:2] == ["TPOT", "[ms]"])[2:]
+    assert [float(value) for value in shown] == pytest.approx([1e3 * p["tpot_p90_s"] for p in points], rel=5e-3)
+    assert "latency_over_load" not in json.loads(cuvee(*asked, "--json").out)["studies"][0]
+
+
 def test_requests_longer_than_the_context(cuvee):
     """The reason is the context limit, alone and beside a kind that fits. Tempting: that no machine holds the model."""
     alone = cuvee("benchmark", "-m", "llama-3-8b", "--offers", "paper", "--workload", "9000x300")

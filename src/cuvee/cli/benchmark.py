@@ -73,7 +73,8 @@ def benchmark(
         bool, typer.Option("--configurations", help="Print the best configuration of each GPU type, too.")
     ] = False,
     latencies: Annotated[
-        bool, typer.Option("--latencies", help="Print latency percentiles and what they cost, too.")
+        bool,
+        typer.Option("--latencies", help="Print latency percentiles and their cost, and TTFT, TPOT and E2E over load."),
     ] = False,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print every figure as CSV.")] = False,
@@ -108,11 +109,17 @@ def benchmark(
         if svg is not None:
             write_atomic(svg, study_to_svg(answer.studies[-1]))
     if as_json:
-        print_json(study_record(answer.studies))
+        print_json(study_record(answer.studies, answer.performances if latencies else ()))
     elif as_csv:
         typer.echo(study_csv(answer.studies), nl=False)
     else:
-        print_study(answer.studies, stdout(), configurations=configurations, latencies=latencies)
+        print_study(
+            answer.studies,
+            stdout(),
+            configurations=configurations,
+            latencies=latencies,
+            performances=answer.performances,
+        )
 
 
 def _refuse_to_overwrite(html: str | None, svg: str | None, *, force: bool) -> None:

@@ -7,6 +7,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cuvee.report.study_loads import SHOWN_PERCENTILE, load_tables
 from cuvee.report.study_text import (
     MARKS,
     case_text,
@@ -26,6 +27,7 @@ from cuvee.study.entry import Entry
 from cuvee.study.finding import Verdict
 from cuvee.study.leads import Lead, lead
 from cuvee.study.observations import observations
+from cuvee.study.performance import Performance
 from cuvee.study.prices import used_prices
 from cuvee.study.study import Study
 from cuvee.workload.records import WorkloadType
@@ -45,13 +47,19 @@ VERDICT_STYLES = {Verdict.HOLDS: "green", Verdict.IN_PART: "yellow", Verdict.TIE
 
 
 def print_study(
-    studies: Sequence[Study], console: Console, *, configurations: bool = False, latencies: bool = False
+    studies: Sequence[Study],
+    console: Console,
+    *,
+    configurations: bool = False,
+    latencies: bool = False,
+    performances: Sequence[Performance] = (),
 ) -> None:
     """Print the studies one below the other.
 
     Parameters
         configurations    The best configuration of each GPU type, too.
         latencies         Latency percentiles and what they cost, too.
+        performances      What the studies rest on: with `latencies`, those at several loads are printed.
     """
     for study in studies:
         engine = f"{study.engine.name}, {estimates_text(study, '+-')}"
@@ -72,6 +80,8 @@ def print_study(
             console.print()
             if latencies:
                 for table in _latency_tables(study, model.name, console):
+                    console.print(table)
+                for table in load_tables(study, model.name, performances, console):
                     console.print(table)
         console.print(_price_table(study, console))
         _print_observations(study, console)
@@ -238,6 +248,10 @@ def _legend(studies: Sequence[Study], latencies: bool) -> Iterator[str]:
         "room for one, of the newest year in which such a machine is listed; $/million: a million requests at full load"
     )
     if latencies:
+        yield (
+            f"over load: TTFT [s], time per output token after the first (TPOT) [ms] and end to end (E2E) [s], all at "
+            f"p{SHOWN_PERCENTILE:g}, by the share of the saturated rate that the replica serves; --json has p50 to p99"
+        )
         yield (
             "TTFT, E2E: time to first and to last token [s]; cost: what the replica costs while a request of that "
             "percentile is under way [$ per million]; $/million: a million requests at that load"

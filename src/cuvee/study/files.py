@@ -7,23 +7,43 @@ from typing import Any
 from cuvee._version import __version__
 from cuvee.catalog.tables import csv_text
 from cuvee.study.comparison import Comparison
-from cuvee.study.entry import Entry
+from cuvee.study.entry import Entry, PercentileLatency
 from cuvee.study.finding import Case, Finding, Observation
 from cuvee.study.leads import lead
 from cuvee.study.observations import gains, observations
-from cuvee.study.performance import PERCENTILES
+from cuvee.study.performance import PERCENTILES, Performance
 from cuvee.study.study import SCHEMA_VERSION, Study
+from cuvee.study.under_load import load_curves
 
 Record = dict[str, Any]
 
 
-def study_record(studies: Sequence[Study]) -> Record:
-    """What `cuvee benchmark --json` prints."""
+def study_record(studies: Sequence[Study], performances: Sequence[Performance] = ()) -> Record:
+    """What `cuvee benchmark --json` prints; with `performances` also the latencies over load of what tables show."""
     return {
         "schema_version": SCHEMA_VERSION,
         "cuvee_version": __version__,
-        "studies": [_study(study) for study in studies],
+        "studies": [{**_study(study), **_over_load(study, performances)} for study in studies],
     }
+
+
+def _over_load(study: Study, performances: Sequence[Performance]) -> Record:
+    if not performances:
+        return {}
+    records = [
+        {
+            "model": entry.model,
+            "workload": entry.workload.name,
+            "gpu": entry.gpu,
+            "configuration": entry.config.parallel_label,
+            "load": point.load,
+            "rate_req_per_s": entry.rate_req_per_s * point.load,
+            **{key: value for each in point.latencies for key, value in _times(each).items()},
+        }
+        for entry, points in load_curves(study, performances).items()
+        for point in points
+    ]
+    return {"latency_over_load": records}
 
 
 def study_csv(studies: Sequence[Study]) -> str:
@@ -69,14 +89,13 @@ def entry_record(entry: Entry) -> Record:
 
 
 def _latency(entry: Entry, percentile: float) -> Record:
-    found = entry.latency_at(percentile)
-    values = {
-        "ttft": found.ttft_s,
-        "tpot": found.tpot_s,
-        "e2e": found.e2e_s,
-    }
-    names = {f"{name}_p{percentile:g}_s": _finite(value) for name, value in values.items()}
-    return {**names, f"latency_p{percentile:g}_usd": _finite(entry.latency_usd(percentile))}
+    usd = _finite(entry.latency_usd(percentile))
+    return {**_times(entry.latency_at(percentile)), f"latency_p{percentile:g}_usd": usd}
+
+
+def _times(found: PercentileLatency) -> Record:
+    values = {"ttft": found.ttft_s, "tpot": found.tpot_s, "e2e": found.e2e_s}
+    return {f"{name}_p{found.percentile:g}_s": _finite(value) for name, value in values.items()}
 
 
 def _finite(value: float) -> float | None:
