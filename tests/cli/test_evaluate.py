@@ -78,12 +78,12 @@ def test_a_trace_that_no_setting_plays_is_refused(cuvee, stubbed, tmp_path):
     ("arguments", "message"),
     [
         (("everything",), "one of paper"),
-        (("robustness", "--out", "x.jsonl"), "error: --out for robustness\n"),
+        (("robustness", "--html", "x.html"), "error: --html for robustness\n"),
         (
             ("beyond", "--cells", "70b/*"),
-            "beyond\n  expected: of beyond only --html, --quick, --json",
+            "beyond\n  expected: of beyond only --out, --html, --quick, --json",
         ),
-        (("beyond", "--out", "x.jsonl", "--trace", "x.csv"), "error: --trace and --out for beyond\n"),
+        (("beyond", "--cells", "8b/*", "--trace", "x.csv"), "error: --cells and --trace for beyond\n"),
         (("paper", "--cells", "x"), "70b/trace-1/stock-1/15"),
         (("paper", "--trace", "missing.csv"), "missing.csv"),
     ],

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cuvee.evaluate.records import SettingResult
     from cuvee.evaluate.robustness import Bursty, Met
 
-NOT_FOR = {"paper": (), "robustness": ("--out", "--html"), "beyond": ("--cells", "--trace", "--out")}
+NOT_FOR = {"paper": (), "robustness": ("--html",), "beyond": ("--cells", "--trace")}
 """What can be evaluated, and the options that it does not take."""
 
 KINDS = tuple(NOT_FOR)
@@ -34,7 +34,7 @@ TraceOption = Annotated[
 ]
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", metavar="FILE", help="Of paper: keep each result here, and go on from there."),
+    typer.Option("--out", metavar="FILE", help="Keep each result here, and go on from there."),
 ]
 PageOption = Annotated[
     Path | None,
@@ -61,7 +61,7 @@ def evaluate(
 ) -> None:
     """Put our plans beside other ways of choosing a fleet: all planned, and played in the simulator.
 
-    With --out an interrupted run of paper goes on where it stopped.
+    With --out an interrupted run goes on where it stopped.
     """
     from cuvee.evaluate.evaluation import evaluate as run
     from cuvee.evaluate.evaluation import requests_by_name
@@ -71,7 +71,7 @@ def evaluate(
     _check(what, {"--cells": cells, "--trace": traces, "--out": out, "--html": html})
     refuse_overwriting(html, force)
     if what == "beyond":
-        _beyond(quick=quick, html=html, as_json=as_json)
+        _beyond(quick=quick, out=out, html=html, as_json=as_json)
         return
     with working("reading") as progress:
         requests = requests_by_name(traces or ())
@@ -80,7 +80,7 @@ def evaluate(
         progress("getting the event kernel ready")
         warm_up()
         if what == "robustness":
-            rest = robustness(settings, requests, options, progress=progress)
+            rest = robustness(settings, requests, options, out=out, progress=progress)
         else:
             results = run(
                 settings, requests, options, out=out, progress=progress, keep=progress.keep,
@@ -130,7 +130,7 @@ def _check(what: str, given: dict[str, object]) -> None:
         )
 
 
-def _beyond(*, quick: bool, html: Path | None, as_json: bool) -> None:
+def _beyond(*, quick: bool, out: Path | None, html: Path | None, as_json: bool) -> None:
     from cuvee.evaluate.beyond import beyond
     from cuvee.files import write_atomic
     from cuvee.report.beyond_console import beyond_record, print_beyond
@@ -139,7 +139,7 @@ def _beyond(*, quick: bool, html: Path | None, as_json: bool) -> None:
 
     with working("getting the event kernel ready") as progress:
         warm_up()
-        found = beyond(quick=quick, progress=progress, interrupted=lambda: progress.interrupted)
+        found = beyond(quick=quick, out=out, progress=progress, interrupted=lambda: progress.interrupted)
     if html is not None:
         write_atomic(html, beyond_page(found))
     if as_json:
@@ -147,6 +147,8 @@ def _beyond(*, quick: bool, html: Path | None, as_json: bool) -> None:
     else:
         print_beyond(found, stdout())
     if progress.interrupted:
+        if out is not None:
+            _tell_how_to_go_on(f"what is done is kept in {out}", overwrites=bool(html))
         raise typer.Exit(EXIT_INTERRUPTED)
 
 

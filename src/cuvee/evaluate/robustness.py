@@ -6,6 +6,8 @@ planned anew. Rates are the planner's own; bursts are played.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from cuvee.evaluate.compositions import even_composition, with_composition
 from cuvee.evaluate.grid import MIXES, MODELS, EvaluationOptions, Setting
 from cuvee.evaluate.playing import number_of_requests, prepared_setting
 from cuvee.evaluate.requests import Requests
+from cuvee.evaluate.results_file import KeptResults, header
 from cuvee.plan.evaluation.draws import SIGMAS_PER_BAND, error_normals
 from cuvee.plan.evaluation.evaluation import Fleet, evaluate, read_fleet
 from cuvee.plan.explain import baselines
@@ -82,6 +85,14 @@ class Bursty:
     p90_s: float
 
 
+@dataclass(frozen=True)
+class Robustness:
+    """All cases of one setting."""
+
+    met: tuple[Met, ...]
+    bursts: tuple[Bursty, ...]
+
+
 Chooser = Callable[[PreparedProblem], Plan]
 
 
@@ -109,24 +120,43 @@ def robustness(
     requests: Mapping[str, Requests],
     options: EvaluationOptions,
     *,
+    out: Path | None = None,
     progress: Callable[[str], None] = lambda _text: None,
 ) -> tuple[list[Met], list[Bursty]]:
-    """All cases of `settings`."""
+    """All cases of `settings`.
+
+    Parameters
+        out         File of results, setting by setting; those it has already are not made again.
+        progress    Told what is being done; it may raise KeyboardInterrupt.
+    Raises          InputError: `out` has results of something else, or of other code, options or traces.
+    """
+    used = {setting.requests for setting in settings}
+    played = {name: each for name, each in requests.items() if name in used}
+    kept = KeptResults(out, header(options, played, evaluation="robustness"))
+    found = [
+        kept.once(each.name, Robustness, partial(_robustness, each, requests, options, progress)) for each in settings
+    ]
+    return [met for each in found for met in each.met], [bursty for each in found for bursty in each.bursts]
+
+
+def _robustness(
+    setting: Setting, requests: Mapping[str, Requests], options: EvaluationOptions, progress: Callable[[str], None]
+) -> Robustness:
+    """All cases of `setting`."""
     met: list[Met] = []
-    bursts: list[Bursty] = []
-    for setting in settings:
-        prepared = prepared_setting(setting, requests[setting.requests], options)
-        plans = {name: choose(prepared) for name, choose in choosers().items()}
-        plans = {name: plan for name, plan in plans.items() if plan.has_plan}
-        for cases in (wrong_rates, lost_stock):
-            progress(f"{setting.name}: {cases.__name__.replace('_', ' ')}")
-            met += cases(setting, prepared, plans)
-        progress(f"{setting.name}: another mix")
-        others = [requests[name] for name in MIXES if name != setting.requests]
-        met += another_mix(setting, prepared, plans, others)
-        progress(f"{setting.name}: bursts")
-        bursts += bursty(setting, plans, requests[setting.requests], options)
-    return met, bursts
+    prepared = prepared_setting(setting, requests[setting.requests], options)
+    plans = {name: choose(prepared) for name, choose in choosers().items()}
+    plans = {name: plan for name, plan in plans.items() if plan.has_plan}
+    for cases in (wrong_rates, lost_stock):
+        progress(f"{setting.name}: {cases.__name__.replace('_', ' ')}")
+        met += cases(setting, prepared, plans)
+    progress(f"{setting.name}: another mix")
+    others = [requests[name] for name in MIXES if name != setting.requests]
+    met += another_mix(setting, prepared, plans, others)
+    progress(f"{setting.name}: bursts")
+    bursts = tuple(bursty(setting, plans, requests[setting.requests], options))
+    progress(f"{setting.name}: done")  # raises where it was interrupted: a plan that was stopped is not to be kept
+    return Robustness(tuple(met), bursts)
 
 
 def _rate(fleet: Fleet, copies: Array, factor: Array | None, *, keep_shares: bool) -> float:
