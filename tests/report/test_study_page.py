@@ -163,6 +163,14 @@ def test_measured_rates_claim_no_public_figures():
     assert "the figures here are estimates" not in text
 
 
+def test_one_kind_of_request_is_no_range():
+    """Tempting: "45.99 to 45.99 times", and "1 of the 1 leads"."""
+    study = tiny_study()
+    one = replace(study, asked=replace(study.asked, workloads=study.asked.workloads[:1]))
+    text = " ".join(read(study_page.study_page([one], [tiny_performance()])).text.split())
+    assert ", 1.88 times as many requests per dollar as the next. This lead is outside the errors." in text
+
+
 def test_the_heat_map_is_of_the_best():
     """Each column has one cell of 1; the A40 has 2 of 3.75 on long requests, the H100 5 of 8 on short ones."""
     trace, over = heat_map(tiny_study(), MODEL.name)["data"]

@@ -51,6 +51,10 @@ HtmlOption = Annotated[
 SvgOption = Annotated[
     str | None, typer.Option("--svg", metavar="FILE", help="Draw the heat map of the last offers as a picture, too.")
 ]
+LatenciesOption = Annotated[
+    bool,
+    typer.Option("--latencies", help="Print latency percentiles and their cost, and TTFT, TPOT and E2E over load."),
+]
 LoadOption = Annotated[
     float | None, typer.Option(help="Share of the saturated rate at which latencies are stated; default: 0.7.")
 ]
@@ -72,10 +76,7 @@ def benchmark(
     configurations: Annotated[
         bool, typer.Option("--configurations", help="Print the best configuration of each GPU type, too.")
     ] = False,
-    latencies: Annotated[
-        bool,
-        typer.Option("--latencies", help="Print latency percentiles and their cost, and TTFT, TPOT and E2E over load."),
-    ] = False,
+    latencies: LatenciesOption = False,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print every figure as CSV.")] = False,
     html: HtmlOption = None,
@@ -108,18 +109,13 @@ def benchmark(
             write_atomic(html, study_page(answer.studies, answer.performances))
         if svg is not None:
             write_atomic(svg, study_to_svg(answer.studies[-1]))
+    rated = answer.performances if latencies else ()
     if as_json:
-        print_json(study_record(answer.studies, answer.performances if latencies else ()))
+        print_json(study_record(answer.studies, rated))
     elif as_csv:
         typer.echo(study_csv(answer.studies), nl=False)
     else:
-        print_study(
-            answer.studies,
-            stdout(),
-            configurations=configurations,
-            latencies=latencies,
-            performances=answer.performances,
-        )
+        print_study(answer.studies, stdout(), configurations=configurations, latencies=latencies, performances=rated)
 
 
 def _refuse_to_overwrite(html: str | None, svg: str | None, *, force: bool) -> None:

@@ -130,9 +130,13 @@ def _sentence(model: str, leads: Sequence[Lead]) -> Iterator[str]:
     yield from _counted([found.first for found in leads])
     factors = [found.over_next.factor for found in leads if found.over_next is not None]
     if factors:
-        yield f", {min(factors):.2f} to {max(factors):.2f} times as many requests per dollar as the next. "
+        span = " to ".join(dict.fromkeys(f"{each:.2f}" for each in (min(factors), max(factors))))
+        yield f", {span} times as many requests per dollar as the next. "
     clear = sum(not found.ties for found in leads)
-    yield f"{clear or 'None'} of the {len(leads)} leads {'are' if clear > 1 else 'is'} outside the errors. "
+    if len(leads) == 1:
+        yield f"This lead is {'outside' if clear else 'inside'} the errors. "
+    else:
+        yield f"{clear or 'None'} of the {len(leads)} leads {'are' if clear > 1 else 'is'} outside the errors. "
     if any(found.first.extrapolated for found in leads):
         extrapolated = ", ".join(sorted({found.first.gpu for found in leads if found.first.extrapolated}))
         yield f"{extrapolated} is extrapolated from GPUs of another maker. Without it "
