@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuvee.simulate.arrays import EVENT, NONE, SHORTEST_GAP_S
+from cuvee.simulate.arrays import EVENT, SHORTEST_GAP_S
 from cuvee.simulate.events import CLOSE, FAIL, OPEN
 from cuvee.simulate.packing import Sending, packed_engines, packed_requests, packed_split
 from cuvee.simulate.play import play
@@ -225,7 +225,8 @@ def test_a_replica_that_fails_loses_what_has_begun_and_gives_back_the_rest():
     )  # fmt: skip
     requests = result.requests
     assert np.isnan(requests.finish_s[0])
-    assert requests.replica.tolist() == [NONE, NONE, NONE] or requests.replica[0] == NONE
+    assert requests.replica.tolist() == [0, 0, 0], "where they were last"
+    assert requests.last_s == pytest.approx([0.05] * 3), "when they were lost"
     assert np.isnan(requests.finish_s[1:]).all(), "nobody was open at the moment of the failure"
     result = played(
         [law], [0.0, 0.0, 0.0], [10, 10, 10], [100, 5, 5], law_of=[0, 0], events=[(0.0, CLOSE, 1), (0.05, OPEN, 1),
@@ -233,7 +234,7 @@ def test_a_replica_that_fails_loses_what_has_begun_and_gives_back_the_rest():
     )  # fmt: skip
     assert np.isnan(result.requests.finish_s[0])
     assert result.requests.finish_s[1:] == pytest.approx([0.055, 0.060])
-    assert result.requests.replica.tolist() == [NONE, 1, 1]
+    assert result.requests.replica.tolist() == [0, 1, 1]
 
 
 def test_a_replica_that_drains_finishes_what_it_has():

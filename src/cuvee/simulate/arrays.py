@@ -97,7 +97,10 @@ REQUEST = np.dtype(
         ("arrival_s", "f8"),
         ("ready_s", "f8"),  # when the front end of its replica has it ready [s]
         ("first_s", "f8"),  # first token [s]; 0 before
-        ("last_s", "f8"),  # the token before it was put back or sent on [s]
+        (
+            "last_s",
+            "f8",
+        ),  # the token before it was put back or sent on, or when its replica failed [s]
         ("finish_s", "f8"),  # last token [s]; -1 before, nan where it was not served
         ("prompt", "i4"),
         ("answer", "i4"),
@@ -106,7 +109,7 @@ REQUEST = np.dtype(
         ("left", "i4"),  # answer tokens to make, from the start of decoding
         ("next", "i4"),  # in the list it stands in
         ("admission", "i4"),  # when it was admitted, in order
-        ("replica", "i4"),
+        ("replica", "i4"),  # where it is, or was last
         ("sender", "i4"),  # the replica that prefilled it for another one; -1 of none
         ("row", "i4"),  # type and model as the router takes them
         ("kind", "i4"),  # type and model as they are
@@ -167,6 +170,15 @@ CURSOR = np.dtype(
         ("happened", "i8"),  # events that have happened
         ("orphans", "i8"),  # first of the requests whose replica has failed, and which are to be routed anew
         ("orphaned_s", "f8"),  # when it failed [s]
+    ]
+)
+
+STAY = np.dtype(
+    [
+        ("request", "i8"),
+        ("replica", "i8"),
+        ("from_s", "f8"),
+        ("until_s", "f8"),
     ]
 )
 

@@ -25,9 +25,9 @@ def switch(
 
 
 @compiled
-def lose(requests: Records, sharing: Records, request: int, orphans: int) -> int:
+def lose(requests: Records, sharing: Records, request: int, orphans: int, now_s: float) -> int:
     """A request whose replica is gone: lost where its client has had a token, else first of the `orphans`."""
-    requests[request].replica = NONE
+    requests[request].last_s = now_s
     if len(sharing) == len(requests):
         sharing[request].held, sharing[request].blocks, sharing[request].own = 0, 0, NONE
     if requests[request].first_s > 0:
@@ -52,6 +52,7 @@ def fail(
     occupancy: Floats,
     waiting: Floats,
     r: int,
+    now_s: float,
 ) -> int:
     """A replica is gone with all it holds; what no client has had a token of is to be routed anew.
 
@@ -59,16 +60,16 @@ def fail(
     """
     orphans = NONE
     for index in range(replicas[r].decoding):
-        orphans = lose(requests, prefixes.sharing, request_of(heap[r, index]), orphans)
+        orphans = lose(requests, prefixes.sharing, request_of(heap[r, index]), orphans, now_s)
     for list_head in (replicas[r].done, replicas[r].head):
         request = list_head
         while request != NONE:
             following = requests[request].next
-            orphans = lose(requests, prefixes.sharing, request, orphans)
+            orphans = lose(requests, prefixes.sharing, request, orphans, now_s)
             request = following
     for lane in range(lanes.shape[1]):
         if lanes[r, lane, 0] != NONE:
-            orphans = lose(requests, prefixes.sharing, lanes[r, lane, 0], orphans)
+            orphans = lose(requests, prefixes.sharing, lanes[r, lane, 0], orphans, now_s)
             lanes[r, lane, 0] = NONE
     if laws[replicas[r].law].shares:
         empty(prefixes, r, laws[replicas[r].law].blocks)
@@ -110,7 +111,7 @@ def happen(
     """
     switch(r, kind == OPEN, replicas[r].group, first, serves, is_open, group_open)
     if kind == FAIL:
-        return fail(replicas, requests, laws, heap, phase, lanes, kinds, prefixes, occupancy, waiting, r)
+        return fail(replicas, requests, laws, heap, phase, lanes, kinds, prefixes, occupancy, waiting, r, now_s)
     if kind == OPEN:
         replicas[r].front_s = max(replicas[r].front_s, now_s)
     return NONE

@@ -190,10 +190,7 @@ def report(simulation: Simulation, *, limits: Sequence[LatencyLimits | None] | N
         arriving_s=until_s,
         filling_s=filling_s,
         scopes=tuple(scopes),
-        uses=tuple(
-            group_use(simulation, index, (group_of == index) | (sender_of == index), served, series_s)
-            for index in range(len(fleet.groups))
-        ),
+        uses=tuple(group_use(simulation, index, series_s) for index in range(len(fleet.groups))),
         shares=tuple(_shares(simulation, np.where(sender_of >= 0, sender_of, group_of))),
         series_s=tuple(map(float, series_s)),
         requests_per_cpu_s=len(requests) / max(simulation.cpu_s, 1e-9),
@@ -209,7 +206,7 @@ def _lost_by_reason(simulation: Simulation, lost: Bools) -> dict[str, int]:
         np.where(takes, room, 0).max(axis=1)[simulation.row]
         for takes in (fleet.serves, (fleet.serves & ~sends) | fleet.decodes)
     )
-    gone = lost & (requests.first_s > 0) & (requests.replica < 0)
+    gone = lost & (requests.first_s > 0) & (requests.replica != requests.sender)  # else nobody took what it sent
     large = -(-(requests.prompt + requests.answer) // BLOCK_TOKENS) > answers
     large = lost & ~gone & (large | (-(-requests.prompt // BLOCK_TOKENS) > prompts))
     counts = (gone, "their replica was gone"), (large, TOO_LARGE), (lost & ~gone & ~large, "no replica was open")

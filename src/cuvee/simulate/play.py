@@ -212,6 +212,7 @@ def play(
     jumps: bool,
     *,
     progress: Callable[[float], None] | None = None,
+    watch: Callable[[Records], None] | None = None,
 ) -> None:
     """Play all requests to their last token.
 
@@ -221,14 +222,20 @@ def play(
         policy      A value of `Policy`.
         jumps       Whether equal rounds are one event; else each is one, which takes longer and gives the same.
         progress    Is told the share of the requests that have arrived [-] now and then, and may raise an exception.
+        watch       Is told the cursor after each event: replicas and requests are then as they are at its time.
     """
     cursor = np.zeros(1, CURSOR).view(np.recarray)
     cursor.orphans = NONE
-    if progress is not None:
-        for until in range(PART, len(requests), PART):
+    parts = range(PART, len(requests), PART) if progress is not None else ()
+    for until in (*parts, len(requests) + 1):
+        happened = NONE
+        while happened != cursor[0].happened:
+            happened = cursor[0].happened
             play_on(requests, engines, split, events, policy, jumps, cursor, until)
+            if watch is not None and happened != cursor[0].happened:
+                watch(cursor)
+        if progress is not None and until < len(requests):
             progress(until / len(requests))
-    play_on(requests, engines, split, events, policy, jumps, cursor, len(requests) + 1)
 
 
 @compiled_entry
@@ -236,7 +243,7 @@ def play_on(  # noqa: PLR0912  (one loop, so that each helper is copied into it 
     requests: Records, engines: Engines, split: Split, events: Records, policy: int, jumps: bool, cursor: Records,
     until: int,
 ) -> None:  # fmt: skip
-    """Go on from `cursor` until so many requests have arrived, or to the end where there are fewer."""
+    """Go on from `cursor` to the next event, or until so many requests have arrived, or to the end."""
     requests, events = unowned(requests), unowned(events)
     replicas, laws, stages, token_s, heap, phase, lanes, gaps, kinds, handoffs, pending, prefixes = (
         unowned_engines(engines)
@@ -294,6 +301,7 @@ def play_on(  # noqa: PLR0912  (one loop, so that each helper is copied into it 
                 replicas, requests, laws, heap, phase, lanes, kinds, prefixes, occupancy, waiting, first, serves,
                 is_open, group_open, events[event].kind, events[event].replica, now_s,
             )  # fmt: skip
+            break
         elif not catches_up:
             break
     cursor[0].arrived, cursor[0].happened = arrived, happened

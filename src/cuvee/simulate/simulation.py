@@ -17,6 +17,7 @@ from cuvee.simulate.packing import packed_engines, packed_requests, packed_split
 from cuvee.simulate.play import Split, play
 from cuvee.simulate.policy import Policy
 from cuvee.simulate.requests import Arrivals, arrivals_of
+from cuvee.simulate.watch import Watch
 from cuvee.workload.records import Trace
 
 POLICIES = {
@@ -72,6 +73,7 @@ class Simulation:
         row             Row of the fleet that each really belongs to, shape (num_requests,).
         replicas        Every replica at the end, an array of `REPLICA`.
         gaps            Times between tokens by group and row, shape (num_groups, num_rows, NUM_GAPS).
+        stays           Where requests were before, whose replica failed and which were routed anew, an array of `STAY`.
         cpu_s           Processor time of the simulation itself, compilation and results not included [s].
         found           Prompt tokens of each request that were in the cache of its replica [tokens]; -1 where it was
                         not admitted; None without prefix cache.
@@ -86,6 +88,7 @@ class Simulation:
     row: Ints
     replicas: Records
     gaps: Ints
+    stays: Records
     cpu_s: float
     events: tuple[ReplicaEvent, ...] = ()
     found: Ints | None = None
@@ -167,11 +170,13 @@ def _played(
             split.is_open[:, event["replica"]] = False
     for group in range(len(fleet.groups)):
         split.group_open[:, group] = split.is_open[:, group_of == group].any(axis=1)
+    watch = Watch(requests, happening)
     began_s = time.process_time()
-    play(requests, engines, split, happening, int(POLICIES[policy]), True, progress=progress)
+    play(requests, engines, split, happening, int(POLICIES[policy]), True, progress=progress, watch=watch)
     cpu_s = time.process_time() - began_s
     return Simulation(
-        fleet, arrivals, policy, foresight, seed, requests, arrivals.row, engines.replicas, engines.gaps, cpu_s, events,
+        fleet, arrivals, policy, foresight, seed, requests, arrivals.row, engines.replicas, engines.gaps,
+        watch.stays, cpu_s, events,
         np.array(engines.prefixes.sharing.found, dtype=np.int64) if prefix_cache else None,
     )  # fmt: skip
 

@@ -1,10 +1,11 @@
 """What the replicas of a group did over time: requests they held, cache in use, sequences put back."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
-from cuvee.simulate.arrays import Bools, Floats, Ints, Records, picked
+from cuvee.simulate.arrays import NONE, Bools, Floats, Ints, Records, picked
 from cuvee.simulate.simulation import Simulation
 
 
@@ -36,21 +37,21 @@ class GroupUse:
     series_cache: tuple[float, ...] = field(repr=False)
 
 
-def group_use(simulation: Simulation, index: int, chosen: Bools, served: Bools, series_s: Floats) -> GroupUse:
-    """Use of the group at `index`, whose requests are `chosen`: what these hold grows by steps and lines, added up."""
+def group_use(simulation: Simulation, index: int, series_s: Floats) -> GroupUse:
+    """Use of the group at `index`."""
     each = simulation.fleet.groups[index]
     mine = simulation.fleet.group_of == index
-    requests = picked(simulation.requests, chosen & served)
-    if each.sending is not None:
-        requests.finish_s = requests.first_s  # the rest of the request is somebody else's
+    stays = _stays(simulation, mine)
+    here = picked(simulation.requests, _of(mine, simulation.requests.replica) & (simulation.requests.finish_s >= 0))
+    sent = picked(simulation.requests, _of(mine, simulation.requests.sender))
     replicas, copies = picked(simulation.replicas, mine), max(int(mine.sum()), 1)
     until_s = max(float(series_s[-1]), 1e-9)
-    arrived, first, finish = (np.sort(getattr(requests, name)) for name in ("arrival_s", "first_s", "finish_s"))
-    held = np.searchsorted(arrived, series_s, "right") - np.searchsorted(finish, series_s, "right")
-    waiting = np.searchsorted(arrived, series_s, "right") - np.searchsorted(first, series_s, "right")
-    seen_s = np.minimum(requests.finish_s, until_s) - np.minimum(requests.arrival_s, until_s)
-    busy = np.minimum(replicas.busy_s / max(until_s, float(finish[-1]) if len(finish) else 0.0), 1.0)
+    seen_s = np.minimum(stays.until_s, until_s) - np.minimum(stays.from_s, until_s)
+    came, waited, left = (np.searchsorted(np.sort(times_s), series_s, "right") for times_s in stays)
+    last_s = max(float(here.finish_s.max(initial=0.0)), float(sent.first_s.max(initial=0.0)))
+    busy = np.minimum(replicas.busy_s / max(until_s, last_s), 1.0)
     room = max(each.law.cache_tokens * copies, 1)
+    answers = int(here.answer.sum()) + int(sent.answer.sum())
     return GroupUse(
         each.group.id,
         each.group.cost_usd_per_hour,
@@ -58,11 +59,44 @@ def group_use(simulation: Simulation, index: int, chosen: Bools, served: Bools, 
         busy_of_replicas=tuple(map(float, busy)),
         running=float(seen_s.sum() / until_s / copies),
         preemptions=int(replicas.preemptions.sum()),
-        recomputed_share=float(replicas.recomputed.sum() / max(requests.answer.sum(), 1)),
-        series_requests=tuple(map(float, held)),
-        series_waiting=tuple(map(float, waiting)),
-        series_cache=tuple(map(float, _cached(requests, series_s) / room)),
+        recomputed_share=float(replicas.recomputed.sum() / max(answers, 1)),
+        series_requests=tuple(map(float, came - left)),
+        series_waiting=tuple(map(float, came - waited)),
+        series_cache=tuple(map(float, _cached(here, series_s) / room)),
     )
+
+
+class _Stays(NamedTuple):
+    """From when requests were with a group, until they had a first token or had left, and until they left [s]."""
+
+    from_s: Floats
+    waited_s: Floats
+    until_s: Floats
+
+
+def _stays(simulation: Simulation, mine: Bools) -> _Stays:
+    """When requests were with the replicas that are `mine`: those that were lost, until then."""
+    requests, before = simulation.requests, simulation.stays
+    came_s = requests.arrival_s
+    if len(before):
+        came_s = np.array(came_s)
+        np.maximum.at(came_s, before.request, before.until_s)
+    sent, here = _of(mine, requests.sender), _of(mine, requests.replica) & (requests.replica != requests.sender)
+    until_s = np.where(np.isfinite(requests.finish_s[here]), requests.finish_s[here], requests.last_s[here])
+    from_s = np.where(requests.sender[here] == NONE, came_s[here], requests.ready_s[here])
+    from_s, first_s = np.minimum(from_s, until_s), requests.first_s[here]
+    waited_s = np.where(first_s > 0, np.maximum(first_s, from_s), until_s)
+    earlier = picked(before, mine[before.replica])
+    return _Stays(
+        np.concatenate([from_s, came_s[sent], earlier.from_s]),
+        np.concatenate([waited_s, requests.first_s[sent], earlier.until_s]),
+        np.concatenate([until_s, requests.first_s[sent], earlier.until_s]),
+    )
+
+
+def _of(mine: Bools, replica: Ints) -> Bools:
+    """Whether each of these replicas is one that is `mine`; none is not."""
+    return np.append(mine, False)[replica]
 
 
 def _cached(requests: Records, series_s: Floats) -> Floats:

@@ -1,0 +1,29 @@
+"""What is seen of a simulation at its events: who was with a replica that failed, and was routed anew."""
+
+import numpy as np
+
+from cuvee.simulate.arrays import NONE, STAY, Records
+
+
+class Watch:
+    """Told of each event as `cuvee.simulate.play.play` tells it."""
+
+    def __init__(self, requests: Records, events: Records) -> None:
+        self._requests, self._events = requests, events
+        self._since_s: dict[int, float] = {}
+        self._stays: list[tuple[int, int, float, float]] = []
+
+    def __call__(self, cursor: Records) -> None:
+        """Note the requests that the event which has just happened leaves without a replica."""
+        replica = int(self._events[cursor[0].happened - 1].replica)
+        until_s, request, following = float(cursor[0].orphaned_s), int(cursor[0].orphans), self._requests["next"]
+        while request != NONE:
+            from_s = self._since_s.get(request, float(self._requests["arrival_s"][request]))
+            self._stays.append((request, replica, from_s, until_s))
+            self._since_s[request] = until_s
+            request = int(following[request])
+
+    @property
+    def stays(self) -> Records:
+        """Where requests were that were routed anew, by time."""
+        return np.array(self._stays, dtype=STAY).view(np.recarray)
