@@ -139,6 +139,24 @@ def test_a_replica_that_answers_errors_is_left_out():
     asyncio.run(play())
 
 
+@pytest.mark.parametrize(("status", "num_out"), [(501, 0), (500, 1)])
+def test_requests_that_make_any_engine_fail_take_no_model_down(status, num_out):
+    """Statuses leave half of the replicas in: what one client asks in vain does not refuse the others.
+
+    501 says nothing of the replica. Tempting: each is left out after three, and everybody gets 503.
+    """
+
+    async def fail(engine, asked, writer):
+        writer.write(whole(status, b"{}"))
+
+    async def play():
+        async with gateway([Engine(fail), Engine(fail)]) as server:
+            assert await load(server, 30, at_once=1) == {status: 30}
+            assert sum(not each.is_up for each in server.gateway.serving.replicas) == num_out
+
+    asyncio.run(play())
+
+
 def test_a_replica_that_is_not_ready_is_passed_over():
     """A reply of 503 goes to no client while another replica can answer."""
 

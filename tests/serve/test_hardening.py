@@ -13,7 +13,7 @@ from cuvee.serve.options import ServeOptions
 from cuvee.serve.replicas_file import ReplicaAddress
 from cuvee.serve.request import Request
 from cuvee.serve.upstream import Pool, UpstreamConnection
-from tests.serve.world import QUICK, Client, Engine, ask, chunk, gateway, request, whole
+from tests.serve.world import QUICK, Client, Engine, ask, chunk, ended, gateway, request, whole
 
 BODY = b'{"model":"tiny","prompt":"x"}'
 POST = b"POST /v1/completions HTTP/1.1\r\nHost: a\r\n"
@@ -230,11 +230,29 @@ def test_bodies_that_cannot_be_routed():
             assert engine.asked == []
             for path, method, status in (
                 ("/v1/completions", "GET", 405), ("/v1/models", "POST", 405), ("/etc/passwd", "GET", 404),
-                ("/v1/../admin", "GET", 404), ("/v1/models/gone", "GET", 404), ("/v1/models/tiny", "GET", 200),
+                ("/v1/../admin", "GET", 404), ("/v1/models/gone", "GET", 404), ("/v1/models/tiny", "GET", 200), ("/v1/models/tiny", "POST", 405),
                 ("/metrics", "GET", 404), ("/reload", "POST", 404), ("/health", "GET", 200),
             ):  # fmt: skip
                 assert (await client.ask(None, path, method=method)).status == status, path
             assert (await client.ask()).status == 200
+
+    asyncio.run(play())
+
+
+def test_head_is_answered_without_a_body():
+    """What follows is the next reply. Tempting: an error with its body, which a client takes for the next head."""
+
+    async def play():
+        async with gateway([Engine()]) as server:
+            reader, writer = await asyncio.open_connection(*server.address)
+            for path, status in (("/v1/models", 200), ("/health", 200), ("/v1/completions", 405), ("/nope", 404)):
+                writer.write(f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 %d " % status), path
+                assert int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]) > 0
+            writer.write(b"GET /v1/models/tiny HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+            await ended(writer)
 
     asyncio.run(play())
 

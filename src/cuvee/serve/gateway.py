@@ -262,7 +262,7 @@ class Gateway:
                     prompt_tokens=exchange.prompt_tokens, answer_tokens=per_answer, streamed_s=exchange.streamed_s
                 )
         else:
-            self.health.failed(replica, Failure.BROKEN)
+            self.health.answered(replica, exchange.status)
         self._over(exchange)
 
     def ended_early(self, exchange: Exchange, *, is_cancelled: bool) -> None:

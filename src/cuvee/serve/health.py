@@ -22,6 +22,9 @@ PATHS = (b"/health", b"/v1/models")
 AT_ONCE = frozenset({Failure.UNREACHABLE})
 """Failures that one is enough of: nobody listens."""
 
+NO_FAILURE = frozenset({501, 505})
+"""Statuses from 500 on that speak of the request, not of the replica."""
+
 
 class Owner(Protocol):
     """Whose replicas are watched."""
@@ -60,6 +63,26 @@ class Health:
         replica.num_failures += 1
         if replica.is_up and (failure in AT_ONCE or replica.failures >= self.gateway.options.failures):
             self._eject(replica)
+
+    def answered(self, replica: Replica, status: int) -> None:
+        """A replica answered with a status of 500 or more; it is left out once that is enough and others are left.
+
+        Notes       Who answers is alive, and some requests make any engine fail: so on their account no more than half
+                    of a model's replicas are left out. One that is dead fails its probes and its connections.
+        """
+        if status in NO_FAILURE:
+            return
+        replica.failures += 1
+        replica.num_failures += 1
+        if replica.is_up and replica.failures >= self.gateway.options.failures and self._can_be_spared(replica):
+            self._eject(replica)
+
+    def _can_be_spared(self, replica: Replica) -> bool:
+        """Whether half of its model's replicas are up without it."""
+        serving = self.gateway.serving
+        model_of = {group.id: group.model for group in serving.plan.groups}
+        alike = [each for each in serving.replicas if model_of.get(each.group) == model_of.get(replica.group)]
+        return 2 * (sum(each.is_up for each in alike) - 1) >= len(alike)
 
     def succeeded(self, replica: Replica) -> None:
         """A request was answered well."""
