@@ -79,6 +79,7 @@ class PlainReplica:
         sending         How it sends caches on, where it only prefills.
         prefix_tokens   Tokens of a block of prompts [tokens]; 0 where it does not look for prefixes.
         entries         What is in the cache of blocks of prompts, by their numbers.
+        held            Blocks that sequences held each time somebody looked.
         sent            Requests whose cache is under way, and when it is there [s].
     """
 
@@ -88,6 +89,7 @@ class PlainReplica:
     entries: dict[int, PlainEntry] = field(default_factory=dict)
     entry_of: dict[int, PlainEntry] = field(default_factory=dict)
     sent: list[tuple[float, PlainRequest]] = field(default_factory=list)
+    held: list[int] = field(default_factory=list)
     link_free_s: float = 0.0
     next_s: float = math.inf
     front_s: float = 0.0
@@ -353,22 +355,31 @@ def play_plainly(
     requests: Sequence[PlainRequest],
     replicas: Sequence[PlainReplica],
     choose: Callable[[int, PlainRequest], int],
+    look_s: Sequence[float] = (),
 ) -> None:
     """Play all requests, by arrival, to their last token.
 
     Parameters
         choose    The replica of a request as the n-th of all decisions; replicas are up to date. One whose prompt
                   another replica has computed comes a second time, with what was `shipped`.
+        look_s    When to note what replicas hold, ascending [s].
     """
     coming = [(request.arrival_s, 1, request.index, request) for request in requests]  # of equal times caches are first
-    decisions = 0
+    decisions, looks = 0, deque(look_s)
     while True:
         for replica in replicas:
             if replica.sending is not None:  # what these send may come before anything else
-                replica.advance(coming[0][0] if coming else math.inf)
+                until_s = coming[0][0] if coming else math.inf
+                replica.advance(min(until_s, looks[0]) if looks else until_s)
                 for time_s, request in replica.sent:
                     heapq.heappush(coming, (time_s, 0, request.index, request))
                 replica.sent = []
+        if looks and (not coming or looks[0] <= coming[0][0]):
+            for replica in replicas:
+                replica.advance(looks[0])
+                replica.held.append(replica.law.cache_tokens // BLOCK_TOKENS - len(replica.free))
+            looks.popleft()
+            continue
         if not coming:
             break
         now_s, _, _, request = heapq.heappop(coming)

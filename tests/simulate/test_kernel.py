@@ -114,7 +114,7 @@ def test_what_is_left_of_the_cache_is_found_again(reuses, anew):
 
 @pytest.mark.parametrize("batch", range(10))
 def test_the_plain_twin_agrees(batch):
-    """Times of every request to 1e-6 s, and how many were put back: fast kernel against one step after the other."""
+    """Times of every request to 1e-6 s, blocks of the cache in use, and how many were put back: fast and plain."""
     for seed in range(batch * 30, batch * 30 + 30):
         rng = np.random.default_rng(seed)
         laws = [random_law(rng), random_law(rng)]
@@ -124,14 +124,17 @@ def test_the_plain_twin_agrees(batch):
         if rng.random() < 0.3:
             arrival_s = np.floor(arrival_s * 20) / 20  # many at once
         prompt, answer = rng.integers(1, 400, number), rng.integers(1, 150, number)
-        fast = played(laws, arrival_s, prompt, answer, law_of=law_of)
+        look_s = np.sort(rng.uniform(0, 1.2 * arrival_s[-1], 20))
+        fast = played(laws, arrival_s, prompt, answer, law_of=law_of, look_s=look_s)
         plain, replicas = played_plainly(
-            laws, arrival_s, prompt, answer, law_of, lambda index, _request, number=law_of.size: index % number
-        )
+            laws, arrival_s, prompt, answer, law_of, lambda index, _request, number=law_of.size: index % number,
+            look_s=look_s,
+        )  # fmt: skip
         for name in ("first_s", "finish_s"):
             expected = [getattr(each, name) for each in plain]
             assert fast.requests[name] == pytest.approx(expected, abs=1e-6), (seed, name)
         assert fast.engines.replicas.preemptions.sum() == sum(each.preemptions for each in replicas), seed
+        assert fast.watch.cache_blocks.T.tolist() == [each.held for each in replicas], seed
 
 
 def test_single_steps_give_the_same_to_the_routing():
@@ -399,14 +402,16 @@ def test_the_plain_twin_agrees_on_prefill_and_decode_apart(batch):
             turns[stage] += 1
             return (turns[stage] - 1) % (receivers if stage else senders) + stage * senders
 
+        look_s = np.sort(rng.uniform(0, 1.2 * arrival_s[-1], 20))
         fast = played(
             laws, arrival_s, prompt, answer, law_of=law_of, group_of=law_of, sending=links, policy=Policy.PLAN,
-            shares=[[1.0, 0.0], [0.0, 1.0]], serves=[[True, False], [False, True]],
+            shares=[[1.0, 0.0], [0.0, 1.0]], serves=[[True, False], [False, True]], look_s=look_s,
         )  # fmt: skip
-        plain, replicas = played_plainly(laws, arrival_s, prompt, answer, law_of, choose, sending=links)
+        plain, replicas = played_plainly(laws, arrival_s, prompt, answer, law_of, choose, sending=links, look_s=look_s)
         for name in ("first_s", "finish_s"):
             expected = [getattr(each, name) for each in plain]
             assert fast.requests[name] == pytest.approx(expected, abs=1e-6), (seed, name)
         assert fast.engines.replicas.preemptions.sum() == sum(each.preemptions for each in replicas), seed
+        assert fast.watch.cache_blocks.T.tolist() == [each.held for each in replicas], seed
         put_back += fast.engines.replicas.preemptions.sum()
     assert put_back > 0

@@ -100,16 +100,18 @@ def test_the_plain_twin_agrees(batch):
         arrival_s = np.cumsum(rng.exponential(rng.choice([0.003, 0.02, 0.1]), number))
         prompt, answer = rng.integers(1, 400, number), rng.integers(1, 150, number)
         prefixes = random_prefixes(rng, prompt, int(rng.choice([16, 32, 48, 128])))
-        fast = played(laws, arrival_s, prompt, answer, law_of=law_of, prefixes=prefixes)
+        look_s = np.sort(rng.uniform(0, 1.2 * arrival_s[-1], 20))
+        fast = played(laws, arrival_s, prompt, answer, law_of=law_of, prefixes=prefixes, look_s=look_s)
         plain, replicas = played_plainly(
             laws, arrival_s, prompt, answer, law_of, lambda index, _request, number=law_of.size: index % number,
-            prefixes=prefixes,
+            prefixes=prefixes, look_s=look_s,
         )  # fmt: skip
         for name in ("first_s", "finish_s"):
             expected = [getattr(each, name) for each in plain]
             assert fast.requests[name] == pytest.approx(expected, abs=1e-6), (seed, name)
         assert fast.engines.prefixes.sharing.found.tolist() == [each.found for each in plain], seed
         assert fast.engines.replicas.preemptions.sum() == sum(each.preemptions for each in replicas), seed
+        assert fast.watch.cache_blocks.T.tolist() == [each.held for each in replicas], seed
 
 
 @given(seed=st.integers(0, 10**6))

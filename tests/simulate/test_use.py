@@ -5,6 +5,7 @@ import pytest
 
 import cuvee
 from cuvee.plan.outcome.result import Plan
+from cuvee.plan.planner import plan_prepared
 from cuvee.report.request_files import request_columns
 from cuvee.simulate.metrics import report
 from cuvee.simulate.simulation import ReplicaEvent, simulate
@@ -44,7 +45,7 @@ def test_what_is_lost_counts_until_it_is_lost(plan):
     columns = request_columns(failed)
     assert (columns["group"][lost] != "").all()
     assert (columns["replica"][lost] >= 0).all()
-    assert sum(each.achieved for each in seen.shares if each.workload == "brief") == pytest.approx(1)
+    assert sum(each.achieved or 0.0 for each in seen.shares if each.workload == "brief") == pytest.approx(1)
     assert seen.lost_by_reason["their replica was gone"] == (lost & np.isnan(failed.requests.finish_s)).sum()
 
 
@@ -69,3 +70,27 @@ def test_who_is_routed_anew_counts_where_it_was(plan):
     copies = np.array([each.copies for each in plan.groups])
     whole_s = (np.minimum(end_s, done.arriving_s) - requests.arrival_s).sum()
     assert copies @ [use.running for use in done.uses] * done.arriving_s == pytest.approx(whole_s)
+
+
+@pytest.mark.parametrize("load", [0.6, 2.0])
+def test_the_cache_in_use_is_what_sequences_hold(plan, load):
+    """Nothing at the start, never more than the whole cache, and nearly all of it only where sequences are put back.
+
+    Tempting: of a request its prompt at once and its answer bit by bit until its last token, though it was put back.
+    """
+    done = report(simulate(plan, num_requests=5000, load=load))
+    cached = np.array([use.series_cache for use in done.uses])
+    assert (cached[:, 0] == 0).all()
+    assert (cached[:, 1:] > 0).any()
+    assert ((cached >= 0) & (cached <= 1)).all()
+    assert [use.preemptions > 0 for use in done.uses] == (cached.max(axis=1) > 0.97).tolist()
+    assert any(use.preemptions for use in done.uses) == (load > 1)
+
+
+def test_prompts_that_are_computed_take_cache():
+    """Replicas that only prefill hold the prompts they compute. Tempting: none, as their last token is their first."""
+    asked = cuvee.prepare_scenario(cuvee.load_scenario("examples/prefill_decode.yaml"))
+    simulation = simulate(plan_prepared(asked), num_requests=2000, load=1.3)
+    uses = report(simulation).uses
+    assert any(each.sending is not None for each in simulation.fleet.groups)
+    assert all(0 < max(use.series_cache) <= 1 for use in uses)

@@ -10,6 +10,7 @@ from cuvee.simulate.arrays import EVENT, Records
 from cuvee.simulate.packing import packed_engines, packed_requests, packed_split
 from cuvee.simulate.play import Engines, Split, play
 from cuvee.simulate.policy import Policy
+from cuvee.simulate.watch import Watch, with_looks
 from cuvee.workload.prefixes import Prefixes
 from tests.simulate.reference import PlainReplica, PlainRequest, play_plainly
 
@@ -75,11 +76,13 @@ class Played:
     requests: Records
     engines: Engines
     split: Split
+    watch: Watch
 
 
 def played(
     laws, arrival_s, prompt, answer, *, law_of=(0,), group_of=None, shares=None, policy=Policy.ROUND_ROBIN, events=(),
     row=None, jumps=True, occupies=0.01, sending=None, serves=None, prefixes=None, progress=None,
+    look_s=(),
 ) -> Played:  # fmt: skip
     """Requests played on replicas of `laws`: one row and one group unless said otherwise."""
     law_of = np.asarray(law_of, dtype=np.int64)
@@ -94,12 +97,13 @@ def played(
     )
     serves = np.ones(shares.shape, bool) if serves is None else np.array(serves)
     split = packed_split(shares, np.full(shares.shape, occupies), group_of, np.zeros(len(shares), np.int64), serves)
-    happening = np.array(list(events), dtype=EVENT).view(np.recarray)
-    play(requests, engines, split, happening, int(policy), jumps, progress=progress)
-    return Played(requests, engines, split)
+    happening = with_looks(np.array(list(events), dtype=EVENT).view(np.recarray), np.asarray(look_s, dtype=float))
+    watch = Watch(requests, engines, happening)
+    play(requests, engines, split, happening, int(policy), jumps, progress=progress, watch=watch)
+    return Played(requests, engines, split, watch)
 
 
-def played_plainly(laws, arrival_s, prompt, answer, law_of, choose, *, sending=None, prefixes=None):
+def played_plainly(laws, arrival_s, prompt, answer, law_of, choose, *, sending=None, prefixes=None, look_s=()):
     """The same by the plain twin: its requests and replicas."""
     numbers = [()] * len(arrival_s)
     if prefixes is not None:
@@ -110,7 +114,7 @@ def played_plainly(laws, arrival_s, prompt, answer, law_of, choose, *, sending=N
     ]
     size = 0 if prefixes is None else prefixes.block_tokens
     replicas = [PlainReplica(replace(laws[index]), sending and sending[index], size) for index in law_of]
-    play_plainly(requests, replicas, choose)
+    play_plainly(requests, replicas, choose, look_s)
     return requests, replicas
 
 

@@ -177,7 +177,7 @@ def _replicas(group: Group) -> str:
 
 
 def _peak(use: GroupUse) -> float:
-    return min(max(use.series_cache, default=0.0), 1.0)
+    return max(use.series_cache)
 
 
 def _share_lines(report: Report) -> list[str]:

@@ -185,8 +185,8 @@ STAY = np.dtype(
 EVENT = np.dtype(
     [
         ("time_s", "f8"),
-        ("kind", "i8"),  # opens, closes or fails: see `cuvee.simulate.events`
-        ("replica", "i8"),
+        ("kind", "i8"),  # opens, closes, fails or is looked at: see `cuvee.simulate.events`
+        ("replica", "i8"),  # -1 of all
     ]
 )
 

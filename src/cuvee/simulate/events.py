@@ -7,8 +7,8 @@ from cuvee.simulate.compiling import compiled
 from cuvee.simulate.heap import request_of
 from cuvee.simulate.prefix_cache import PrefixCache, empty
 
-# Kinds of events; at one time they happen in this order.
-OPEN, CLOSE, FAIL = range(3)
+# Kinds of events; at one time they happen in this order. At the last nothing happens, but replicas are looked at.
+OPEN, CLOSE, FAIL, LOOK = range(4)
 
 
 @compiled
@@ -109,6 +109,8 @@ def happen(
 
     Returns     the first of the requests that are to be routed anew; NONE of none.
     """
+    if kind == LOOK:
+        return NONE
     switch(r, kind == OPEN, replicas[r].group, first, serves, is_open, group_open)
     if kind == FAIL:
         return fail(replicas, requests, laws, heap, phase, lanes, kinds, prefixes, occupancy, waiting, r, now_s)

@@ -28,10 +28,6 @@ MOST_FILLING = 0.5
 TOO_LARGE = "they exceed the cache of every replica that may take them"
 """Why a request was refused."""
 
-NUM_BINS = 100
-"""Points of the series over time."""
-
-
 OTHER_MIX = 0.1
 """Share of the requests that are of other types than planned from which the mix is another [-]."""
 
@@ -76,7 +72,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Share:
-    """Requests of a workload type that a group got, beside what the plan says [-]; None where none was served."""
+    """Requests of a workload type that a group got, beside what the plan says [-]; None where none came."""
 
     model: str
     workload: str
@@ -175,7 +171,6 @@ def report(simulation: Simulation, *, limits: Sequence[LatencyLimits | None] | N
     measured = _Measured(simulation, served, in_window, window_s, kept)
     scopes = _scopes(measured, fleet)
     group_of, sender_of = (np.append(fleet.group_of, -1)[requests[name]] for name in ("replica", "sender"))
-    series_s = np.linspace(0, until_s, NUM_BINS + 1)
     tokens_per_s = scopes[0].output_tokens_per_s
     price_per_s = fleet.cost_usd_per_hour / SECONDS_PER_HOUR
     return Report(
@@ -190,9 +185,9 @@ def report(simulation: Simulation, *, limits: Sequence[LatencyLimits | None] | N
         arriving_s=until_s,
         filling_s=filling_s,
         scopes=tuple(scopes),
-        uses=tuple(group_use(simulation, index, series_s) for index in range(len(fleet.groups))),
+        uses=tuple(group_use(simulation, index) for index in range(len(fleet.groups))),
         shares=tuple(_shares(simulation, np.where(sender_of >= 0, sender_of, group_of))),
-        series_s=tuple(map(float, series_s)),
+        series_s=tuple(map(float, simulation.series_s)),
         requests_per_cpu_s=len(requests) / max(simulation.cpu_s, 1e-9),
     )
 

@@ -218,7 +218,7 @@ def play(
 
     Parameters
         requests    Shape (num_requests,) of `REQUEST`, by arrival.
-        events      Shape (num_events,) of `EVENT`, by time: replicas that open, close or fail.
+        events      Shape (num_events,) of `EVENT`, by time: replicas that open, close or fail, or are looked at.
         policy      A value of `Policy`.
         jumps       Whether equal rounds are one event; else each is one, which takes longer and gives the same.
         progress    Is told the share of the requests that have arrived [-] now and then, and may raise an exception.

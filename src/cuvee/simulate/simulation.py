@@ -10,14 +10,14 @@ from cuvee.errors import InputError
 from cuvee.plan.outcome.result import Plan
 from cuvee.profile.step_law import StepLaw
 from cuvee.routing.recognition import Foresight, recognised
-from cuvee.simulate.arrays import EVENT, Ints, Records
+from cuvee.simulate.arrays import EVENT, Floats, Ints, Records
 from cuvee.simulate.events import CLOSE, FAIL, OPEN
 from cuvee.simulate.fleet import Fleet, fleet_of
 from cuvee.simulate.packing import packed_engines, packed_requests, packed_split
 from cuvee.simulate.play import Split, play
 from cuvee.simulate.policy import Policy
 from cuvee.simulate.requests import Arrivals, arrivals_of
-from cuvee.simulate.watch import Watch
+from cuvee.simulate.watch import NUM_BINS, Watch, with_looks
 from cuvee.workload.records import Trace
 
 POLICIES = {
@@ -74,6 +74,8 @@ class Simulation:
         replicas        Every replica at the end, an array of `REPLICA`.
         gaps            Times between tokens by group and row, shape (num_groups, num_rows, NUM_GAPS).
         stays           Where requests were before, whose replica failed and which were routed anew, an array of `STAY`.
+        series_s        Times at which replicas were looked at, from the start to the last arrival [s].
+        cache_blocks    Blocks of the cache that sequences held then, shape (num_times, num_replicas).
         cpu_s           Processor time of the simulation itself, compilation and results not included [s].
         found           Prompt tokens of each request that were in the cache of its replica [tokens]; -1 where it was
                         not admitted; None without prefix cache.
@@ -89,6 +91,8 @@ class Simulation:
     replicas: Records
     gaps: Ints
     stays: Records
+    series_s: Floats
+    cache_blocks: Ints
     cpu_s: float
     events: tuple[ReplicaEvent, ...] = ()
     found: Ints | None = None
@@ -170,13 +174,15 @@ def _played(
             split.is_open[:, event["replica"]] = False
     for group in range(len(fleet.groups)):
         split.group_open[:, group] = split.is_open[:, group_of == group].any(axis=1)
-    watch = Watch(requests, happening)
+    series_s = np.linspace(0, arrivals.arrival_s[-1], NUM_BINS + 1)
+    happening = with_looks(happening, series_s)
+    watch = Watch(requests, engines, happening)
     began_s = time.process_time()
     play(requests, engines, split, happening, int(POLICIES[policy]), True, progress=progress, watch=watch)
     cpu_s = time.process_time() - began_s
     return Simulation(
         fleet, arrivals, policy, foresight, seed, requests, arrivals.row, engines.replicas, engines.gaps,
-        watch.stays, cpu_s, events,
+        watch.stays, series_s, watch.cache_blocks, cpu_s, events,
         np.array(engines.prefixes.sharing.found, dtype=np.int64) if prefix_cache else None,
     )  # fmt: skip
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cuvee.simulate.arrays import NONE, Bools, Floats, Ints, Records, picked
+from cuvee.simulate.arrays import BLOCK_TOKENS, NONE, Bools, Floats, Ints, picked
 from cuvee.simulate.simulation import Simulation
 
 
@@ -22,7 +22,7 @@ class GroupUse:
         recomputed_share    Tokens computed anew, over answer tokens made [-].
         series_requests     Requests that the group holds, at the times of `Report.series_s` [-].
         series_waiting      Of those, without a first token.
-        series_cache        Share of its cache in use [-].
+        series_cache        Share of its cache that sequences hold [-], prompts that are computed and sent included.
     """
 
     group: str
@@ -37,9 +37,9 @@ class GroupUse:
     series_cache: tuple[float, ...] = field(repr=False)
 
 
-def group_use(simulation: Simulation, index: int, series_s: Floats) -> GroupUse:
+def group_use(simulation: Simulation, index: int) -> GroupUse:
     """Use of the group at `index`."""
-    each = simulation.fleet.groups[index]
+    each, series_s = simulation.fleet.groups[index], simulation.series_s
     mine = simulation.fleet.group_of == index
     stays = _stays(simulation, mine)
     here = picked(simulation.requests, _of(mine, simulation.requests.replica) & (simulation.requests.finish_s >= 0))
@@ -50,7 +50,7 @@ def group_use(simulation: Simulation, index: int, series_s: Floats) -> GroupUse:
     came, waited, left = (np.searchsorted(np.sort(times_s), series_s, "right") for times_s in stays)
     last_s = max(float(here.finish_s.max(initial=0.0)), float(sent.first_s.max(initial=0.0)))
     busy = np.minimum(replicas.busy_s / max(until_s, last_s), 1.0)
-    room = max(each.law.cache_tokens * copies, 1)
+    room = max(each.law.cache_tokens // BLOCK_TOKENS * copies, 1)
     answers = int(here.answer.sum()) + int(sent.answer.sum())
     return GroupUse(
         each.group.id,
@@ -62,7 +62,7 @@ def group_use(simulation: Simulation, index: int, series_s: Floats) -> GroupUse:
         recomputed_share=float(replicas.recomputed.sum() / max(answers, 1)),
         series_requests=tuple(map(float, came - left)),
         series_waiting=tuple(map(float, came - waited)),
-        series_cache=tuple(map(float, _cached(here, series_s) / room)),
+        series_cache=tuple(map(float, simulation.cache_blocks[:, mine].sum(axis=1) / room)),
     )
 
 
@@ -97,18 +97,3 @@ def _stays(simulation: Simulation, mine: Bools) -> _Stays:
 def _of(mine: Bools, replica: Ints) -> Bools:
     """Whether each of these replicas is one that is `mine`; none is not."""
     return np.append(mine, False)[replica]
-
-
-def _cached(requests: Records, series_s: Floats) -> Floats:
-    """Tokens that requests between first and last token hold at each time: the prompt, and the answer so far."""
-    first, finish = np.argsort(requests.first_s), np.argsort(requests.finish_s)
-    growth = requests.answer / np.maximum(requests.finish_s - requests.first_s, 1e-9)
-    offset = requests.prompt - growth * requests.first_s
-
-    def passed(order: Ints, times_s: Floats) -> Floats:
-        place = np.searchsorted(times_s[order], series_s, "right")
-        level, slope = (np.concatenate([[0.0], np.cumsum(values[order])]) for values in (offset, growth))
-        return level[place] + slope[place] * series_s
-
-    held: Floats = passed(first, requests.first_s) - passed(finish, requests.finish_s)
-    return np.maximum(held, 0.0)
