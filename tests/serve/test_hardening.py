@@ -214,7 +214,12 @@ def test_bodies_that_cannot_be_routed():
         (b'{"model": "tiny", "messages": [3]}', 400, "invalid_body"),
         (b'{"model": "tiny", "prompt": "a", "max_tokens": "many"}', 400, "invalid_body"),
         (b'{"model": "tiny", "prompt": "a", "max_tokens": -1}', 400, "invalid_body"),
+        (b'{"model": "tiny", "prompt": "a", "max_tokens": []}', 400, "invalid_body"),
         (b'{"model": "tiny", "prompt": "a", "n": 0.5}', 400, "invalid_body"),
+        (b'{"model": "tiny", "prompt": "a", "n": 0}', 400, "invalid_body"),
+        (b'{"model": "tiny", "prompt": [1.5]}', 400, "invalid_body"),
+        (b'{"model": "tiny", "prompt": [%b]}' % b",".join([b'""'] * 4097), 400, "invalid_body"),
+        (b'{"model": "tiny", "messages": [%b]}' % b",".join([b"{}"] * 20_001), 400, "invalid_body"),
         (b"[" * 100_000, 400, "invalid_body"),
     ]  # fmt: skip
 
@@ -230,7 +235,8 @@ def test_bodies_that_cannot_be_routed():
             assert engine.asked == []
             for path, method, status in (
                 ("/v1/completions", "GET", 405), ("/v1/models", "POST", 405), ("/etc/passwd", "GET", 404),
-                ("/v1/../admin", "GET", 404), ("/v1/models/gone", "GET", 404), ("/v1/models/tiny", "GET", 200), ("/v1/models/tiny", "POST", 405),
+                ("/v1/../admin", "GET", 404), ("/v1/models/gone", "GET", 404), ("/v1/models/tiny", "GET", 200),
+                ("/v1/models/tiny", "POST", 405),
                 ("/metrics", "GET", 404), ("/reload", "POST", 404), ("/health", "GET", 200),
             ):  # fmt: skip
                 assert (await client.ask(None, path, method=method)).status == status, path

@@ -8,6 +8,9 @@ import orjson
 MOST_SEQUENCES = 4096
 """Answers that one request may ask for, prompts times choices [-]."""
 
+MOST_MESSAGES = 20_000
+"""Messages of one chat [-]: each is looked at, and meanwhile nobody else is served."""
+
 OVERHEAD_BYTES = 16
 """What a chat template adds to a message, roughly [bytes of text]."""
 
@@ -77,10 +80,12 @@ def read_facts(body: bytes, *, answers: bool) -> Facts:
         size, tokens, number, beginning = _of_prompt(prompt)
     if not answers:
         return Facts(model, size, tokens, 1, 0, number, False, None, prompt)
-    most = get("max_completion_tokens") or get("max_tokens") or get("max_output_tokens") or 0
-    least = get("min_tokens") or 0
-    choices = get("n") or 1
-    best_of = get("best_of") or 1
+    most, least, choices, best_of = get("max_completion_tokens"), get("min_tokens"), get("n"), get("best_of")
+    if most is None:
+        most = get("max_tokens", get("max_output_tokens"))
+    # null is as good as nothing
+    most, least = 0 if most is None else most, 0 if least is None else least
+    choices, best_of = 1 if choices is None else choices, 1 if best_of is None else best_of
     if type(most) is not int or type(least) is not int or most < 0 or least < 0:
         raise BodyError("max_tokens and min_tokens have to be whole numbers of 0 or more", "max_tokens")
     if type(choices) is not int or type(best_of) is not int or not 0 < choices <= 1024 or not 0 < best_of <= 1024:
@@ -106,6 +111,8 @@ def _of_prompt(prompt: Any) -> tuple[int, int, int, str | None]:  # noqa: ANN401
     if inner is int:
         return 0, len(prompt), 1, str(prompt[:PREFIX_TEXT])
     number = len(prompt)
+    if inner in (str, list) and number > MOST_SEQUENCES:
+        raise BodyError(f"at most {MOST_SEQUENCES:,} prompts may be sent at once", "prompt")
     if inner is str:
         if not all(type(each) is str for each in prompt):
             raise BodyError("a list of prompts has to be of one kind", "prompt")
@@ -114,6 +121,8 @@ def _of_prompt(prompt: Any) -> tuple[int, int, int, str | None]:  # noqa: ANN401
         if not all(type(each) is list for each in prompt):
             raise BodyError("a list of prompts has to be of one kind", "prompt")
         return 0, max(sum(map(len, prompt)) // number, 1), number, str(prompt[0][:PREFIX_TEXT])
+    if inner is not dict:
+        raise BodyError("the prompt has to be text, token ids, or a list of either", "prompt")
     return _of_messages(prompt)
 
 
@@ -124,6 +133,8 @@ def _of_messages(messages: Any) -> tuple[int, int, int, str | None]:  # noqa: AN
     """
     if type(messages) is not list:
         raise BodyError("messages has to be a list", "messages")
+    if len(messages) > MOST_MESSAGES:
+        raise BodyError(f"a chat has at most {MOST_MESSAGES:,} messages", "messages")
     size, beginning, is_begun = 0, "", False
     for message in messages:
         if type(message) is not dict:
