@@ -43,8 +43,8 @@ def test_what_is_lost_counts_until_it_is_lost(plan):
         assert other.running > 0
     lost = failed.requests.first_s > 0
     columns = request_columns(failed)
-    assert (columns["group"][lost] != "").all()
-    assert (columns["replica"][lost] >= 0).all()
+    assert np.all(columns["group"][lost] != "")
+    assert np.all(columns["replica"][lost] >= 0)
     assert sum(each.achieved or 0.0 for each in seen.shares if each.workload == "brief") == pytest.approx(1)
     assert seen.lost_by_reason["their replica was gone"] == (lost & np.isnan(failed.requests.finish_s)).sum()
 
