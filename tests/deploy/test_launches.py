@@ -21,18 +21,23 @@ def test_a_vllm_replica(plan):
     """What vLLM is told: model, address, parallelism, the limits of the engine that the plan was made with."""
     first, *others = launches_of(plan, VLLM, PLACE, DEVICES)
     assert first.shown() == (
-        "CUDA_VISIBLE_DEVICES=1 vllm serve /models/it --served-model-name llama-3-8b --host 127.0.0.1 --port 8100"
+        "CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=1"
+        " vllm serve /models/it --served-model-name llama-3-8b --host 127.0.0.1 --port 8100"
         " --tensor-parallel-size 1 --pipeline-parallel-size 1 --max-num-seqs 1024 --max-num-batched-tokens 8192"
         " --gpu-memory-utilization 0.9 --kv-cache-dtype auto"
     )
+    # by its own order, fastest first, CUDA would take H100 number 3 for the "2" of an A40
     assert [each.environment["CUDA_VISIBLE_DEVICES"] for each in others] == ["0", "2"]
+    assert {each.environment["CUDA_DEVICE_ORDER"] for each in others} == {"PCI_BUS_ID"}
     assert [each.name for each in (first, *others)] == ["g1.0", "g2.0", "g2.1"]
 
 
 def test_parallel_replicas_take_all_their_gpus(wide_plan):
     """Two stages of two GPUs are four of them; 17 and 15 layers are told, as vLLM would put 16 on each."""
     first = launches_of(wide_plan, VLLM, PLACE, DEVICES)[0]
-    assert first.environment == {"CUDA_VISIBLE_DEVICES": "1,3,4,5", "VLLM_PP_LAYER_PARTITION": "17,15"}
+    assert first.environment == {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "1,3,4,5", "VLLM_PP_LAYER_PARTITION": "17,15",
+    }  # fmt: skip
     words = first.command
     assert words[words.index("--tensor-parallel-size") + 1] == "2"
     assert words[words.index("--pipeline-parallel-size") + 1] == "2"
@@ -101,7 +106,9 @@ groups: {g1: {command: "mine {port}", cpus: "2"}}
     first, second, third = launches_of(plan, recipes, PLACE, {7: "A40", 9: "A40"})
     assert (first.command, first.cpus, first.environment) == (("mine", "8100"), (2,), {})
     assert second.command == ("serve", "my model", "--at", "127.0.0.1:8101", "--copy", "g2/0", "--devices=7")
-    assert second.environment == {"CUDA_VISIBLE_DEVICES": "7", "NAME": "llama-3-8b", "BRACE": "{}"}
+    assert second.environment == {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "7", "NAME": "llama-3-8b", "BRACE": "{}",
+    }  # fmt: skip
     assert (second.cpus, third.cpus, third.max_concurrency) == ((0, 1, 4), (3,), 4)
     assert "max_concurrency: 4" in replicas_yaml([third])
 

@@ -143,7 +143,8 @@ def _launch(
     values = _values(plan, group, place, port) | {"devices": ",".join(map(str, devices)), "replica": str(copy)}
     environment = recipe.environment_of(values, where)
     if devices:
-        environment = {"CUDA_VISIBLE_DEVICES": values["devices"], **environment}
+        # CUDA numbers GPUs by speed unless told to by bus, as nvidia-smi does
+        environment = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": values["devices"], **environment}
     layers = tuple(stage.layers for stage in group.config.stages)
     if layers != split_layers(sum(layers), len(layers)):
         environment = {LAYERS_VARIABLE: ",".join(map(str, layers)), **environment}
