@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cuvee.deploy.fleet import FleetOptions, gateway_program
 from cuvee.deploy.process import Program
 from cuvee.deploy.supervisor import Patience, State, Supervisor
 from cuvee.errors import InputError
@@ -45,6 +46,7 @@ class World:
     def __init__(self, *names: str) -> None:
         self.started: dict[str, list[Puppet]] = {}
         self.silent: set[str] = set()
+        self.busy: set[str] = set()
         self.lines: list[str] = []
         self.now = 0.0
         self.asked: list[str] = []
@@ -64,9 +66,9 @@ class World:
 
     def heard(self):
         """Answer."""
-        answers = {url: url.removeprefix("http://") not in self.silent for url in self.asked}
+        names = {url: url.removeprefix("http://") for url in self.asked}
         self.asked = []
-        return answers
+        return {url: 0 if name in self.silent else 503 if name in self.busy else 200 for url, name in names.items()}
 
     def pass_to(self, until: float) -> None:
         """Let time pass, a step each quarter of a second."""
@@ -137,6 +139,21 @@ def test_what_hangs_is_killed_and_started_again():
     world.pass_to(14)
     assert world.started["a"][0].told == ["kill", "reap"]
     assert len(world.started["a"]) == 2
+
+
+def test_a_gateway_that_waits_for_replicas_is_not_killed():
+    """Its 503 says that it has none; an engine that says so for as long is started again, and so is a mute gateway."""
+    world = World("a")
+    world.supervisor.add(gateway_program(Path("plan.json"), FleetOptions(folder=Path("/nowhere"))), 0.0)
+    address = "127.0.0.1:8000/health"
+    world.pass_to(2)
+    world.busy = {"a", address}
+    world.pass_to(12)
+    assert (world.state(1), len(world.started["gateway"])) == (State.READY, 1)
+    assert len(world.started["a"]) == 2
+    world.silent = {address}
+    world.pass_to(22)
+    assert world.started["gateway"][0].told == ["kill", "reap"]
 
 
 @pytest.mark.parametrize(("dies", "words"), [(True, "exit code 3"), (False, "no answer within 10 s")])

@@ -65,7 +65,8 @@ def gateway_program(plan_file: Path, options: FleetOptions) -> Program:
         "--replicas", str(options.replicas_file), "--host", options.host, "--port", str(options.port),
         "--admin-port", str(-1 if options.admin_port is None else options.admin_port),
     )  # fmt: skip
-    return Program(GATEWAY, command, f"http://{host}:{options.port}/health", options.log_of(GATEWAY))
+    health_url = f"http://{host}:{options.port}/health"
+    return Program(GATEWAY, command, health_url, options.log_of(GATEWAY), is_well_at_any_status=True)
 
 
 def run_fleet(

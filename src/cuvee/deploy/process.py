@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 
 from cuvee.deploy.guardian import Guardian
@@ -26,6 +27,8 @@ class Program:
         environment    Variables beside those of the launcher.
         cpus           Processors it may run on; () for all.
         health_url     Answers 200 when it serves.
+        is_well_at_any_status  Whether it is well whatever it answers there: a gateway answers 503 while it waits for
+                       replicas, and to end it would not bring them back.
         log            File of its output.
     """
 
@@ -35,6 +38,11 @@ class Program:
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict, hash=False)
     cpus: tuple[int, ...] = ()
+    is_well_at_any_status: bool = False
+
+    def is_well(self, status: int) -> bool:
+        """Whether it serves, by the status of its answer; 0 of none."""
+        return status == HTTPStatus.OK or (status > 0 and self.is_well_at_any_status)
 
 
 class Running:

@@ -47,8 +47,8 @@ class Health(Protocol):
     def ask(self, urls: Sequence[str]) -> None:
         """Ask."""
 
-    def heard(self) -> dict[str, bool]:
-        """Answers since the last call."""
+    def heard(self) -> dict[str, int]:
+        """Statuses that were answered since the last call, 0 where there was no answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +161,8 @@ class Supervisor:
             if code is not None:
                 self._ended(member, ending_of(code), now_s)
             else:
-                self._hear(member, heard.get(member.program.health_url), now_s)
+                status = heard.get(member.program.health_url)
+                self._hear(member, None if status is None else member.program.is_well(status), now_s)
 
     def end_all(self, now: Callable[[], float], wait: Callable[[float], None]) -> None:
         """End all, the last one first: the gateway, which has requests to finish, before its replicas."""
