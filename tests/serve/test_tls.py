@@ -5,13 +5,15 @@ import signal
 import ssl
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
+from cuvee.errors import InputError
 from cuvee.serve.processes import reserved_port
+from cuvee.serve.running import Place, tls_of
 from tests.serve.test_command import wait_for
 from tests.serve.test_faults import EngineProcess
 from tests.serve.test_reload import write_files
@@ -35,6 +37,33 @@ def shown(port: int) -> str:
         return ssl.get_server_certificate(("127.0.0.1", port), timeout=5)
     except OSError:
         return ""
+
+
+def test_a_certificate_without_its_key_leaves_tls_as_it_was(tmp_path):
+    """A reload between the writing of the two files is refused, and the old pair goes on being shown."""
+    place = Place(
+        plan=tmp_path, replicas=tmp_path, certificate=tmp_path / "certificate.pem", private_key=tmp_path / "key.pem"
+    )
+    first = certify(tmp_path)
+    context, key = tls_of(place), place.private_key.read_bytes()
+    certify(tmp_path)
+    place.private_key.write_bytes(key)
+    with pytest.raises(InputError, match="a certificate and its key in PEM"):
+        tls_of(place, context)
+    assert shaken(context) == ssl.PEM_cert_to_DER_cert(first)
+
+
+def shaken(context: ssl.SSLContext) -> bytes | None:
+    """The certificate that a client sees of a server with `context`, without any socket."""
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    client = trusting.wrap_bio(to_client, to_server)
+    server = context.wrap_bio(to_server, to_client, server_side=True)
+    for each in (client, server, client, server):
+        with suppress(ssl.SSLWantReadError):
+            each.do_handshake()
+    return client.getpeercert(binary_form=True)
 
 
 def test_certificates_are_replaced_without_a_stop(tmp_path):

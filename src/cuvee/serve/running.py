@@ -130,13 +130,15 @@ def keep_for_good() -> None:
 def tls_of(place: Place, context: ssl.SSLContext | None = None) -> ssl.SSLContext | None:
     """TLS as the files have it, None of none; a `context` that is given gets them for its next connections.
 
-    Raises      InputError: files that are no certificate and its key.
+    Raises      InputError: files that are no certificate and its key; the context is then as it was.
     """
     import ssl
 
     if place.certificate is None or place.private_key is None:
         return None
-    if context is None:
+    if context is not None:
+        tls_of(place)  # a context takes a certificate before it finds that the key is not its own
+    else:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.set_alpn_protocols(["http/1.1"])
     try:
