@@ -76,9 +76,7 @@ def world(num_requests: int, num_replicas: int, seed: int = 0) -> tuple[Any, ...
     prompt, answer = lengths(num_requests, rng)
     arrival_s = np.cumsum(rng.exponential(1 / (LOAD * rates.sum()), num_requests))
     shares = np.bincount(group_of, weights=rates)[None] / rates.sum()
-    split = packed_split(
-        shares, np.full(shares.shape, 1 / 64), group_of, np.zeros(1, np.int64), np.ones(shares.shape, bool)
-    )
+    split = packed_split(shares, np.full(shares.shape, 1 / 64), group_of, np.ones(shares.shape, bool))
     return (
         packed_requests(arrival_s, prompt, answer), packed_engines(laws(), law_of, group_of), split,
         np.zeros(0, EVENT).view(np.recarray),

@@ -54,7 +54,7 @@ def _law_record(found: FittedLaw) -> dict[str, Any]:
     number = len(run.due_s)
     requests = packed_requests(run.due_s, run.prompt, np.maximum(run.answer, 1))
     none, one = np.zeros(1, np.int64), np.ones((1, 1))
-    split = packed_split(one, one, none, none, np.ones((1, 1), bool))
+    split = packed_split(one, one, none, np.ones((1, 1), bool))
     engines = packed_engines([law], none, none)
     play(requests, engines, split, np.zeros(0, EVENT).view(np.recarray), int(Policy.SHORTEST_QUEUE), True)
     return {

@@ -96,7 +96,7 @@ def played(
         list(laws), law_of, group_of, sending=sending, num_requests=len(requests), prefixes=prefixes
     )
     serves = np.ones(shares.shape, bool) if serves is None else np.array(serves)
-    split = packed_split(shares, np.full(shares.shape, occupies), group_of, np.zeros(len(shares), np.int64), serves)
+    split = packed_split(shares, np.full(shares.shape, occupies), group_of, serves)
     happening = with_looks(np.array(list(events), dtype=EVENT).view(np.recarray), np.asarray(look_s, dtype=float))
     watch = Watch(requests, engines, happening)
     play(requests, engines, split, happening, int(policy), jumps, progress=progress, watch=watch)

@@ -153,7 +153,7 @@ def _packed_prefixes(prefixes: Prefixes | None, blocks: Ints) -> PrefixCache:
 
 
 def packed_split(
-    shares: Floats, occupies: Floats, group_of: Ints, model_of_row: Ints, serves: Bools, *, seed: int = SEED_AT_LEAST
+    shares: Floats, occupies: Floats, group_of: Ints, serves: Bools, *, seed: int = SEED_AT_LEAST
 ) -> Split:
     """Where requests may go, nobody having had a turn yet.
 
@@ -169,13 +169,12 @@ def packed_split(
         np.ascontiguousarray(shares, dtype=float),
         np.ascontiguousarray(occupies, dtype=float),
         first,
-        np.ascontiguousarray(model_of_row, dtype=np.int64),
         np.ascontiguousarray(serves),
         np.ascontiguousarray(serves[:, group_of]),
         np.array(serves, order="C"),
         np.zeros((num_rows, num_groups)),
         np.full(num_groups, NONE),
-        np.full(int(model_of_row.max(initial=0)) + 1, NONE),
+        np.full(num_rows, NONE),
         np.zeros(num_groups),
         np.zeros(len(group_of), bool),
         np.zeros(num_groups, bool),

@@ -27,13 +27,12 @@ class Split(NamedTuple):
     shares         Of each group, by the policy's weights, shape (num_rows, num_groups) [-].
     occupies       Share of a replica that one request takes, same shape [-]: 1 / its steady batch.
     first          First replica of each group and, at the end, the number of replicas, shape (num_groups + 1,).
-    model          Of each row, shape (num_rows,).
     serves         Whether a group can serve a row, shape (num_rows, num_groups).
     is_open        Whether a replica takes requests of a row, shape (num_rows, num_replicas).
     group_open     Whether some replica of a group does, shape (num_rows, num_groups).
     owed           Turns owed, shape (num_rows, num_groups) [-].
     group_turn     The replica of each group that had the last turn, shape (num_groups,).
-    model_turn     The same of each model, shape (num_models,).
+    row_turn       The same of each row, over all replicas, shape (num_rows,).
     group_load     Occupancy of each group's emptiest replica, filled when it is asked for, shape (num_groups,).
     holds          Whether a replica takes one request that not all have the cache for, filled likewise, shape
                    (num_replicas,).
@@ -46,13 +45,12 @@ class Split(NamedTuple):
     shares: Floats
     occupies: Floats
     first: Ints
-    model: Ints
     serves: Bools
     is_open: Bools
     group_open: Bools
     owed: Floats
     group_turn: Ints
-    model_turn: Ints
+    row_turn: Ints
     group_load: Floats
     holds: Bools
     group_holds: Bools
@@ -135,8 +133,8 @@ def fill_holders(
 @inlined
 def route_held(
     requests: Records, replicas: Records, laws: Records, smallest: int, policy: int, request: int, shares: Floats,
-    occupies: Floats, first: Ints, model: Ints, is_open: Bools, group_open: Bools, owed: Floats, group_turn: Ints,
-    model_turn: Ints, group_load: Floats, holds: Bools, group_holds: Bools, occupancy: Floats, waiting: Floats,
+    occupies: Floats, first: Ints, is_open: Bools, group_open: Bools, owed: Floats, group_turn: Ints,
+    row_turn: Ints, group_load: Floats, holds: Bools, group_holds: Bools, occupancy: Floats, waiting: Floats,
     draw: Ints,
 ) -> int:  # fmt: skip
     """The replica that gets a request, of those that have the cache for it; NONE where none can.
@@ -150,8 +148,8 @@ def route_held(
         fill_holders(requests, replicas, laws, takes, request, holds, group_holds)
         takes, group_takes = holds, group_holds
     return route(
-        policy, row, requests[request].prefix, shares, occupies, first, model, takes, group_takes, owed, group_turn,
-        model_turn, group_load, occupancy, waiting, draw,
+        policy, row, requests[request].prefix, shares, occupies, first, takes, group_takes, owed, group_turn,
+        row_turn, group_load, occupancy, waiting, draw,
     )  # fmt: skip
 
 
@@ -174,9 +172,9 @@ def unowned_engines(engines: Engines) -> Engines:
 def unowned_split(split: Split) -> Split:
     """`split` without reference counts."""
     return Split(
-        unowned(split.shares), unowned(split.occupies), unowned(split.first), unowned(split.model),
+        unowned(split.shares), unowned(split.occupies), unowned(split.first),
         unowned(split.serves), unowned(split.is_open), unowned(split.group_open), unowned(split.owed),
-        unowned(split.group_turn), unowned(split.model_turn), unowned(split.group_load), unowned(split.holds),
+        unowned(split.group_turn), unowned(split.row_turn), unowned(split.group_load), unowned(split.holds),
         unowned(split.group_holds), unowned(split.occupancy), unowned(split.waiting), unowned(split.draw),
     )  # fmt: skip
 
@@ -249,7 +247,7 @@ def play_on(  # noqa: PLR0912  (one loop, so that each helper is copied into it 
         unowned_engines(engines)
     )  # fmt: skip
     (
-        shares, occupies, first, model, serves, is_open, group_open, owed, group_turn, model_turn, group_load, holds,
+        shares, occupies, first, serves, is_open, group_open, owed, group_turn, row_turn, group_load, holds,
         group_holds, occupancy, waiting, draw,
     ) = unowned_split(split)  # fmt: skip
     number = np.zeros(1)
@@ -287,8 +285,8 @@ def play_on(  # noqa: PLR0912  (one loop, so that each helper is copied into it 
                     )  # fmt: skip
             if request != NONE and seeing != blind:
                 chosen = route_held(
-                    requests, replicas, laws, smallest, policy, request, shares, occupies, first, model, is_open,
-                    group_open, owed, group_turn, model_turn, group_load, holds, group_holds, occupancy, waiting, draw,
+                    requests, replicas, laws, smallest, policy, request, shares, occupies, first, is_open,
+                    group_open, owed, group_turn, row_turn, group_load, holds, group_holds, occupancy, waiting, draw,
                 )  # fmt: skip
                 start, stop = (chosen, chosen + 1) if chosen != NONE else (0, 0)
         if request != NONE and chosen == NONE:

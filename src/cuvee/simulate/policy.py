@@ -55,8 +55,8 @@ def route_by_plan(
 
 @inlined
 def route(
-    policy: int, row: int, prefix: int, shares: Floats, occupies: Floats, first: Ints, model: Ints,
-    is_open: Bools, group_open: Bools, owed: Floats, group_turn: Ints, model_turn: Ints, group_load: Floats,
+    policy: int, row: int, prefix: int, shares: Floats, occupies: Floats, first: Ints,
+    is_open: Bools, group_open: Bools, owed: Floats, group_turn: Ints, row_turn: Ints, group_load: Floats,
     occupancy: Floats, waiting: Floats, draw: Ints,
 ) -> int:  # fmt: skip
     """The replica that gets a request; NONE where none can.
@@ -80,5 +80,5 @@ def route(
         other = in_turn(scrambled(draw[0], 1) % number, is_open, 0, number)
         draw[0] = scrambled(draw[0], 2)
         return NONE if one == NONE else of_two(one, other, waiting, is_open)
-    model_turn[model[row]] = in_turn(model_turn[model[row]], is_open, 0, number)
-    return model_turn[model[row]]
+    row_turn[row] = in_turn(row_turn[row], is_open, 0, number)
+    return row_turn[row]

@@ -101,7 +101,7 @@ def play_run(run: EngineRun, law: StepLaw, arrivals_s: Floats, *, cold_start_s: 
         requests = packed_requests(arrival_s, run.prompt, run.answer)
         engines = packed_engines([law], none, none)
         engines.replicas["front_s"] = cold_start_s
-        split = packed_split(one, one, none, none[:1], np.ones((1, 1), bool))
+        split = packed_split(one, one, none, np.ones((1, 1), bool))
         play(requests, engines, split, no_events, int(Policy.SHORTEST_QUEUE), True)
         first_s[row], last_s[row] = requests.first_s, requests.finish_s
         preemptions += int(engines.replicas.preemptions.sum())

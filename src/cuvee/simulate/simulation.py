@@ -190,16 +190,13 @@ def _played(
 def _split(fleet: Fleet, policy: Policy, seed: int) -> Split:
     """Where requests may go; caches that were prefilled somewhere are rows of their own, after all others."""
     shares = fleet.weights if policy is Policy.WEIGHTED else fleet.shares
-    model_of_row = np.array([fleet.models.index(row.model) for row in fleet.rows])
     occupies, serves = fleet.occupies, fleet.serves
     if fleet.is_apart:
         places = [np.array([each.place == place for each in fleet.groups]) for place in range(fleet.num_places)]
         shares = np.vstack([shares, *(fleet.decode_shares * here for here in places)])
         serves = np.vstack([serves, *(fleet.decodes & here for here in places)])
-        turns = len(fleet.models) * np.arange(1 + len(places))  # decodes take turns of their own
-        model_of_row = (turns[:, None] + model_of_row).ravel()
         occupies = np.tile(occupies, (1 + len(places), 1))
-    return packed_split(shares, occupies, fleet.group_of, model_of_row, serves, seed=seed + 1)
+    return packed_split(shares, occupies, fleet.group_of, serves, seed=seed + 1)
 
 
 def warm_up() -> None:

@@ -16,5 +16,5 @@ def smallest() -> tuple[Records, Engines, Split, Records, int, bool]:
                   64, False, 1e9)  # fmt: skip
     requests = packed_requests(one * 0.0, zero + 4, zero + 4)
     engines = packed_engines([law], zero, zero)
-    split = packed_split(one[None], one[None], zero, zero, np.ones((1, 1), bool))
+    split = packed_split(one[None], one[None], zero, np.ones((1, 1), bool))
     return requests, engines, split, np.zeros(0, EVENT).view(np.recarray), int(Policy.PLAN), True
