@@ -41,13 +41,13 @@ def shown(port: int) -> str:
 
 def test_a_certificate_without_its_key_leaves_tls_as_it_was(tmp_path):
     """A reload between the writing of the two files is refused, and the old pair goes on being shown."""
-    place = Place(
-        plan=tmp_path, replicas=tmp_path, certificate=tmp_path / "certificate.pem", private_key=tmp_path / "key.pem"
-    )
+    file = tmp_path / "key.pem"
+    place = Place(plan=tmp_path, replicas=tmp_path, certificate=tmp_path / "certificate.pem", private_key=file)
     first = certify(tmp_path)
-    context, key = tls_of(place), place.private_key.read_bytes()
+    context, key = tls_of(place), file.read_bytes()
+    assert context is not None
     certify(tmp_path)
-    place.private_key.write_bytes(key)
+    file.write_bytes(key)
     with pytest.raises(InputError, match="a certificate and its key in PEM"):
         tls_of(place, context)
     assert shaken(context) == ssl.PEM_cert_to_DER_cert(first)
