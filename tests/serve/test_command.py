@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import pytest
 
 from cuvee.serve.facts import read_facts
-from cuvee.serve.processes import reserved_port
+from cuvee.serve.processes import Family, reserved_port
 from cuvee.serve.prompts import PromptLengths
 from tests.serve.test_faults import EngineProcess
 from tests.serve.test_reload import write_files
@@ -85,31 +85,51 @@ def test_prompts_are_estimated_by_what_engines_count():
     assert lengths.tokens(facts) == 200
 
 
+def test_a_process_that_a_signal_misses_is_ended_all_the_same(monkeypatch):
+    """SIGTERM while it is being started: it is not yet among those that are told, and nobody is told again."""
+    started = []
+
+    def popen(command):
+        started.append(start(command))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return started[-1]
+
+    start = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    Family([sys.executable, "-c", "import time; time.sleep(20)"], 1).run()
+    assert [each.returncode for each in started] == [-signal.SIGTERM]
+
+
+def test_processes_do_not_outlive_the_one_that_keeps_them_running(tmp_path):
+    """Killed, it can end nobody: they end by themselves, and the port is free again."""
+    with ExitStack() as stack:
+        gateway, port = two_processes(stack, tmp_path)
+        assert children_of(gateway.pid, 2)
+        gateway.kill()
+        wait_for(lambda: status_of(port) == 0)
+
+
+def two_processes(stack, tmp_path):
+    """A gateway of two processes that answers, and its port."""
+    plan = two_types()
+    engines = [stack.enter_context(EngineProcess()) for _ in plan.groups]
+    place = write_files(tmp_path, engines, plan)
+    with reserved_port("127.0.0.1", 0) as kept:
+        port = kept.getsockname()[1]
+    asked = ["serve", place.plan, "--replicas", place.replicas, "--port", port, "--admin-port", -1, "--processes", 2]
+    gateway = subprocess.Popen([sys.executable, "-m", "cuvee.cli.main", *map(str, asked)], stderr=subprocess.DEVNULL)
+    stack.callback(gateway.wait)
+    stack.callback(gateway.kill)
+    wait_for(lambda: children_of(gateway.pid, 2))
+    wait_for(lambda: status_of(port) == 200)
+    return gateway, port
+
+
 def test_processes_share_a_port_and_end_together(tmp_path):
     """Two processes on one port answer under one address, replace one that is killed, and end on SIGTERM."""
-    plan = two_types()
-    with ExitStack() as stack, reserved_port("127.0.0.1", 0) as kept:
-        engines = [stack.enter_context(EngineProcess()) for _ in plan.groups]
-        place, port = write_files(tmp_path, engines, plan), kept.getsockname()[1]
-        asked = [
-            "serve",
-            place.plan,
-            "--replicas",
-            place.replicas,
-            "--port",
-            port,
-            "--admin-port",
-            -1,
-            "--processes",
-            2,
-        ]
-        gateway = subprocess.Popen(
-            [sys.executable, "-m", "cuvee.cli.main", *map(str, asked)], stderr=subprocess.DEVNULL
-        )
-        stack.callback(gateway.wait)
-        stack.callback(gateway.kill)
-        children = wait_for(lambda: children_of(gateway.pid, 2))
-        wait_for(lambda: status_of(port) == 200)
+    with ExitStack() as stack:
+        gateway, port = two_processes(stack, tmp_path)
+        children = children_of(gateway.pid, 2)
         os.kill(children[0], signal.SIGKILL)
         wait_for(lambda: children[0] not in children_of(gateway.pid, 2) and children_of(gateway.pid, 2))
         wait_for(lambda: status_of(port) == 200)

@@ -40,6 +40,7 @@ def serve(
     engine_metrics: Annotated[float | None, typer.Option(help="Time between looks at engines [s]; 0: none.")] = None,
     processes: Annotated[int, typer.Option(help="Gateways that share the port.", min=1, max=256)] = 1,
     process: Annotated[int, typer.Option(hidden=True)] = -1,
+    parent: Annotated[int, typer.Option(hidden=True)] = 0,
     check: Annotated[bool, typer.Option("--check", help="Read and check the files, and serve nothing.")] = False,
 ) -> None:
     """Serve by a plan: an OpenAI-compatible gateway before its replicas."""
@@ -49,7 +50,8 @@ def serve(
     place = Place(
         plan=plan_file, replicas=replicas, keys=keys, certificate=tls_certificate, private_key=tls_key, host=host,
         port=port, admin_host=admin_host, admin_port=_own(admin_port, process), access_log=_file(access_log, process),
-        trace=_file(trace, process), processes=processes, process=max(process, 0), has_spans=otel,
+        trace=_file(trace, process), processes=processes, process=max(process, 0), parent=parent,
+        has_spans=otel,
     )  # fmt: skip
     options = _options(queue, queue_timeout, first_byte_timeout, drain_timeout, max_body_mb, engine_metrics)
     if check or (processes > 1 and process < 0):

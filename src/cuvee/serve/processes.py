@@ -6,6 +6,7 @@ share is said in docs/gateway.md.
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -30,7 +31,7 @@ class Family:
     """Gateways that share a port.
 
     Parameters
-        command    What starts one; `--process I` is added.
+        command    What starts one; `--process I --parent PID` is added.
         number     How many [-].
     """
 
@@ -39,6 +40,7 @@ class Family:
         self.members: list[subprocess.Popen[bytes] | None] = [None] * number
         self.started_s = [0.0] * number
         self.is_ending = False
+        self.told: set[int] = set()
 
     def run(self) -> None:
         """Keep them running until SIGTERM or Ctrl-C, and until all have ended then."""
@@ -47,6 +49,7 @@ class Family:
         try:
             while not self.is_ending or any(each is not None and each.poll() is None for each in self.members):
                 self._start_missing()
+                self._tell_late()
                 time.sleep(PAUSE_S)
         finally:
             for each in self.members:
@@ -61,7 +64,16 @@ class Family:
             is_dead = each is None or each.poll() is not None
             if is_dead and not self.is_ending and time.monotonic() - self.started_s[place] > SHORT_LIFE_S:
                 self.started_s[place] = time.monotonic()
-                self.members[place] = subprocess.Popen([*self.command, "--process", str(place)])
+                self.members[place] = subprocess.Popen(
+                    [*self.command, "--process", str(place), "--parent", str(os.getpid())]
+                )
+
+    def _tell_late(self) -> None:
+        """End those that a signal came too early for: while they were being started."""
+        for each in self.members:
+            if self.is_ending and each is not None and each.pid not in self.told and each.poll() is None:
+                self.told.add(each.pid)
+                each.send_signal(signal.SIGTERM)
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
@@ -69,6 +81,7 @@ class Family:
             number = signal.SIGTERM
         for each in self.members:
             if each is not None and each.poll() is None:
+                self.told.add(each.pid)
                 each.send_signal(number)
 
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from cuvee.serve.server import Server
     from cuvee.serve.serving import Serving
 
+PARENT_S = 1.0
+"""Time between two looks whether the process that keeps this one running is there [s]."""
+
 GARBAGE_AFTER = 10_000
 """New objects after which the collector looks for garbage [-]: requests leave next to none that it has to find."""
 
@@ -38,6 +41,7 @@ class Place:
         admin_host, admin_port       Where metrics, status and reload are; no port: nowhere.
         access_log, trace            Files that get a line for each request.
         processes                    Gateways that share the port, this one being `process`, from 0.
+        parent                       Process that keeps them running; they end where it is gone. 0: none.
         has_spans                    Whether OpenTelemetry spans are sent, to where the environment says.
     """
 
@@ -54,6 +58,7 @@ class Place:
     trace: Path | None = None
     processes: int = 1
     process: int = 0
+    parent: int = 0
     has_spans: bool = False
 
     def siblings(self) -> list[tuple[str, int]]:
@@ -189,11 +194,13 @@ async def _listen(
     reloader = Reloader(server.gateway, load)
     await server.start(place.host, place.port, tls=tls, shared=place.processes > 1)
     if place.admin_port is not None:
-        asked = reloader.reload if place.processes == 1 else partial(_reload_all, load)
+        asked = reloader.reload if place.processes == 1 else partial(_reload_all, load, place.parent)
         await server.start_admin(place.admin_host, place.admin_port, asked, place.siblings())
     if options.engine_metrics_s and place.process == 0:
         server.watch_engines(options.engine_metrics_s)
     _reload_on_hangup(server, reloader)
+    if place.parent:
+        server.background(_end_with(place.parent, server))
     if not place.has_spans:
         await server.run(ready)
         return
@@ -205,11 +212,22 @@ async def _listen(
     await asyncio.to_thread(spans.provider.shutdown)
 
 
-async def _reload_all(load: Callable[[], Serving]) -> list[str]:
+async def _reload_all(load: Callable[[], Serving], parent: int) -> list[str]:
     """Have every process reload, once the files are found to be good."""
     fresh = await asyncio.to_thread(load)
-    os.kill(os.getppid(), signal.SIGHUP)
+    if os.getppid() != parent:
+        raise InputError(
+            "the process that keeps the gateways running is gone", expected="all of them", remedy="start cuvee serve"
+        )
+    os.kill(parent, signal.SIGHUP)
     return list(fresh.notes)
+
+
+async def _end_with(parent: int, server: Server) -> None:
+    """End in order once process `parent` is gone: nobody would replace, reload or end this one."""
+    while os.getppid() == parent:
+        await asyncio.sleep(PARENT_S)
+    server.end()
 
 
 def _reload_on_hangup(server: Server, reloader: Reloader) -> None:
