@@ -163,6 +163,8 @@ class Exchange:
 
     def reply_ends(self, *, closes: bool) -> None:
         """The answer is complete."""
+        if self.client.is_paused:
+            self.resume()  # the connection is kept, for others
         self.upstream = None
         self._read_usage()
         self.gateway.finished(self)
