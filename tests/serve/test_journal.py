@@ -2,12 +2,17 @@
 
 import asyncio
 import json
+import resource
+import signal
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from cuvee.serve.journal import TRACE_HEADER, Journal, access_line, early_line, trace_line
+from cuvee.serve.request import Request
 from cuvee.workload import classify, load_trace
-from tests.serve.world import MODEL, Client, Engine, ask, gateway, whole
+from tests.serve.world import MODEL, QUICK, Client, Engine, ask, gateway, whole
 
 
 def test_every_request_leaves_one_line_whatever_becomes_of_it(tmp_path):
@@ -55,6 +60,85 @@ def test_a_file_that_is_renamed_is_begun_anew(tmp_path):
     for each in (trace, tmp_path / "trace.1.csv"):
         assert each.read_text().startswith(TRACE_HEADER)
         assert load_trace(each).output_tokens.tolist() == [16]
+
+
+FULL = Path("/dev/full")
+"""A disk that takes nothing."""
+
+ASKED = Request()
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+def test_lines_that_a_full_disk_refuses_are_written_later(tmp_path, monkeypatch):
+    """They keep their order; what is too much is counted, and it is the newest."""
+    monkeypatch.setattr("cuvee.serve.journal.MOST_HELD", 3)
+    journal = Journal(tmp_path / "log", trace_line, early=lambda _, status, code: b"%d" % status)
+
+    async def play():
+        journal.path = FULL
+        for number in (1, 2):
+            journal.add_early(ASKED, number, "")
+        with pytest.raises(OSError, match="space"):
+            await journal.write()
+        for number in (3, 4):
+            journal.add_early(ASKED, number, "")
+        assert (journal.held, journal.num_lost) == ([b"1", b"2", b"3"], 1)
+        writing = asyncio.create_task(journal.write())
+        await asyncio.sleep(0)
+        for number in (5, 6):
+            journal.add_early(ASKED, number, "")  # while three are on their way to a disk that refuses them
+        with pytest.raises(OSError, match="space"):
+            await writing
+        assert (journal.held, journal.num_lost) == ([b"1", b"2", b"3"], 3)
+        journal.path = tmp_path / "log"
+        await journal.write()
+
+    asyncio.run(play())
+    assert (tmp_path / "log").read_text() == "1\n2\n3\n"
+
+
+def test_what_half_fits_is_taken_back(tmp_path):
+    """A disk that becomes full within a batch holds no part of it: the whole comes later, and once."""
+    path = tmp_path / "trace.csv"
+    journal = Journal(path, trace_line, TRACE_HEADER)
+    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    journal.held = [b"1,2,3,a", b"4,5,6,a"]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(TRACE_HEADER) + 10, hard))
+    try:
+        with pytest.raises(OSError, match="large"):
+            asyncio.run(journal.write())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert path.read_text() == TRACE_HEADER
+    asyncio.run(journal.write())
+    assert path.read_text() == TRACE_HEADER + "1,2,3,a\n4,5,6,a\n"
+
+
+def test_neither_a_slow_disk_nor_an_error_stops_the_timeouts(tmp_path, monkeypatch):
+    """While a line is on its way to a disk that hangs, and after a fault of our own, an idle client is still closed."""
+
+    async def play():
+        async with gateway([Engine()], options=replace(QUICK, idle_s=0.1)) as server:
+            released, failing = asyncio.Event(), iter([True, True])
+            journal, tick = Journal(tmp_path / "log", access_line), server.gateway.tick
+
+            def fail_twice():
+                if next(failing, False):
+                    raise ValueError("a fault")
+                tick()
+
+            told: list[str] = []
+            asyncio.get_running_loop().set_exception_handler(lambda _, what: told.append(str(what["exception"])))
+            monkeypatch.setattr(server.gateway, "tick", fail_twice)
+            monkeypatch.setattr(journal, "write", released.wait)
+            server.keep(journal)
+            assert await (await Client.to(server)).is_closed()
+            assert told == ["a fault"]
+            released.set()
+
+    asyncio.run(play())
 
 
 def test_a_trace_is_read_back_as_what_was_asked(tmp_path):

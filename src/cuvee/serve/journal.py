@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +56,7 @@ class Journal:
         self.header = header.encode()
         self.held: list[bytes] = []
         self.num_lost = 0
+        self._turn = asyncio.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._append(b"")
@@ -83,14 +85,33 @@ class Journal:
             self.num_lost += 1
 
     async def write(self) -> None:
-        """Write what is held."""
-        if self.held:
-            lines, self.held = self.held, []
-            await asyncio.to_thread(self._append, b"\n".join(lines) + b"\n")
+        """Write what is held.
+
+        Raises      OSError: the disk takes nothing; what has room is held for the next time, the newest are lost.
+        """
+        async with self._turn:
+            if self.held:
+                lines, self.held = self.held, []
+                try:
+                    await asyncio.to_thread(self._append, b"\n".join(lines) + b"\n")
+                except OSError:
+                    lines += self.held
+                    self.num_lost += max(len(lines) - MOST_HELD, 0)
+                    self.held = lines[:MOST_HELD]
+                    raise
 
     def _append(self, text: bytes) -> None:
-        with self.path.open("ab") as stream:
-            stream.write(self.header + text if stream.tell() == 0 else text)
+        """All of `text`, or none of it: what does not fit is written again."""
+        with self.path.open("ab", buffering=0) as stream:
+            began = stream.tell()
+            left = memoryview(self.header + text if began == 0 else text)
+            try:
+                while left:
+                    left = left[stream.write(left) :]
+            except OSError:
+                with suppress(OSError):
+                    stream.truncate(began)
+                raise
 
 
 ACCESS = (

@@ -40,6 +40,8 @@ class Server:
         self._listening: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
         self._stopping = asyncio.Event()
 
     async def start(self, host: str, port: int, *, tls: ssl.SSLContext | None = None, shared: bool = False) -> None:
@@ -51,7 +53,8 @@ class Server:
         """
         self.address = await self._listen(self.gateway, host, port, "--port", tls=tls, shared=shared)
         self.gateway.health.watch()
-        self._ticking = asyncio.get_running_loop().create_task(self._tick())
+        loop = asyncio.get_running_loop()
+        self._ticking, self._writing = loop.create_task(self._tick()), loop.create_task(self._write_journals())
 
     async def start_admin(
         self,
@@ -154,19 +157,32 @@ class Server:
             self._ticking.cancel()
             with suppress(asyncio.CancelledError):
                 await self._ticking
-        await self._write_journals()
+        self._closing.set()
+        if self._writing is not None:
+            await self._writing
 
     async def _tick(self) -> None:
+        loop, told = asyncio.get_running_loop(), ""
         while True:
             await asyncio.sleep(TICK_S)
-            self.gateway.tick()
-            if self.admin is not None:
-                now_s = monotonic()
-                for client in list(self.admin.clients):
-                    client.overdue(now_s)
-            await self._write_journals()
+            try:
+                self.gateway.tick()
+                if self.admin is not None:
+                    now_s = monotonic()
+                    for client in list(self.admin.clients):
+                        client.overdue(now_s)
+            except Exception as error:  # noqa: BLE001 without it no timeout would hold any more
+                if repr(error) != told:
+                    told = repr(error)
+                    loop.call_exception_handler({"message": "what is due now and then failed", "exception": error})
 
     async def _write_journals(self) -> None:
-        for journal in self.gateway.journals:
-            with suppress(OSError):  # a full disk stops no request
-                await journal.write()
+        """Write now and then, and once more at the end; apart from `_tick`, which no slow disk may hold up."""
+        is_last = False
+        while not is_last:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), TICK_S)
+            is_last = self._closing.is_set()
+            for journal in self.gateway.journals:
+                with suppress(OSError):  # a full disk stops no request; the lines are kept for the next time
+                    await journal.write()
