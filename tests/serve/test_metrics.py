@@ -14,7 +14,7 @@ from cuvee.serve.counters import BOUNDS_S, BOUNDS_TOKENS, Counters, Histogram
 from cuvee.serve.engine_metrics import ask as ask_engine
 from cuvee.serve.engine_metrics import engine_figures
 from cuvee.serve.fetch import get
-from cuvee.serve.observing import metrics_of, record_of
+from cuvee.serve.observing import Siblings, metrics_of, record_of
 from cuvee.serve.reloading import put_in_place
 from cuvee.serve.serving import serving_of
 from tests.serve.world import (
@@ -41,7 +41,12 @@ CONVENTION = re.compile(r"(cuvee|llm)_[a-z_]+")
 
 async def scrape(server, siblings=()):
     """Samples of a gateway by name and labels."""
-    text = (await metrics_of(server.gateway, siblings)).decode()
+    return parsed(await metrics_of(server.gateway, Siblings(siblings)))
+
+
+def parsed(metrics):
+    """Samples of a text by name and labels."""
+    text = metrics.decode()
     return {(each.name, *sorted(each.labels.values())): each.value for each in read_samples(text)}
 
 
@@ -100,7 +105,7 @@ def test_every_metric_is_valid_and_documented_by_its_name():
         async with gateway([Engine(), Engine()], with_copies(two_types(), 1, 2)) as server:
             for number in range(6):
                 await ask(server, {"max_tokens": 4 + number, "stream": number % 2 == 0})
-            return (await metrics_of(server.gateway, ())).decode()
+            return (await metrics_of(server.gateway, Siblings())).decode()
 
     text = asyncio.run(play())
     families = list(text_string_to_metric_families(text))
@@ -199,13 +204,6 @@ def test_another_plan_is_counted_anew_and_the_same_one_goes_on():
 def test_processes_are_added_up():
     """Two processes with a request each are two requests; one that serves another plan, or is silent, is left out."""
 
-    async def admin(server):
-        async def nobody():
-            return []
-
-        await server.start_admin("127.0.0.1", 0, nobody)
-        return server.admin_address
-
     async def play():
         engines, plan = [Engine(), Engine()], with_copies(two_types(), 1, 1)
         other = with_copies(two_types(), 2, 1)
@@ -226,6 +224,51 @@ def test_processes_are_added_up():
             assert named(samples, "cuvee_processes_counted") == {(): 2}
             assert sum(named(samples, "cuvee_unserved_requests_total").values()) == 1
             assert sum(named(await scrape(one), "cuvee_sent_requests_total").values()) == 1
+
+    asyncio.run(play())
+
+
+async def admin(server):
+    """The admin port of a gateway that is asked for nothing but its figures."""
+
+    async def nobody():
+        return []
+
+    await server.start_admin("127.0.0.1", 0, nobody)
+    return server.admin_address
+
+
+def test_counters_do_not_go_back_where_a_process_is_silent_or_replaced():
+    """What it told last goes on counting, beside what its successor counts; what runs there now is no longer known."""
+
+    async def play():
+        engines, plan = [Engine(), Engine()], with_copies(two_types(), 1, 1)
+        async with gateway(engines[:1], plan) as one:
+            siblings = Siblings()
+
+            async def sent():
+                samples = parsed(await metrics_of(one.gateway, siblings))
+                (total,) = named(samples, "cuvee_sent_requests_total").values()
+                now = (named(samples, name)[()] for name in ("cuvee_clients", "cuvee_processes_counted"))
+                return total, *now
+
+            await ask(one)
+            async with gateway(engines[:1], plan) as two:
+                siblings.addresses = [await admin(two)]
+                client = await Client.to(two)
+                for _ in range(3):
+                    await client.ask()
+                assert await sent() == (4, 1, 2)
+                siblings.addresses = [("127.0.0.1", 1)]
+                # leaving it out would say 1, which a rate takes for a restart with one new request
+                assert await sent() == (4, 0, 1)
+                siblings.addresses = [two.admin_address]
+                assert await sent() == (4, 1, 2)
+            async with gateway(engines[1:], plan) as successor:
+                siblings.addresses = [await admin(successor)]
+                assert await sent() == (4, 0, 2)
+                await ask(successor)
+                assert (await sent())[0] == 5
 
     asyncio.run(play())
 

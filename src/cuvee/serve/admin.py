@@ -10,7 +10,7 @@ import orjson
 
 from cuvee.errors import CuveeError
 from cuvee.serve.metrics import CONTENT_TYPE
-from cuvee.serve.observing import metrics_of, record_of
+from cuvee.serve.observing import Siblings, metrics_of, record_of
 from cuvee.serve.options import ServeOptions
 from cuvee.serve.replies import error_body, reply
 
@@ -48,7 +48,7 @@ class Admin:
     ) -> None:
         self.gateway = gateway
         self.reload = reload
-        self.siblings = siblings
+        self.siblings = Siblings(siblings)
         self.checks_host = host in OWN_NAMES
         self.options = ServeOptions(body_bytes=10_000, connections=200)
         self.clients: set[ClientConnection] = set()

@@ -5,6 +5,7 @@ Labels are names of the plan, of the replicas file and codes of ours: no request
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -55,26 +56,40 @@ ENGINE = (
 )
 
 
-def metrics_text(serving: Serving, records: Sequence[dict[str, Any]], num_processes: int = 1) -> bytes:
+def metrics_text(
+    serving: Serving,
+    records: Sequence[dict[str, Any]],
+    num_processes: int = 1,
+    older: Sequence[dict[str, Any]] = (),
+) -> bytes:
     """All metrics in Prometheus' text format.
 
     Parameters
-        records    What `record_of` says of each process that answered, all of them serving the same plan.
+        records    What `record_of` says of each process that answered, all of them serving the same plan
+                   on the same replicas.
+        older      Records from before of others with this plan: they count in counters alone.
     """
     registry = CollectorRegistry()
-    registry.register(_Metrics(serving, records, num_processes))
+    registry.register(_Metrics(serving, records, num_processes, older))
     return generate_latest(registry)
 
 
 class _Metrics(Collector):
     """Metrics of one gateway as they are now."""
 
-    def __init__(self, serving: Serving, records: Sequence[dict[str, Any]], num_processes: int) -> None:
+    def __init__(
+        self,
+        serving: Serving,
+        records: Sequence[dict[str, Any]],
+        num_processes: int,
+        older: Sequence[dict[str, Any]],
+    ) -> None:
         self.serving = serving
         self.records = records
         self.num_processes = num_processes
+        self.counted = [*records, *older]
         self.counters = Counters()
-        for record in records:
+        for record in self.counted:
             self.counters.add(record["counters"])
         self.served_s: float = max(record["counters"]["served_s"] for record in records)
 
@@ -168,8 +183,11 @@ class _Metrics(Collector):
             ("cuvee_replica_ejections", "Times that it was left out.", "ejections"),
         ):
             family = CounterMetricFamily(name, text, labels=("replica", "group"))
-            for labels, each in replicas:
-                family.add_metric((labels["replica"], labels["group"]), sum(one[key] for one in each))
+            numbers: Counter[str] = Counter()
+            for one in (one for record in self.counted for one in record["replicas"]):
+                numbers[one["name"]] += one[key]
+            for labels, _ in replicas:
+                family.add_metric((labels["replica"], labels["group"]), numbers.get(labels["replica"], 0))
             yield family
         for key, text in ENGINE:
             told = [(labels, one["engine"][key]) for labels, each in replicas for one in each if key in one["engine"]]
@@ -211,7 +229,7 @@ class _Metrics(Collector):
         yield unserved
         for name, text in TOTALS:
             yield CounterMetricFamily(f"cuvee_{name}", text, value=getattr(self.counters, name))
-        lost = sum(record["lost_lines"] for record in self.records)
+        lost = sum(record["lost_lines"] for record in self.counted)
         yield CounterMetricFamily("cuvee_log_lines_lost", "Lines of access log or trace that no disk took.", value=lost)
         models = dict.fromkeys(model for model, _ in self.serving.row_names)
         waiting = [({"model": each}, sum(one["waiting"].get(each, 0) for one in self.records)) for each in models]

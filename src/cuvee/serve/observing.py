@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -18,8 +20,33 @@ if TYPE_CHECKING:
 SIBLING_S = 1.0
 """Longest wait for another process [s]."""
 
+MOST_KEPT = 64
+"""Records that are kept of processes that do not answer, or are gone [-]."""
+
 MOST_BYTES = 50_000_000
 """Largest record of one [bytes]."""
+
+
+@dataclass
+class Siblings:
+    """Other processes that share the port.
+
+    Attributes
+        addresses    Host and admin port of each.
+        last         The last record of each that served this plan, also of those that were replaced since: without
+                     them counters would go back.
+    """
+
+    addresses: Sequence[tuple[str, int]] = ()
+    last: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def learn(self, own: dict[str, Any], answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Keep `answers` of those that serve what `own` says; returns the records of all others that are known."""
+        plan = own["fingerprint"]
+        fresh = {each["process"]: each for each in answers if each["fingerprint"] == plan}
+        older = {name: each for name, each in self.last.items() if each["fingerprint"] == plan and name not in fresh}
+        self.last = dict([*older.items(), *fresh.items()][-MOST_KEPT:])
+        return list(older.values())
 
 
 def record_of(gateway: Gateway) -> dict[str, Any]:
@@ -34,6 +61,7 @@ def record_of(gateway: Gateway) -> dict[str, Any]:
         for place, replica in enumerate(serving.replicas)
     ]  # fmt: skip
     return {
+        "process": f"{os.getpid()}-{id(gateway):x}",
         "fingerprint": serving.fingerprint,
         "counters": gateway.counters.record(),
         "replicas": replicas,
@@ -44,23 +72,24 @@ def record_of(gateway: Gateway) -> dict[str, Any]:
     }
 
 
-async def metrics_of(gateway: Gateway, siblings: Sequence[tuple[str, int]]) -> bytes:
+async def metrics_of(gateway: Gateway, siblings: Siblings) -> bytes:
     """Metrics of this process, and of those that listen at the admin ports of `siblings`.
 
-    Notes       One that does not answer in time, or serves other files because it is about to reload, is left out;
-                `cuvee_processes_counted` says of how many the figures are.
+    Notes       Of one that does not answer in time, or serves other files because it is about to reload, counters are
+                those that it told last, and what it has right now is left out; `cuvee_processes_counted` says of how
+                many that is.
     """
-    others = await asyncio.gather(*(_record_from(host, port) for host, port in siblings))
+    answers = await asyncio.gather(*(_record_from(host, port) for host, port in siblings.addresses))
+    others = [each for each in answers if each is not None]
     own = record_of(gateway)
+    older = siblings.learn(own, others)
     names = [each["name"] for each in own["replicas"]]
-    alike = [
-        other
-        for other in others
-        if other is not None
-        and other["fingerprint"] == own["fingerprint"]
-        and [each["name"] for each in other["replicas"]] == names
-    ]
-    return metrics_text(gateway.serving, [own, *alike], 1 + len(siblings))
+    alike, unlike = [own], older
+    for other in others:
+        if other["fingerprint"] == own["fingerprint"]:
+            is_alike = [each["name"] for each in other["replicas"]] == names
+            (alike if is_alike else unlike).append(other)
+    return metrics_text(gateway.serving, alike, 1 + len(siblings.addresses), unlike)
 
 
 async def _record_from(host: str, port: int) -> dict[str, Any] | None:
