@@ -7,7 +7,7 @@ import os
 import secrets
 import stat
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
@@ -74,21 +74,21 @@ def require_commas(header: Sequence[str], place: str) -> None:
         )
 
 
-def write_atomic(path: str | Path, text: str | bytes, *, is_durable: bool = True) -> None:
+def write_atomic(path: str | Path, text: str | bytes | Iterable[str | bytes], *, is_durable: bool = True) -> None:
     """Write `text`, as UTF-8, so that a reader sees the old file or the new one, never a part.
 
     Parameters
         path          Target; its folder is created where missing. A device or pipe is written directly.
-        text          Content.
+        text          Content, whole or in pieces, each written before the next is asked for.
         is_durable    Whether to wait until the disk has it; else it outlives the process, and not a loss of power.
     Raises      InputError: the folder or file cannot be written.
     """
     try:
-        content = text.encode("utf-8") if isinstance(text, str) else text
+        content = _encoded((text,) if isinstance(text, str | bytes) else text)
         target = Path(os.path.realpath(path))
         if _is_device(path):
             with Path(path).open("ab") as stream:
-                stream.write(content)
+                stream.writelines(content)
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         _replace(target, content, is_durable=is_durable)
@@ -160,13 +160,17 @@ def _is_device(path: str | Path) -> bool:
     return os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode)  # noqa: PTH110, PTH116
 
 
-def _replace(target: Path, content: bytes, *, is_durable: bool) -> None:
+def _encoded(pieces: Iterable[str | bytes]) -> Iterator[bytes]:
+    return (piece.encode("utf-8") if isinstance(piece, str) else piece for piece in pieces)
+
+
+def _replace(target: Path, content: Iterable[bytes], *, is_durable: bool) -> None:
     """Write beside `target` and move into place."""
     # Not tempfile: its files are private to the user, and a plan is meant to be shared.
     temporary = target.with_name(f".cuvee-{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as stream:
-            stream.write(content)
+            stream.writelines(content)
             stream.flush()
             if is_durable:
                 os.fsync(stream.fileno())

@@ -30,9 +30,14 @@ QUOTE = "'"
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A CSV of `rows`, in which no text is a formula to a spreadsheet; `parse_csv` gives the texts back."""
     stream = StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_guarded(cell) for cell in row] for row in rows)
+    csv.writer(stream, lineterminator="\n").writerow(columns)
+    return stream.getvalue() + csv_lines(rows)
+
+
+def csv_lines(rows: Iterable[Sequence[object]]) -> str:
+    """The same without columns: a piece of a CSV."""
+    stream = StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([_guarded(cell) for cell in row] for row in rows)
     return stream.getvalue()
 
 

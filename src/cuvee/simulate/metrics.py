@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cuvee.simulate.arrays import BLOCK_TOKENS, Bools, Floats, Ints, Records, picked
+from cuvee.simulate.arrays import BLOCK_TOKENS, Bools, Floats, Ints, Records
 from cuvee.simulate.fleet import Fleet
 from cuvee.simulate.latencies import Latencies, gap_latencies
 from cuvee.simulate.simulation import Simulation
@@ -27,6 +27,9 @@ MOST_FILLING = 0.5
 
 TOO_LARGE = "they exceed the cache of every replica that may take them"
 """Why a request was refused."""
+
+LATENCIES = ("ttft", "tpot", "e2e")
+"""By their names in `Scope`."""
 
 OTHER_MIX = 0.1
 """Share of the requests that are of other types than planned from which the mix is another [-]."""
@@ -243,21 +246,22 @@ class _Measured:
         gaps = self.simulation.gaps[:, np.array(rows)].sum(axis=(0, 1))
         return self.scope(kind, name, np.array(rows)[self.simulation.row], gaps, cost_usd_per_hour)
 
-    def scope(self, kind: str, name: str, chosen: Bools, gaps: Ints, cost_usd_per_hour: float | None = None) -> Scope:
+    def scope(self, kind: str, label: str, chosen: Bools, gaps: Ints, cost_usd_per_hour: float | None = None) -> Scope:
         """The scope of the requests that are `chosen`, whose times between tokens are counted in `gaps`."""
         requests = self.simulation.requests
-        served, ended = picked(requests, chosen & self.served), chosen & self.in_window
-        times_s = _times_s(served)
-        latencies = {name: Latencies.of(values[~np.isnan(values)]) for name, values in times_s.items()}
+        served, ended = chosen & self.served, chosen & self.in_window
         number = int(chosen.sum())
         kept = None if self.kept is None else chosen & self.kept
-        within = {}
-        if cost_usd_per_hour is not None:
-            cost_usd = cost_usd_per_hour / SECONDS_PER_HOUR * self.window_s
-            tokens = np.where(self.in_window[chosen & self.served], served.answer, 0)
-            within = {name: latencies[name].usd_per_million_within(times_s[name], tokens, cost_usd) for name in times_s}
+        latencies, within = {}, {}
+        for name in LATENCIES:  # one after the other: of a million requests each takes some memory
+            times_s = _times_s(requests, served, name)
+            latencies[name] = Latencies.of(times_s[~np.isnan(times_s)])
+            if cost_usd_per_hour is not None:
+                cost_usd = cost_usd_per_hour / SECONDS_PER_HOUR * self.window_s
+                tokens = np.where(self.in_window[served], requests.answer[served], 0)
+                within[name] = latencies[name].usd_per_million_within(times_s, tokens, cost_usd)
         return Scope(
-            kind, name, number, len(served),
+            kind, label, number, int(served.sum()),
             float(ended.sum() / self.window_s), float(requests.answer[ended].sum() / self.window_s),
             **latencies, itl=gap_latencies(gaps),
             attainment=None if kept is None else float(kept.sum() / max(number, 1)),
@@ -276,10 +280,17 @@ class _Measured:
         return float(self.simulation.found[admitted].sum() / max(prompts, 1))
 
 
-def _times_s(served: Records) -> dict[str, Floats]:
-    """Latencies of requests that were served, by their names in `Scope` [s]; nan where one has none."""
-    tpot_s = (served.finish_s - served.first_s) / np.where(served.answer > 1, served.answer - 1, np.nan)
-    return {"ttft": served.first_s - served.arrival_s, "tpot": tpot_s, "e2e": served.finish_s - served.arrival_s}
+def _times_s(requests: Records, served: Bools, name: str) -> Floats:
+    """One of `LATENCIES` of the requests that were served [s]; nan where one has none."""
+    times_s: Floats
+    if name == "tpot":
+        further = requests.answer[served] - 1
+        times_s = requests.finish_s[served] - requests.first_s[served]
+        times_s /= np.where(further > 0, further, np.nan)
+    else:
+        times_s = (requests.first_s if name == "ttft" else requests.finish_s)[served]
+        times_s -= requests.arrival_s[served]
+    return times_s
 
 
 def _kept(simulation: Simulation, limits: Sequence[LatencyLimits | None]) -> Bools:

@@ -42,16 +42,16 @@ def group_use(simulation: Simulation, index: int) -> GroupUse:
     each, series_s = simulation.fleet.groups[index], simulation.series_s
     mine = simulation.fleet.group_of == index
     stays = _stays(simulation, mine)
-    here = picked(simulation.requests, _of(mine, simulation.requests.replica) & (simulation.requests.finish_s >= 0))
-    sent = picked(simulation.requests, _of(mine, simulation.requests.sender))
+    requests = simulation.requests
+    here, sent = _of(mine, requests.replica) & (requests.finish_s >= 0), _of(mine, requests.sender)
     replicas, copies = picked(simulation.replicas, mine), max(int(mine.sum()), 1)
     until_s = max(float(series_s[-1]), 1e-9)
     seen_s = np.minimum(stays.until_s, until_s) - np.minimum(stays.from_s, until_s)
     came, waited, left = (np.searchsorted(np.sort(times_s), series_s, "right") for times_s in stays)
-    last_s = max(float(here.finish_s.max(initial=0.0)), float(sent.first_s.max(initial=0.0)))
+    last_s = float(max(requests.finish_s[here].max(initial=0.0), requests.first_s[sent].max(initial=0.0)))
     busy = np.minimum(replicas.busy_s / max(until_s, last_s), 1.0)
     room = max(each.law.cache_tokens // BLOCK_TOKENS * copies, 1)
-    answers = int(here.answer.sum()) + int(sent.answer.sum())
+    answers = int(requests.answer[here | sent].sum())
     return GroupUse(
         each.group.id,
         each.group.cost_usd_per_hour,
