@@ -71,6 +71,8 @@ def test_figures_are_those_of_the_requests(plan):
     assert done.all.ttft.at(100) == pytest.approx((requests.first_s - requests.arrival_s).max())
     assert sum(scope.num_requests for scope in done.scopes if scope.kind == "type") == 3000
     assert sum(scope.num_requests for scope in done.scopes if scope.kind == "group") == 3000
+    ended = (requests.finish_s > 0.1 * done.arriving_s) & (requests.finish_s <= done.arriving_s)
+    assert done.all.input_tokens_per_s == pytest.approx(requests.prompt[ended].sum() / (0.9 * done.arriving_s))
     expected = plan.cost_usd_per_hour / 3600 / done.all.output_tokens_per_s * 1e6
     assert done.usd_per_million_tokens == pytest.approx(expected)
 

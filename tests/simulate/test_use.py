@@ -68,6 +68,9 @@ def test_who_is_routed_anew_counts_where_it_was(plan):
         held = (requests.arrival_s <= time_s) & (end_s > time_s)
         assert sum(use.series_requests[place] for use in done.uses) == held.sum()
     copies = np.array([each.copies for each in plan.groups])
+    got_s = np.where(requests.first_s > 0, requests.first_s, end_s)
+    queued_s = (np.minimum(got_s, done.arriving_s) - requests.arrival_s).sum()
+    assert copies @ [use.waiting for use in done.uses] * done.arriving_s == pytest.approx(queued_s)
     whole_s = (np.minimum(end_s, done.arriving_s) - requests.arrival_s).sum()
     assert copies @ [use.running for use in done.uses] * done.arriving_s == pytest.approx(whole_s)
 

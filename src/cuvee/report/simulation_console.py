@@ -78,7 +78,8 @@ def _verdict(simulation: Simulation, report: Report) -> list[str]:
     if not report.offered_req_per_s:
         arriving = "all arriving at once"
     lines = [
-        f"{arriving}, finished {whole.rate_req_per_s:.4g} req/s, {whole.output_tokens_per_s:,.0f} output tokens/s",
+        f"{arriving}, finished {whole.rate_req_per_s:.4g} req/s, {whole.input_tokens_per_s:,.0f} input and "
+        f"{whole.output_tokens_per_s:,.0f} output tokens/s",
     ]
     if report.usd_per_million_tokens is not None:
         lines.append(
@@ -158,17 +159,18 @@ def _uses(simulation: Simulation, report: Report, console: Console) -> Table:
     table = new_table(console)
     table.add_column("group")
     table.add_column("replicas")
-    for column in ("req/s", "busy", "running", "cache", "put back", "TTFT p95", "e2e p95"):
+    for column in ("req/s", "busy", "running", "queue", "cache", "put back", "TTFT p95", "e2e p95"):
         table.add_column(column, justify="right")
     scopes = {scope.name: scope for scope in report.scopes if scope.kind == "group"}
     for use, each in zip(report.uses, simulation.fleet.groups, strict=True):
         scope, group = scopes[use.group], each.group
         table.add_row(
             use.group, _replicas(group),
-            f"{scope.rate_req_per_s:.4g}", f"{use.busy:.0%}", f"{use.running:.1f}", f"{_peak(use):.0%}",
+            f"{scope.rate_req_per_s:.4g}", f"{use.busy:.0%}", f"{use.running:.1f}", f"{use.waiting:.1f}",
+            f"{_peak(use):.0%}",
             f"{use.preemptions:,}", _time(scope.ttft, 95), _time(scope.e2e, 95),
         )  # fmt: skip
-    return fitted(table, console, fold=("replicas",), drop=("running",))
+    return fitted(table, console, fold=("replicas",), drop=("queue", "running"))
 
 
 def _replicas(group: Group) -> str:
@@ -200,6 +202,7 @@ def _legend(simulation: Simulation, report: Report) -> str:
         "req/s: finished, without the first tenth of the time",
         "busy: share of the time in which it computes",
         "running: mean requests a replica holds",
+        "queue: of those, without a first token",
         "cache: most of it in use",
         "put back: sequences computed anew for lack of cache",
     ]

@@ -45,7 +45,8 @@ class Scope:
     Attributes
         num_requests, num_served     Of those, and of those with their last token [-].
         rate_req_per_s               Requests that end per second, once warm and while requests arrive [req/s].
-        output_tokens_per_s          Answer tokens of those [tokens/s].
+        input_tokens_per_s           Prompt tokens of those [tokens/s].
+        output_tokens_per_s          Their answer tokens [tokens/s].
         ttft, tpot, e2e              Time to first token, per output token after it, and to the last.
         itl                          Time between two tokens of an answer.
         attainment                   Share of the requests within all limits [-]; None without limits.
@@ -61,6 +62,7 @@ class Scope:
     num_requests: int
     num_served: int
     rate_req_per_s: float
+    input_tokens_per_s: float
     output_tokens_per_s: float
     ttft: Latencies
     tpot: Latencies
@@ -262,7 +264,8 @@ class _Measured:
                 within[name] = latencies[name].usd_per_million_within(times_s, tokens, cost_usd)
         return Scope(
             kind, label, number, int(served.sum()),
-            float(ended.sum() / self.window_s), float(requests.answer[ended].sum() / self.window_s),
+            float(ended.sum() / self.window_s), float(requests.prompt[ended].sum() / self.window_s),
+            float(requests.answer[ended].sum() / self.window_s),
             **latencies, itl=gap_latencies(gaps),
             attainment=None if kept is None else float(kept.sum() / max(number, 1)),
             goodput_req_per_s=None if kept is None else float((kept & ended).sum() / self.window_s),

@@ -18,6 +18,7 @@ class GroupUse:
                             the last arrival of all, or to the group's last token where that is later.
         busy_of_replicas    The same of each, and of each of its GPUs [-].
         running             Mean requests that a replica holds [-].
+        waiting             Of those, without a first token [-].
         preemptions         Sequences that were put back.
         recomputed_share    Tokens computed anew, over answer tokens made [-].
         series_requests     Requests that the group holds, at the times of `Report.series_s` [-].
@@ -30,6 +31,7 @@ class GroupUse:
     busy: float
     busy_of_replicas: tuple[float, ...]
     running: float
+    waiting: float
     preemptions: int
     recomputed_share: float
     series_requests: tuple[float, ...] = field(repr=False)
@@ -46,7 +48,10 @@ def group_use(simulation: Simulation, index: int) -> GroupUse:
     here, sent = _of(mine, requests.replica) & (requests.finish_s >= 0), _of(mine, requests.sender)
     replicas, copies = picked(simulation.replicas, mine), max(int(mine.sum()), 1)
     until_s = max(float(series_s[-1]), 1e-9)
-    seen_s = np.minimum(stays.until_s, until_s) - np.minimum(stays.from_s, until_s)
+    held_s, queued_s = (
+        float((np.minimum(end_s, until_s) - np.minimum(stays.from_s, until_s)).sum())
+        for end_s in (stays.until_s, stays.waited_s)
+    )
     came, waited, left = (np.searchsorted(np.sort(times_s), series_s, "right") for times_s in stays)
     last_s = float(max(requests.finish_s[here].max(initial=0.0), requests.first_s[sent].max(initial=0.0)))
     busy = np.minimum(replicas.busy_s / max(until_s, last_s), 1.0)
@@ -57,7 +62,8 @@ def group_use(simulation: Simulation, index: int) -> GroupUse:
         each.group.cost_usd_per_hour,
         busy=float(busy.mean()),
         busy_of_replicas=tuple(map(float, busy)),
-        running=float(seen_s.sum() / until_s / copies),
+        running=held_s / until_s / copies,
+        waiting=queued_s / until_s / copies,
         preemptions=int(replicas.preemptions.sum()),
         recomputed_share=float(replicas.recomputed.sum() / max(answers, 1)),
         series_requests=tuple(map(float, came - left)),
