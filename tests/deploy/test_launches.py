@@ -145,6 +145,26 @@ def test_engine_of_the_command_line():
         engine_recipe("vlm")
 
 
+def test_a_llama_cpp_replica_takes_as_many_sequences_as_it_can(plan):
+    """The plan's 1024 are more than it can be told; without the option it would take 4, and the rest would wait."""
+    words = launches_of(plan, Recipes(ENGINES["llama.cpp"]), PLACE, DEVICES)[0].command
+    assert words[words.index("--parallel") + 1] == "256"
+
+
+def test_ports_of_an_ipv6_address():
+    """An address with colons is one of IPv6."""
+    import socket
+
+    try:
+        with socket.socket(socket.AF_INET6) as other:
+            other.bind(("::1", 0))
+            other.listen()
+            port = other.getsockname()[1]
+            assert port not in free_ports("::1", port, 1)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+
+
 def test_ports_that_are_in_use_are_left_out():
     """The next free ones are taken."""
     import socket

@@ -109,7 +109,7 @@ def free_ports(host: str, first: int, count: int) -> tuple[int, ...]:
     for port in range(first, 65_536):
         if len(found) == count:
             break
-        with socket.socket() as probe:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
@@ -140,7 +140,7 @@ def _launch(
     plan: Plan, group: Group, copy: int, recipe: Recipe, place: Place, port: int, devices: tuple[int, ...]
 ) -> Launch:
     where = f"group {group.id}"
-    values = _values(plan, group, place, port) | {"devices": ",".join(map(str, devices)), "replica": str(copy)}
+    values = _values(plan, group, recipe, place, port) | {"devices": ",".join(map(str, devices)), "replica": str(copy)}
     environment = recipe.environment_of(values, where)
     if devices:
         # CUDA numbers GPUs by speed unless told to by bus, as nvidia-smi does
@@ -155,11 +155,12 @@ def _launch(
     )  # fmt: skip
 
 
-def _values(plan: Plan, group: Group, place: Place, port: int) -> dict[str, str]:
+def _values(plan: Plan, group: Group, recipe: Recipe, place: Place, port: int) -> dict[str, str]:
     """What stands for the placeholders, but for those of single replicas."""
     engine = plan.inputs.engine
     gpus = {**load_gpu_types(), **{gpu.name: gpu for gpu in plan.inputs.gpus}}
     limits = [engine.limits_on(gpus[name]) for name in group.config.gpu_counts]
+    max_num_seqs = min(*(seqs for seqs, _ in limits), recipe.most_sequences)
     return {
         "model": place.models.get(group.model, group.model),
         "served_name": group.model,
@@ -167,7 +168,7 @@ def _values(plan: Plan, group: Group, place: Place, port: int) -> dict[str, str]
         "port": str(port),
         "tensor_parallel_size": str(group.config.stages[0].tensor_parallel_size),
         "pipeline_parallel_size": str(len(group.config.stages)),
-        "max_num_seqs": str(min(seqs for seqs, _ in limits)),
+        "max_num_seqs": str(max_num_seqs),
         "max_num_tokens": str(min(tokens for _, tokens in limits)),
         "memory_utilization": f"{engine.memory_utilization * engine.free_memory_share:g}",
         "kv_cache_dtype": "auto" if group.config.kv_precision in ("bf16", "fp16") else group.config.kv_precision,

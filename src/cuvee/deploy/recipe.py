@@ -35,6 +35,7 @@ class Recipe:
         cpus           Processors that the first, second, ... replica may run on, in turn; () for all of them.
         max_concurrency  Most requests that the gateway gives a replica at once [-]; None: as the plan reckons.
         uses_gpus      Whether a replica is given GPUs of the machine.
+        most_sequences Most sequences at once that the engine can be told [-].
     """
 
     command: str
@@ -42,6 +43,7 @@ class Recipe:
     cpus: tuple[tuple[int, ...], ...] = ()
     max_concurrency: int | None = None
     uses_gpus: bool = True
+    most_sequences: float = float("inf")
 
     def filled(self, values: Mapping[str, str], where: str) -> tuple[str, ...]:
         """Words of the command with `values` in it.
@@ -80,7 +82,8 @@ ENGINES = {
     ),
     "llama.cpp": Recipe(
         "llama-server --model {model} --alias {served_name} --host {host} --port {port} --threads-http 1024"
-        " --n-gpu-layers 999"
+        " --n-gpu-layers 999 --parallel {max_num_seqs} --kv-unified",
+        most_sequences=256,  # more it refuses; --kv-unified: else each gets so small a part of the context
     ),
 }
 """Commands of engines, with the options their current versions take; the names are those of --engine."""
