@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cuvee.plan.outcome.files import plan_to_json
+from cuvee.serve.keys import add_key
 
 ROOT = Path(__file__).parents[2]
 STUB = f"{sys.executable} -m tests.deploy.stub_engine {{port}}"
@@ -100,6 +101,27 @@ def test_what_is_killed_comes_back(tmp_path, launch):
     assert [name for name, _ in again] == ["g2.1"]
     assert "killed by SIGKILL; starts again in 1 s" in said(tmp_path)
     assert sum(map(is_alive, pids(tmp_path))) == 6
+
+
+def test_what_is_open_to_others_is_the_gateway_alone(tmp_path, plan):
+    """Engines ask for no keys: they stay on this machine, whatever --host says, unless there is no gateway.
+
+    The gateway has less time to finish than it is given to end: else it would be killed before it has.
+    """
+    (tmp_path / "plan.json").write_text(plan_to_json(plan))
+    add_key(tmp_path / "keys.yaml", "ann")
+    keys = ("--keys", str(tmp_path / "keys.yaml"))
+
+    def printed(*words):
+        asked = ("up", str(tmp_path / "plan.json"), "--engine", "x --host {host} --port {port}", "--dry-run")
+        ports = ("--replica-port", str(FIRST_PORT), "--port", str(FIRST_PORT + 8), "--admin-port", "-1")
+        command = [sys.executable, "-m", "cuvee.cli.main", *asked, *ports, "--host", "0.0.0.0", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+
+    with_gateway = printed(*keys, "--grace", "20")
+    assert re.findall(r"--host (\S+)", with_gateway) == ["127.0.0.1"] * 3 + ["0.0.0.0"]
+    assert f"--drain-timeout 19 --keys {tmp_path / 'keys.yaml'}" in with_gateway
+    assert re.findall(r"--host (\S+)", printed("--no-gateway")) == ["0.0.0.0"] * 3
 
 
 def test_an_engine_that_does_not_start(tmp_path, launch):

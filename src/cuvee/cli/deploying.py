@@ -41,7 +41,9 @@ def up(
         list[str] | None,
         typer.Option(metavar="GPU=NUMBERS", help="GPUs of this machine, e.g. L40S=0-3; default: as nvidia-smi shows."),
     ] = None,
-    host: Annotated[str, typer.Option(help="Where gateway and replicas listen.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Where the gateway listens; replicas only with --no-gateway.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the gateway.")] = 8000,
     admin_port: Annotated[int, typer.Option(min=-1, max=65535, help="Port of its metrics; -1: none.")] = 8081,
     replica_port: Annotated[int, typer.Option(min=1, max=65535, help="First port of replicas.")] = 8100,
@@ -49,6 +51,7 @@ def up(
     start_timeout: Annotated[float, typer.Option(help="Longest start of a replica [s].")] = 600.0,
     silent_timeout: Annotated[float, typer.Option(help="Silence after which a replica is started anew [s].")] = 60.0,
     grace: Annotated[float, typer.Option(help="Time to end by itself before it is killed [s].")] = 15.0,
+    keys: Annotated[Path | None, typer.Option(help="API keys that the gateway asks for; default: none.")] = None,
     gateway: Annotated[bool, typer.Option("--gateway/--no-gateway", help="Start the gateway as well.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands, and start nothing.")] = False,
 ) -> None:
@@ -61,10 +64,14 @@ def up(
 
     plan = load_plan(plan_file)
     recipes = _recipes(plan, engine, engines)
-    options = FleetOptions(folder=folder, host=host, port=port if gateway else None, admin_port=_or_none(admin_port))
     patience = Patience(start_s=start_timeout, silent_s=silent_timeout, grace_s=grace)
+    options = FleetOptions(
+        folder=folder, host=host, port=port if gateway else None, admin_port=_or_none(admin_port),
+        keys=_readable(keys, gateway=gateway), drain_s=patience.drain_s,
+    )  # fmt: skip
     number = sum(group.copies for group in plan.groups)
-    place = Place(host, free_ports(host, replica_port, number), _models(plan, model or ()))
+    inner = "127.0.0.1" if gateway else host  # engines ask for no keys: with a gateway nobody else is to reach them
+    place = Place(inner, free_ports(inner, replica_port, number), _models(plan, model or ()))
     launches = launches_of(plan, recipes, place, _devices(devices))
     if gateway:
         _require_free(host, "--port", port)
@@ -78,6 +85,17 @@ def up(
 
 def _or_none(port: int) -> int | None:
     return None if port < 0 else port
+
+
+def _readable(keys: Path | None, *, gateway: bool) -> Path | None:
+    """The file of keys, found to be one."""
+    if keys is not None:
+        from cuvee.serve.keys import load_keys
+
+        if not gateway:
+            raise InputError("--keys without a gateway", expected="one that asks for them", remedy="leave one out")
+        load_keys(keys)
+    return keys
 
 
 def _require_free(host: str, option: str, port: int | None) -> None:

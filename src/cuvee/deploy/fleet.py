@@ -27,12 +27,16 @@ class FleetOptions:
     Attributes
         folder          For replicas.yaml and logs/.
         host, port      Where the gateway listens; None for no gateway.
+        keys            Keys that it asks for; None: anybody may ask.
+        drain_s         Time that it gives requests under way when it is to end [s].
         admin_port      Where it tells its metrics, on the loopback address; None for nowhere.
     """
 
     folder: Path
     host: str = "127.0.0.1"
     port: int | None = 8000
+    keys: Path | None = None
+    drain_s: float = 14.0
     admin_port: int | None = 8081
 
     @property
@@ -59,11 +63,13 @@ def replica_program(launch: Launch, options: FleetOptions) -> Program:
 
 def gateway_program(plan_file: Path, options: FleetOptions) -> Program:
     """The gateway, by the same Python."""
-    host = f"[{options.host}]" if ":" in options.host else options.host
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)
+    host = f"[{host}]" if ":" in host else host
     command = (
         sys.executable, "-m", "cuvee.cli.main", "serve", str(plan_file),
         "--replicas", str(options.replicas_file), "--host", options.host, "--port", str(options.port),
         "--admin-port", str(-1 if options.admin_port is None else options.admin_port),
+        "--drain-timeout", f"{options.drain_s:g}", *(("--keys", str(options.keys)) if options.keys else ()),
     )  # fmt: skip
     health_url = f"http://{host}:{options.port}/health"
     return Program(GATEWAY, command, health_url, options.log_of(GATEWAY), is_well_at_any_status=True)

@@ -72,6 +72,11 @@ class Patience:
     grace_s: float = 15.0
     probe_s: float = 0.5
 
+    @property
+    def drain_s(self) -> float:
+        """Of `grace_s`, what a program may give requests under way: it has to close its connections as well [s]."""
+        return max(self.grace_s - 1.0, self.grace_s / 2)
+
     def __post_init__(self) -> None:
         for name in ("start_s", "silent_s", "grace_s", "probe_s"):
             if not 0 < getattr(self, name) < float("inf"):
