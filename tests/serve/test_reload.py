@@ -13,7 +13,7 @@ from cuvee.serve.journal import TRACE_HEADER, Journal, access_line, trace_line
 from cuvee.serve.keys import Account, Accounts, add_key, load_keys
 from cuvee.serve.reloading import Reloader
 from cuvee.serve.replicas_file import load_deployment
-from cuvee.serve.running import Place, load_serving
+from cuvee.serve.running import Place, _reload_all, load_serving
 from cuvee.serve.server import Server
 from cuvee.workload.readers import load_trace
 from tests.serve.test_faults import load
@@ -136,6 +136,43 @@ def test_a_reload_of_wrong_files_changes_nothing(tmp_path):
     asyncio.run(play())
 
 
+def test_an_error_of_our_own_in_a_reload_is_answered_and_counted(tmp_path):
+    """Whoever asked for it is told, and serving goes on with what was there."""
+
+    async def play():
+        engine = await Engine().start()
+        server, reloader, end = await serving_files(write_files(tmp_path, [engine]))
+        told: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: told.append(str(what["exception"])))
+
+        def fail():
+            raise RuntimeError("a fault")
+
+        reloader.load = fail
+        reply = await administer(server, "POST /reload")
+        assert (reply.status, reply.json["error"]["code"]) == (500, "internal_error")
+        assert told == ["a fault"]
+        assert server.gateway.counters.failed_reloads == 1
+        assert (await ask(server)).status == 200
+        await end()
+        await engine.stop()
+
+    asyncio.run(play())
+
+
+def test_all_processes_count_a_reload_that_is_refused(tmp_path):
+    """One of several that is asked reads the files first, and counts where they are wrong."""
+
+    async def play():
+        async with gateway([Engine()]) as server:
+            place = Place(plan=tmp_path / "none.json", replicas=tmp_path / "none.yaml", processes=2)
+            with pytest.raises(InputError):
+                await _reload_all(server, lambda: load_serving(place, QUICK), 0)
+            assert server.gateway.counters.failed_reloads == 1
+
+    asyncio.run(play())
+
+
 async def administer(server, line, *headers):
     """A request to the admin port, by default with the Host that it expects."""
     client = await Client.to(server, server.admin_address)
@@ -159,6 +196,7 @@ def test_the_admin_port(tmp_path):
         assert (await administer(server, "GET /health")).status == 200
         assert (await administer(server, "GET /metrics", "Host: evil.example")).status == 403
         assert (await administer(server, "GET /metrics", "Host: localhost", "Origin: http://localhost")).status == 403
+        assert (await administer(server, "GET /metrics", "Host: [")).status == 400
         assert (await administer(server, "GET /v1/models")).status == 404
         assert (await administer(server, "GET /reload")).status == 405
         await end()

@@ -58,7 +58,11 @@ class Admin:
 
     def handle(self, client: ClientConnection, request: Request) -> None:
         """Answer one request."""
-        if not self._is_from_here(request):
+        host = _host_of(request)
+        if host is None:
+            self._answer(client, request, 400, error_body(400, "malformed_request", "the Host is none"))
+            return
+        if not self._is_from_here(request, host):
             self._answer(client, request, 403, error_body(403, "forbidden", "not for pages of a browser"))
             return
         method = PATHS.get(request.path)
@@ -68,20 +72,29 @@ class Admin:
             body = error_body(405, "method_not_allowed", f"{method.decode()} is meant for this path")
             self._answer(client, request, 405, body, headers=b"allow: %b\r\n" % method)
         elif request.path == b"/metrics":
-            self._later(client, self._metrics(client, request))
+            self._later(client, request, self._metrics(client, request))
         elif request.path == b"/reload":
-            self._later(client, self._reload(client, request))
+            self._later(client, request, self._reload(client, request))
         elif request.path == b"/counters":
             self._answer(client, request, 200, orjson.dumps(record_of(self.gateway)))
         else:
             self._answer(client, request, 200, orjson.dumps(status_of(self.gateway)))
 
-    def _later(self, client: ClientConnection, work: Coroutine[None, None, None]) -> None:
+    def _later(self, client: ClientConnection, request: Request, work: Coroutine[None, None, None]) -> None:
         """Have an answer made that takes a while."""
         client.answering = _Patience()
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(self._or_say(client, request, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _or_say(self, client: ClientConnection, request: Request, work: Coroutine[None, None, None]) -> None:
+        """Do `work`; whoever waits for it is told of an error of our own, too."""
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 any of them, else there would be no answer
+            told = {"message": "an answer of the admin port failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(told)
+            self._answer(client, request, 500, error_body(500, "internal_error", "an error of the gateway's own"))
 
     async def _metrics(self, client: ClientConnection, request: Request) -> None:
         text = await metrics_of(self.gateway, self.siblings)
@@ -98,11 +111,10 @@ class Admin:
             return
         self._answer(client, request, 200, orjson.dumps({"reloaded": True, "notes": notes}))
 
-    def _is_from_here(self, request: Request) -> bool:
+    def _is_from_here(self, request: Request, host: str) -> bool:
         """Whether no page of a browser sent it: it names an origin, or a host that was made to lead here."""
         if any(name.lower() == b"origin" for name in request.head[::4]):
             return False
-        host = urlsplit("//" + request.host.decode("latin-1")).hostname
         return not self.checks_host or host in OWN_NAMES
 
     def _answer(
@@ -118,6 +130,14 @@ class Admin:
         if not client.is_ending:
             client.send(reply(status, body, content_type=content_type, headers=headers, closes=request.is_close))
             client.done(request.is_close)
+
+
+def _host_of(request: Request) -> str | None:
+    """The name of the host that is asked, without its port; None of what is no host."""
+    try:
+        return urlsplit("//" + request.host.decode("latin-1")).hostname or ""
+    except ValueError:
+        return None
 
 
 class _Patience:

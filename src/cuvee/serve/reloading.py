@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from cuvee.errors import CuveeError
 from cuvee.routing.policies import NONE
 
 if TYPE_CHECKING:
@@ -30,12 +29,12 @@ class Reloader:
     async def reload(self) -> list[str]:
         """Go on with the files as they are now; returns what is to be known of them.
 
-        Raises      InputError: files that cannot be used; everything stays as it was.
+        Raises      InputError: files that cannot be used; everything stays as it was. So does it with other errors.
         """
         async with self._turn:
             try:
                 fresh = await asyncio.to_thread(self.load)
-            except CuveeError:
+            except Exception:
                 self.gateway.counters.failed_reloads += 1
                 raise
             put_in_place(self.gateway, fresh)

@@ -194,7 +194,7 @@ async def _listen(
     reloader = Reloader(server.gateway, load)
     await server.start(place.host, place.port, tls=tls, shared=place.processes > 1)
     if place.admin_port is not None:
-        asked = reloader.reload if place.processes == 1 else partial(_reload_all, load, place.parent)
+        asked = reloader.reload if place.processes == 1 else partial(_reload_all, server, load, place.parent)
         await server.start_admin(place.admin_host, place.admin_port, asked, place.siblings())
     if options.engine_metrics_s and place.process == 0:
         server.watch_engines(options.engine_metrics_s)
@@ -212,9 +212,13 @@ async def _listen(
     await asyncio.to_thread(spans.provider.shutdown)
 
 
-async def _reload_all(load: Callable[[], Serving], parent: int) -> list[str]:
+async def _reload_all(server: Server, load: Callable[[], Serving], parent: int) -> list[str]:
     """Have every process reload, once the files are found to be good."""
-    fresh = await asyncio.to_thread(load)
+    try:
+        fresh = await asyncio.to_thread(load)
+    except Exception:
+        server.gateway.counters.failed_reloads += 1
+        raise
     if os.getppid() != parent:
         raise InputError(
             "the process that keeps the gateways running is gone", expected="all of them", remedy="start cuvee serve"
