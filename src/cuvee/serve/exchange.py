@@ -47,6 +47,9 @@ class Owner(Protocol):
     def failed(self, replica: Replica, failure: Failure) -> None:
         """A replica failed on a request."""
 
+    def not_ready(self, replica: Replica) -> None:
+        """A replica answered 503, and another one is asked."""
+
     def finished(self, exchange: Exchange) -> None:
         """The answer is complete."""
 
@@ -145,6 +148,7 @@ class Exchange:
             if self.upstream is not None:
                 self.upstream.drop()
             self._try_elsewhere(Failure.DOWN)
+            self.gateway.not_ready(replica)
             return
         self.status = status
         self.has_begun = True

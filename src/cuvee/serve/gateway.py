@@ -212,25 +212,28 @@ class Gateway:
     # What exchanges call.
 
     def may_retry(self, exchange: Exchange) -> bool:
-        """Whether a request may go to another replica, and there is one."""
+        """Whether a request may go to another replica, and there is one; what a dead one held costs no retry."""
+        replica = exchange.replica
+        assert replica is not None
         return (
             not exchange.has_begun
             and exchange.row != NONE
             and len(exchange.tried) + 1 < self.options.attempts
-            and self.retries_left >= 1.0
+            and (self.retries_left >= 1.0 or not replica.is_up)
             and self._other(exchange) != NONE
         )
 
     def retry(self, exchange: Exchange) -> bool:
         """Send a request to a replica that it was not tried on; False where there is none."""
-        place = self._other(exchange)
+        place, replica = self._other(exchange), exchange.replica
         if place == NONE:
             return False
-        assert exchange.replica is not None
-        exchange.tried = (*exchange.tried, exchange.replica)
+        assert replica is not None
+        exchange.tried = (*exchange.tried, replica)
         self._release(exchange)
         exchange.counters.retried += 1
-        self.retries_left -= 1.0
+        if replica.is_up:
+            self.retries_left -= 1.0
         self.counters.retries += 1
         self._send(exchange, place)
         return True
@@ -247,6 +250,10 @@ class Gateway:
     def failed(self, replica: Replica, failure: Failure) -> None:
         """A replica failed on a request."""
         self.health.failed(replica, failure)
+
+    def not_ready(self, replica: Replica) -> None:
+        """A replica answered 503, and another one is asked."""
+        self.health.answered(replica, 503)
 
     def finished(self, exchange: Exchange) -> None:
         """The answer is complete: count it, learn from it, and have the next one take its place."""
@@ -326,9 +333,9 @@ class Gateway:
                 replica.pool.close()
             return
         self.serving.router.release(replica.place, exchange.taken)
-        model = exchange.model
-        if model.line.length:
-            model.line.next(self._place)
+        line = exchange.model.line
+        while line.length and line.next(self._place):
+            pass
 
     # Replicas that come and go.
 
@@ -340,10 +347,9 @@ class Gateway:
         self.settle()
         if not replica.is_up:
             for exchange in [each for each in self.exchanges if each.replica is replica and not each.has_begun]:
-                if self.may_retry(exchange):
-                    if exchange.upstream is not None:
-                        exchange.upstream.drop()
-                    exchange.reply_fails(Failure.DOWN)
+                if exchange.upstream is not None:
+                    exchange.upstream.drop()
+                exchange.reply_fails(Failure.DOWN)
         else:
             self.serve_waiting()
 
