@@ -75,6 +75,14 @@ def test_a_tokenizer_counts_exactly():
         assert lengths.tokens(read_facts(body, answers=True)) == tokens
 
 
+def test_many_prompts_are_no_more_to_count_than_a_long_one():
+    """Ninety prompts of 10 kB are 900 kB that a tokenizer would hold everyone up for, though each alone is short."""
+    lengths = PromptLengths()
+    lengths.tokenizer = object()
+    body = json.dumps({"prompt": ["x" * 10_000] * 90}).encode()
+    assert lengths.tokens(read_facts(body, answers=True)) == 2500
+
+
 def test_prompts_are_estimated_by_what_engines_count():
     """Bytes per token begin at four, and follow an engine whose tokens are two bytes long."""
     lengths = PromptLengths()

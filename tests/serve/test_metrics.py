@@ -14,6 +14,7 @@ from cuvee.serve.counters import BOUNDS_S, BOUNDS_TOKENS, Counters, Histogram
 from cuvee.serve.engine_metrics import ask as ask_engine
 from cuvee.serve.engine_metrics import engine_figures
 from cuvee.serve.fetch import get
+from cuvee.serve.journal import Journal, trace_line
 from cuvee.serve.observing import Siblings, metrics_of, record_of
 from cuvee.serve.reloading import put_in_place
 from cuvee.serve.serving import serving_of
@@ -197,6 +198,27 @@ def test_another_plan_is_counted_anew_and_the_same_one_goes_on():
             assert named(samples, "cuvee_reloads_total") == {(): 2}
             await ask(server)
             assert sum(named(await scrape(server), "cuvee_sent_requests_total").values()) == 1
+
+    asyncio.run(play())
+
+
+def test_several_prompts_count_by_their_mean_and_in_total(tmp_path):
+    """Of three prompts of 10 tokens each, the length of a prompt is 10 everywhere, and the tokens are 30."""
+
+    async def counted(engine, asked, writer):
+        writer.write(whole(200, b'{"usage": {"prompt_tokens": 30, "completion_tokens": 24}}'))
+
+    async def play():
+        async with gateway([Engine(counted)]) as server:
+            journal = Journal(tmp_path / "trace.csv", trace_line)
+            server.keep(journal)
+            await ask(server, {"prompt": ["one", "two", "three"], "max_tokens": 8})
+            samples = await scrape(server)
+            assert sum(named(samples, "cuvee_prompt_length_tokens_sum").values()) == 10
+            tokens = {key[0]: value for key, value in named(samples, "cuvee_tokens_total").items() if value}
+            assert sorted(tokens.values()) == [24, 30]
+            (line,) = journal.held
+            assert line.split(b",")[1:3] == [b"10", b"8"]
 
     asyncio.run(play())
 

@@ -68,7 +68,7 @@ class Exchange:
 
     Attributes
         row               Row of the plan that it is taken for.
-        prompt_tokens     Of its prompt, exact or estimated [tokens].
+        prompt_tokens     Of its prompt, exact or estimated; of several prompts their mean [tokens].
         least_tokens      Those, and of the shortest answer that the client insists on [tokens].
         replica           Which serves it; None while it waits.
         taken             Share of that replica that it takes [-].
@@ -281,7 +281,7 @@ class Exchange:
                     self.answer_tokens, counted = int(digits), True
                 elif int(digits) > 0:
                     self.gateway.learn_prompt(self, int(digits))
-                    self.prompt_tokens = int(digits)
+                    self.prompt_tokens = max(round(int(digits) / self.facts.prompts), 1)
         if not counted:
             self.answer_tokens = self.num_events
 

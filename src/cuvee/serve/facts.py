@@ -33,9 +33,10 @@ class Facts:
     Attributes
         model            As the client names it; "" where it names none.
         prompt_bytes     Text of the prompt [bytes]; of several prompts their mean.
-        prompt_tokens    Its tokens, where they were given as such [tokens]; 0 where they are not known.
+        prompt_tokens    Its tokens, where they were given as such [tokens]; their mean; 0 where they are not known.
         most_tokens      Longest answer the client takes [tokens]; 0 where it sets no limit.
         least_tokens     Shortest answer it insists on [tokens].
+        prompts          How many there are [-].
         sequences        Answers to be made at once: prompts times choices [-].
         is_stream        Whether the answer is to be streamed.
         beginning        What the prompt begins with, for prefix affinity; None of nothing.
@@ -47,6 +48,7 @@ class Facts:
     prompt_tokens: int
     most_tokens: int
     least_tokens: int
+    prompts: int
     sequences: int
     is_stream: bool
     beginning: str | None
@@ -79,7 +81,7 @@ def read_facts(body: bytes, *, answers: bool) -> Facts:
             prompt = get("input")
         size, tokens, number, beginning = _of_prompt(prompt)
     if not answers:
-        return Facts(model, size, tokens, 1, 0, number, False, None, prompt)
+        return Facts(model, size, tokens, 1, 0, number, number, False, None, prompt)
     most, least, choices, best_of = get("max_completion_tokens"), get("min_tokens"), get("n"), get("best_of")
     if most is None:
         most = get("max_tokens", get("max_output_tokens"))
@@ -95,7 +97,8 @@ def read_facts(body: bytes, *, answers: bool) -> Facts:
     sequences = number
     if choices > 1 or best_of > 1 or number > MOST_SEQUENCES:
         sequences = min(number * max(choices, best_of), MOST_SEQUENCES)
-    return Facts(model, size, tokens, most, least, sequences, get("stream") is True, beginning, prompt)
+    is_stream = get("stream") is True
+    return Facts(model, size, tokens, most, least, number, sequences, is_stream, beginning, prompt)
 
 
 def _of_prompt(prompt: Any) -> tuple[int, int, int, str | None]:  # noqa: ANN401 any JSON value

@@ -151,7 +151,7 @@ class Gateway:
 
     def _may_begin(self, exchange: Exchange, account: Account) -> bool:
         """Book a request on its key, or refuse it until there is room for it."""
-        tokens = exchange.prompt_tokens + exchange.expected_tokens * exchange.sequences
+        tokens = exchange.prompt_tokens * exchange.facts.prompts + exchange.expected_tokens * exchange.sequences
         wait_s = account.wait_s(exchange.arrived_s, tokens)
         if wait_s > 0:
             retry = b"retry-after: %d\r\n" % max(math.ceil(wait_s), 1)
@@ -293,12 +293,13 @@ class Gateway:
             model.prompts.learn(facts.prompt_bytes, tokens)
 
     def _over(self, exchange: Exchange) -> None:
+        prompt_tokens = exchange.prompt_tokens * exchange.facts.prompts
         exchange.counters.ended(
-            exchange.status, prompt_tokens=exchange.prompt_tokens, answer_tokens=exchange.answer_tokens,
+            exchange.status, prompt_tokens=prompt_tokens, answer_tokens=exchange.answer_tokens,
             e2e_s=monotonic() - exchange.arrived_s, queued_s=exchange.sent_s - exchange.arrived_s,
         )  # fmt: skip
         self._release(exchange)
-        self._forget(exchange, exchange.prompt_tokens + exchange.answer_tokens)
+        self._forget(exchange, prompt_tokens + exchange.answer_tokens)
         for tell in self.ended:
             tell(exchange)
 

@@ -158,9 +158,10 @@ def early_line(request: Request, status: int, code: str) -> bytes:
 
 
 def trace_line(exchange: Exchange) -> bytes | None:
-    """A request that was answered in full, as a line of a trace; None of others."""
+    """A request that was answered in full, as a line of a trace; None of others. Of several prompts or answers means."""
     if exchange.status != 200 or exchange.reason or not exchange.answer_tokens:
         return None
     arrived_s = time.time() - (time.monotonic() - exchange.arrived_s)
     model = exchange.model.model.replace('"', "")
-    return b'%.6f,%d,%d,"%b"' % (arrived_s, exchange.prompt_tokens, exchange.answer_tokens, model.encode())
+    per_answer = max(exchange.answer_tokens // exchange.sequences, 1)
+    return b'%.6f,%d,%d,"%b"' % (arrived_s, exchange.prompt_tokens, per_answer, model.encode())

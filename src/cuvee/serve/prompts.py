@@ -16,7 +16,7 @@ MEMORY = 200
 """Requests over which the estimate is averaged [-]."""
 
 EXACT_BYTES = 200_000
-"""Prompts longer than this are estimated in any case: to count them would hold up everyone else [bytes]."""
+"""Prompts that are longer together are estimated in any case: to count them would hold up everyone else [bytes]."""
 
 
 class PromptLengths:
@@ -32,10 +32,10 @@ class PromptLengths:
         self._bytes = self._tokens = 0.0
 
     def tokens(self, facts: Facts) -> int:
-        """Tokens of a prompt, 1 or more."""
+        """Tokens of a prompt, of several their mean, 1 or more."""
         if facts.prompt_tokens:
             return facts.prompt_tokens
-        if self.tokenizer is not None and facts.prompt_bytes <= EXACT_BYTES:
+        if self.tokenizer is not None and facts.prompt_bytes * facts.prompts <= EXACT_BYTES:
             return max(counted(self.tokenizer, facts.text), 1)
         return max(round(facts.prompt_bytes / self.bytes_per_token), 1)
 
