@@ -134,7 +134,7 @@ def test_the_plain_twin_agrees(batch):
             expected = [getattr(each, name) for each in plain]
             assert fast.requests[name] == pytest.approx(expected, abs=1e-6), (seed, name)
         assert fast.engines.replicas.preemptions.sum() == sum(each.preemptions for each in replicas), seed
-        assert fast.watch.cache_blocks.T.tolist() == [each.held for each in replicas], seed
+        assert fast.engines.seen.T.tolist() == [each.held for each in replicas], seed
 
 
 def test_single_steps_give_the_same_to_the_routing():
@@ -429,6 +429,6 @@ def test_the_plain_twin_agrees_on_prefill_and_decode_apart(batch):
             expected = [getattr(each, name) for each in plain]
             assert fast.requests[name] == pytest.approx(expected, abs=1e-6), (seed, name)
         assert fast.engines.replicas.preemptions.sum() == sum(each.preemptions for each in replicas), seed
-        assert fast.watch.cache_blocks.T.tolist() == [each.held for each in replicas], seed
+        assert fast.engines.seen.T.tolist() == [each.held for each in replicas], seed
         put_back += fast.engines.replicas.preemptions.sum()
     assert put_back > 0

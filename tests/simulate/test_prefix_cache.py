@@ -111,7 +111,7 @@ def test_the_plain_twin_agrees(batch):
             assert fast.requests[name] == pytest.approx(expected, abs=1e-6), (seed, name)
         assert fast.engines.prefixes.sharing.found.tolist() == [each.found for each in plain], seed
         assert fast.engines.replicas.preemptions.sum() == sum(each.preemptions for each in replicas), seed
-        assert fast.watch.cache_blocks.T.tolist() == [each.held for each in replicas], seed
+        assert fast.engines.seen.T.tolist() == [each.held for each in replicas], seed
 
 
 @given(seed=st.integers(0, 10**6))

@@ -93,12 +93,18 @@ def played(
         None if row is None else np.asarray(row),
     )  # fmt: skip
     engines = packed_engines(
-        list(laws), law_of, group_of, sending=sending, num_requests=len(requests), prefixes=prefixes
+        list(laws),
+        law_of,
+        group_of,
+        sending=sending,
+        num_requests=len(requests),
+        prefixes=prefixes,
+        num_looks=len(look_s),
     )
     serves = np.ones(shares.shape, bool) if serves is None else np.array(serves)
     split = packed_split(shares, np.full(shares.shape, occupies), group_of, serves)
     happening = with_looks(np.array(list(events), dtype=EVENT).view(np.recarray), np.asarray(look_s, dtype=float))
-    watch = Watch(requests, engines, happening)
+    watch = Watch(requests, happening)
     play(requests, engines, split, happening, int(policy), jumps, progress=progress, watch=watch)
     return Played(requests, engines, split, watch)
 

@@ -2,12 +2,12 @@
 
 import math
 
-from cuvee.simulate.arrays import IDLE, NONE, Bools, Floats, Ints, Records
+from cuvee.simulate.arrays import BLOCK_TOKENS, DECODE, IDLE, NONE, WAKE, Bools, Floats, Ints, Records
 from cuvee.simulate.compiling import compiled
 from cuvee.simulate.heap import request_of
 from cuvee.simulate.prefix_cache import PrefixCache, empty
 
-# Kinds of events; at one time they happen in this order. At the last nothing happens, but replicas are looked at.
+# Kinds of events; at one time they happen in this order. At the last nothing happens, but all replicas are looked at.
 OPEN, CLOSE, FAIL, LOOK = range(4)
 
 
@@ -100,6 +100,26 @@ def by_arrival(requests: Records, head: int) -> int:
 
 
 @compiled
+def look(replicas: Records, laws: Records, phase: Ints, seen: Ints, number: int, now_s: float) -> None:
+    """Note in row `number` of `seen` the blocks of each cache that sequences hold in the round under way."""
+    for r in range(len(replicas)):
+        rounds = 0
+        if replicas[r].mode != IDLE and replicas[r].mode != WAKE and not laws[replicas[r].law].reserves:
+            rounds = 1
+        if rounds and replicas[r].mode == DECODE:
+            # Of a run of rounds, each longer by as much, those that are over: the root of their added lengths.
+            elapsed_s = max(now_s - replicas[r].start_s, 0.0)
+            half_s = replicas[r].base_s - replicas[r].growth_s / 2
+            root_s = half_s + math.sqrt(half_s**2 + 2 * replicas[r].growth_s * elapsed_s)
+            over = int(2 * elapsed_s / root_s) if root_s > 0 else 0
+            rounds += min(over, replicas[r].rounds - 1)
+        taken = replicas[r].decoding * (rounds // BLOCK_TOKENS)
+        for later in range(1, rounds % BLOCK_TOKENS + 1):
+            taken += phase[r, (replicas[r].step + later) % BLOCK_TOKENS]
+        seen[number, r] = replicas[r].held + replicas[r].reserved + taken
+
+
+@compiled
 def happen(
     replicas: Records, requests: Records, laws: Records, heap: Ints, phase: Ints, lanes: Ints, kinds: Ints,
     prefixes: PrefixCache, occupancy: Floats, waiting: Floats, first: Ints, serves: Bools, is_open: Bools,
@@ -109,8 +129,6 @@ def happen(
 
     Returns     the first of the requests that are to be routed anew; NONE of none.
     """
-    if kind == LOOK:
-        return NONE
     switch(r, kind == OPEN, replicas[r].group, first, serves, is_open, group_open)
     if kind == FAIL:
         return fail(replicas, requests, laws, heap, phase, lanes, kinds, prefixes, occupancy, waiting, r, now_s)

@@ -10,6 +10,9 @@ from cuvee.units import TOKENS_PER_PRICE_UNIT
 PERCENTILES = (*range(5, 100, 5), 99, 100)
 """Percentiles of every latency."""
 
+RANKS = np.array(PERCENTILES) / 100
+"""The same as shares [-]."""
+
 
 @dataclass(frozen=True)
 class Latencies:
@@ -38,8 +41,12 @@ class Latencies:
         """Of values without nan [s]."""
         if not len(values_s):
             return Latencies(float("nan"), (float("nan"),) * len(PERCENTILES))
-        percentiles = np.percentile(values_s, PERCENTILES)
-        return Latencies(float(values_s.mean()), tuple(map(float, percentiles)))
+        ordered = np.sort(values_s)  # as np.percentile has it, which takes twice as long for so many
+        place = RANKS * (len(ordered) - 1)
+        below = place.astype(np.int64)
+        above = np.minimum(below + 1, len(ordered) - 1)
+        percentiles = ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+        return Latencies(float(values_s.mean()), tuple(percentiles.tolist()))
 
 
 def gap_latencies(counts: Ints) -> Latencies:

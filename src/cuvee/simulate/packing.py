@@ -79,6 +79,7 @@ def packed_engines(
     num_requests: int = 0,
     num_kinds: int = 1,
     prefixes: Prefixes | None = None,
+    num_looks: int = 0,
 ) -> Engines:
     """Idle replicas: `law_of` and `group_of` each, the groups in ascending order.
 
@@ -87,6 +88,7 @@ def packed_engines(
         num_requests    Most caches under way [-].
         num_kinds       Kinds of requests whose times between tokens are counted apart [-].
         prefixes        Of each request, where replicas find what prompts have in common; None: they do not.
+        num_looks       How often all are looked at [-].
     """
     depth = max(law.num_stages for law in laws)
     most_tokens = max(law.max_num_tokens for law in laws)
@@ -128,6 +130,7 @@ def packed_engines(
         np.zeros(num_requests if sending is not None else 1, HANDOFF).view(np.recarray),
         np.zeros(1, np.int64),
         _packed_prefixes(prefixes, host.blocks[law_of]),
+        np.zeros((num_looks, number), np.int64),
     )
 
 

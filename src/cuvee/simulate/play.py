@@ -9,7 +9,7 @@ import numpy as np
 from cuvee.simulate.arrays import CURSOR, IDLE, NONE, WAKE, Bools, Floats, Ints, Records
 from cuvee.simulate.cache import blocks_of
 from cuvee.simulate.compiling import compiled, compiled_entry, inlined, unowned
-from cuvee.simulate.events import happen
+from cuvee.simulate.events import LOOK, happen, look
 from cuvee.simulate.heap import drop_handoff
 from cuvee.simulate.policy import Policy, route
 from cuvee.simulate.prefix_cache import PrefixCache
@@ -76,6 +76,7 @@ class Engines(NamedTuple):
                    prefills, else (1,).
     pending        How many of them there are, shape (1,).
     prefixes       What is in the caches of prompts that begin alike.
+    seen           Blocks of its cache that each replica's sequences hold, by looks, shape (num_looks, num_replicas).
     """
 
     replicas: Records
@@ -90,6 +91,7 @@ class Engines(NamedTuple):
     handoffs: Records
     pending: Ints
     prefixes: PrefixCache
+    seen: Ints
 
 
 @inlined
@@ -165,6 +167,7 @@ def unowned_engines(engines: Engines) -> Engines:
         unowned(engines.replicas), unowned(engines.laws), unowned(engines.stages), unowned(engines.token_s),
         unowned(engines.heap), unowned(engines.phase), unowned(engines.lanes), unowned(engines.gaps),
         unowned(engines.kinds), unowned(engines.handoffs), unowned(engines.pending), prefixes,
+        unowned(engines.seen),
     )  # fmt: skip
 
 
@@ -220,7 +223,8 @@ def play(
         policy      A value of `Policy`.
         jumps       Whether equal rounds are one event; else each is one, which takes longer and gives the same.
         progress    Is told the share of the requests that have arrived [-] now and then, and may raise an exception.
-        watch       Is told the cursor after each event: replicas and requests are then as they are at its time.
+        watch       Is told the cursor after each event but looks: replicas and requests are then as they are at its
+                    time.
     """
     cursor = np.zeros(1, CURSOR).view(np.recarray)
     cursor.orphans = NONE
@@ -243,7 +247,7 @@ def play_on(  # noqa: PLR0912  (one loop, so that each helper is copied into it 
 ) -> None:  # fmt: skip
     """Go on from `cursor` to the next event, or until so many requests have arrived, or to the end."""
     requests, events = unowned(requests), unowned(events)
-    replicas, laws, stages, token_s, heap, phase, lanes, gaps, kinds, handoffs, pending, prefixes = (
+    replicas, laws, stages, token_s, heap, phase, lanes, gaps, kinds, handoffs, pending, prefixes, seen = (
         unowned_engines(engines)
     )  # fmt: skip
     (
@@ -293,6 +297,8 @@ def play_on(  # noqa: PLR0912  (one loop, so that each helper is copied into it 
             requests[request].finish_s = math.nan
         elif request != NONE:
             give(replicas, requests, laws, occupancy, waiting, occupies, chosen, request, now_s)
+        elif event != NONE and events[event].kind == LOOK:
+            look(replicas, laws, phase, seen, events[event].replica, now_s)
         elif event != NONE:
             orphaned_s = now_s
             orphans = happen(

@@ -164,7 +164,7 @@ def _played(
     engines = packed_engines(
         [each.law for each in fleet.groups], group_of, group_of,
         sending=[each.sending for each in fleet.groups] if fleet.is_apart else None, num_requests=len(requests),
-        num_kinds=len(fleet.rows), prefixes=prefixes if prefix_cache else None,
+        num_kinds=len(fleet.rows), prefixes=prefixes if prefix_cache else None, num_looks=NUM_BINS + 1,
     )  # fmt: skip
     split = _split(fleet, POLICIES[policy], seed)
     happening = _packed_events(fleet, events)
@@ -176,13 +176,13 @@ def _played(
         split.group_open[:, group] = split.is_open[:, group_of == group].any(axis=1)
     series_s = np.linspace(0, arrivals.arrival_s[-1], NUM_BINS + 1)
     happening = with_looks(happening, series_s)
-    watch = Watch(requests, engines, happening)
+    watch = Watch(requests, happening)
     began_s = time.process_time()
     play(requests, engines, split, happening, int(POLICIES[policy]), True, progress=progress, watch=watch)
     cpu_s = time.process_time() - began_s
     return Simulation(
         fleet, arrivals, policy, foresight, seed, requests, arrivals.row, engines.replicas, engines.gaps,
-        watch.stays, series_s, watch.cache_blocks, cpu_s, events,
+        watch.stays, series_s, engines.seen, cpu_s, events,
         np.array(engines.prefixes.sharing.found, dtype=np.int64) if prefix_cache else None,
     )  # fmt: skip
 
