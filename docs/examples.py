@@ -23,6 +23,9 @@ COPIED = ("README.md", "docs", "examples", "benchmarks")
 SKIPPED = ("git ", "make ", "cd ", "python", "pip ", "uv ", "source ")
 """Commands that set up or measure; other tests run those."""
 
+LONG = ("cuvee evaluate",)
+"""Commands of half an hour and more: `make evaluation` runs those."""
+
 YOURS = (
     "requests",
     "my_offers.csv",
@@ -36,6 +39,8 @@ YOURS = (
 """Files of the reader's own, and folders that commands with such files write."""
 
 LIMIT_S = 600
+"""Longest a command may take [s]; what follows one that takes longer is compared all the same, and listed."""
+
 SECONDS = re.compile(r"\b\d[\d,.]* (?:ms|s)\b")
 
 
@@ -68,7 +73,8 @@ def read(path: Path) -> Page:
 
 def is_skipped(command: str) -> bool:
     """Whether a command is not run, and what follows it is not compared."""
-    return command.startswith(SKIPPED) or any(name in command for name in YOURS)
+    is_long = command.startswith(LONG) and "--quick" not in command
+    return is_long or command.startswith(SKIPPED) or any(name in command for name in YOURS)
 
 
 def plain(line: str) -> str:
@@ -79,15 +85,18 @@ def plain(line: str) -> str:
 def run(command: str, folder: Path) -> tuple[int, str]:
     """Exit code and output of a command as a shell runs it in `folder`."""
     environment = os.environ | {"COLUMNS": "100", "NO_COLOR": "1", "PYTHONUTF8": "1"}
-    done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return -1, f"stopped after {LIMIT_S} s"
     return done.returncode, done.stdout + done.stderr
 
 
