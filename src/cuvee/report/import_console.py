@@ -8,10 +8,9 @@ from rich.text import Text
 from cuvee.profile.imports.importing import Imported, ImportedPoint
 from cuvee.profile.imports.load_point import Latency
 from cuvee.report.style import fitted, indented, literal, new_table
-from cuvee.units import plural
+from cuvee.units import MS_PER_S, plural
 
 SCHEMA_VERSION = 1
-MS_PER_S = 1e3
 TTFT, TPOT = "TTFT ms (p50/p99)", "TPOT ms (p50/p99)"
 
 

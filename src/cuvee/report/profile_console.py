@@ -17,10 +17,9 @@ from cuvee.profile.measure.point import Point, Spread
 from cuvee.profile.measure.record import MeasureRecord
 from cuvee.profile.measure.sweep import Measured, Measuring
 from cuvee.report.style import fitted, indented, literal, new_table, tick
-from cuvee.units import plural, rounded
+from cuvee.units import MS_PER_S, plural, rounded
 
 SCHEMA_VERSION = 1
-MS_PER_S = 1e3
 SECONDS_PER_MINUTE = 60.0
 TTFT, TPOT = "TTFT ms (p50/p99)", "TPOT ms (p50/p99)"
 

@@ -10,11 +10,10 @@ from rich.text import Text
 from cuvee.report.style import fitted, indented, literal, new_table
 from cuvee.simulate.run_play import QUANTITIES
 from cuvee.simulate.run_score import RunScore, RunStatistic
+from cuvee.units import MS_PER_S, US_PER_S
 
 SCHEMA_VERSION = 1
 LABELS = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "end to end"}
-
-MS_PER_S, US_PER_S = 1e3, 1e6
 
 
 def print_run_scores(scores: Sequence[RunScore], console: Console) -> None:

@@ -6,14 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 from cuvee.routing.targets import latencies
+from cuvee.units import MS_PER_S
 
 if TYPE_CHECKING:
     from cuvee.plan.outcome.result import Plan
 
 LEVELS = 5
 """Occupancies from 0 to 1 at which latencies are reckoned, besides 0 [-]."""
-
-MS_PER_S = 1000.0
 
 
 class Promises:

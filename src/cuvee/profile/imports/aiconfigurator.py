@@ -22,6 +22,7 @@ from cuvee.catalog.aliases import gpu_name_for
 from cuvee.catalog.gpus import find_gpu
 from cuvee.catalog.model import ModelSpec
 from cuvee.errors import InputError
+from cuvee.units import MS_PER_S
 
 PACKAGE, VERSION = "aiconfigurator-core", "0.12.0"
 """The version whose errors were measured (`cuvee.profile.imports.kernel_errors`); another one is refused."""
@@ -32,7 +33,6 @@ BACKENDS = {"tensorrt-llm": "trtllm", "vllm": "vllm", "sglang": "sglang"}
 MOST_SEQUENCES = 512
 """Largest batch that its own search tries [-]."""
 
-MS_PER_S = 1e3
 CURRENT = "current"
 """Its alias of the newest version of an engine with a complete set of tables."""
 

@@ -3,11 +3,10 @@
 from cuvee.catalog.tables import csv_text
 from cuvee.profile.imports.importing import Imported, ImportedPoint
 from cuvee.profile.imports.load_point import PERCENTILES
+from cuvee.units import MS_PER_S
 
 LATENCIES = {"ttft": "ttft", "tpot": "tpot", "e2e": "end_to_end", "itl": "inter_token"}
 """Prefix of a latency's columns, and its field."""
-
-MS_PER_S = 1e3
 
 
 def points_to_csv(imported: Imported) -> str:
