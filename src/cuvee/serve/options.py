@@ -26,7 +26,6 @@ class ServeOptions:
         attempts               Replicas that one request is tried on, while its client has had no byte [-].
         retry_share            Retries over requests that are allowed in the long run [-]; the first ten are free.
         connections            Clients at once [-].
-        upstream_connections   Connections to one replica; 0: as many as it has requests [-].
         probe_s                Time between two probes of a replica [s], and the longest a probe may take.
         failures               Failures in a row from which a replica is left out [-].
         backoff_s              How long at first [s]; twice as long each further time, up to `most_backoff_s`.
@@ -50,7 +49,6 @@ class ServeOptions:
     attempts: int = 3
     retry_share: float = 0.2
     connections: int = 20_000
-    upstream_connections: int = 0
     probe_s: float = 2.0
     failures: int = 3
     backoff_s: float = 1.0
@@ -71,5 +69,5 @@ class ServeOptions:
         return replace(self, drain_s=0.0)
 
 
-MAY_BE_NOTHING = frozenset({"queue", "retry_share", "upstream_connections", "drain_s", "engine_metrics_s"})
+MAY_BE_NOTHING = frozenset({"queue", "retry_share", "drain_s", "engine_metrics_s"})
 """Limits that may be 0."""
