@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+from cuvee.serve.fetch import FAILURES, get
 from cuvee.serve.upstream import Failure
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 PATHS = (b"/health", b"/v1/models")
 """What is asked for: the second where the first is not known."""
+
+MOST_BYTES = 1_000_000
+"""Largest answer of a replica that is well [bytes]."""
 
 AT_ONCE = frozenset({Failure.UNREACHABLE})
 """Failures that one is enough of: nobody listens."""
@@ -126,24 +129,12 @@ async def probe(replica: Replica, timeout_s: float) -> bool:
     try:
         async with asyncio.timeout(timeout_s):
             for path in PATHS:
-                status = await _status_of(replica, path)
+                status, _ = await get(
+                    replica.address.host, replica.address.port, replica.root + path, replica.own_head,
+                    timeout_s=timeout_s, most_bytes=MOST_BYTES, tls=replica.pool.tls,
+                )  # fmt: skip
                 if status != 404:
                     return 200 <= status < 300
-    except (OSError, TimeoutError, ValueError, IndexError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+    except FAILURES:
         pass
     return False
-
-
-async def _status_of(replica: Replica, path: bytes) -> int:
-    """Status of the reply to a GET."""
-    address = replica.address
-    reader, writer = await asyncio.open_connection(address.host, address.port, ssl=replica.pool.tls)
-    try:
-        head = replica.own_head
-        writer.write(b"GET %b%b HTTP/1.1\r\n%bconnection: close\r\n\r\n" % (replica.root, path, head))
-        line = await reader.readuntil(b"\r\n")
-        return int(line.split(b" ", 2)[1])
-    finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
