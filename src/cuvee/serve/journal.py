@@ -158,7 +158,7 @@ def early_line(request: Request, status: int, code: str) -> bytes:
 
 
 def trace_line(exchange: Exchange) -> bytes | None:
-    """A request that was answered in full, as a line of a trace; None of others. Of several prompts or answers means."""
+    """A request that was answered in full, as a line of a trace; None of others. Means of several."""
     if exchange.status != 200 or exchange.reason or not exchange.answer_tokens:
         return None
     arrived_s = time.time() - (time.monotonic() - exchange.arrived_s)
