@@ -1,11 +1,16 @@
 """Clients that read slowly or send much, replicas that fail while they hold much: what is held stays bounded."""
 
 import asyncio
+import sys
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
-from tests.serve.world import QUICK, Client, Engine, ask, completed, gateway, until, whole
+from cuvee.serve.http_in import ClientConnection
+from tests.serve.world import QUICK, Client, Engine, ask, chunk, completed, gateway, request, until, whole
+
+CHUNKED = b"POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def test_a_connection_to_a_replica_is_read_again_after_a_client_that_took_nothing():
@@ -126,5 +131,155 @@ def test_a_replica_that_is_never_ready_is_left_out():
             for number in range(20):
                 assert (await client.ask({"prompt": str(number)})).status == 200
             assert not replica.is_up
+
+    asyncio.run(play())
+
+
+class Pretended(asyncio.Transport):
+    """The side of a client: keeps what is written, and notes what it is told."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.is_paused = self.is_ended = False
+
+    def write(self, data):
+        """Keep it."""
+        self.written += data
+
+    def get_write_buffer_size(self):
+        """As if the client had taken nothing."""
+        return len(self.written)
+
+    def is_closing(self):
+        """Whether it was closed."""
+        return self.is_ended
+
+    def pause_reading(self):
+        """Note it."""
+        self.is_paused = True
+
+    def resume_reading(self):
+        """Note it."""
+        self.is_paused = False
+
+    def can_write_eof(self):
+        """As with TLS."""
+        return False
+
+    def close(self):
+        """Note it."""
+        self.is_ended = True
+
+    abort = close
+
+
+@asynccontextmanager
+async def pretended(options=QUICK):
+    """A connection of a client, its transport, and the gateway; the engine never answers."""
+
+    async def never(engine, asked, writer):
+        await asyncio.sleep(60)
+
+    async with gateway([Engine(never)], options=options) as server:
+        connection, transport = ClientConnection(server.gateway), Pretended()
+        connection.connection_made(transport)
+        yield connection, transport, server.gateway
+        connection.connection_lost(None)
+        assert server.gateway.buffered_bytes == 0
+
+
+def test_bodies_sent_ahead_are_counted_and_not_read_on():
+    """While one request is answered the next is kept and counted, and what follows it stays with the client."""
+    text = request({"prompt": "x" * 100_000})
+
+    async def play():
+        async with pretended() as (connection, transport, counted):
+            connection.data_received(text)
+            assert not transport.is_paused
+            assert counted.buffered_bytes == 0
+            connection.data_received(text)
+            assert transport.is_paused
+            assert counted.buffered_bytes > 100_000
+
+    asyncio.run(play())
+
+
+def test_trailers_are_bounded():
+    """What follows the last chunk is no body, and is refused as a head would be."""
+
+    async def play():
+        async with pretended() as (connection, transport, _):
+            connection.data_received(CHUNKED + chunk(b"x") + b"0\r\nX: ")
+            for _ in range(10):
+                connection.data_received(b"a" * 10_000)
+            assert transport.written.startswith(b"HTTP/1.1 431 ")
+
+    asyncio.run(play())
+
+
+def test_small_chunks_take_what_they_are_counted_for():
+    """A body in chunks of two bytes is held as one piece, and its many frames are no head.
+
+    Tempting: a list of pieces, twenty times as large as the gateway counts.
+    """
+
+    async def play():
+        async with pretended() as (connection, transport, counted):
+            connection.data_received(CHUNKED)
+            for _ in range(20):
+                connection.data_received(chunk(b"ab") * 5000)
+            assert counted.buffered_bytes == 200_000
+            assert sys.getsizeof(connection.body) < 300_000
+            assert not transport.written
+
+    asyncio.run(play())
+
+
+def test_a_head_behind_a_large_body_is_no_large_head():
+    """The first bytes of a request come with the last ones of a body larger than a head may be: it is read on."""
+    large = request({"prompt": "x" * 40_000})
+    at = len(large) + 20
+
+    async def play():
+        async with pretended() as (connection, transport, _):
+            both = large + large
+            connection.data_received(both[:at])
+            connection.data_received(both[at:])
+            assert [each.refusal for each in connection.ready] == [None]
+            assert not transport.written
+
+    asyncio.run(play())
+
+
+def test_a_client_that_takes_nothing_gets_no_further_answers():
+    """Requests sent ahead by a client whose buffer is full wait until it reads."""
+    text = request(method="GET", path="/health")
+
+    async def play():
+        async with pretended() as (connection, transport, _):
+            connection.pause_writing()
+            connection.data_received(text * 5)
+            await asyncio.sleep(0)
+            assert transport.is_paused
+            assert not transport.written
+            connection.resume_writing()
+            await until(lambda: transport.written.count(b"HTTP/1.1 200") == 5)
+            assert not transport.is_paused
+
+    asyncio.run(play())
+
+
+def test_a_last_answer_gets_the_time_that_others_get():
+    """What is left of an answer that ends its connection is held for a slow reader; without any the end comes soon."""
+
+    async def play():
+        async with pretended() as (connection, transport, gateway_of_it):
+            connection.send(b"x" * 1000)
+            connection.done(True)
+            transport.is_ended = False
+            connection.overdue(connection.since_s + 60)
+            assert not transport.is_ended
+            connection.overdue(connection.since_s + gateway_of_it.options.stalled_s + 1)
+            assert transport.is_ended
 
     asyncio.run(play())

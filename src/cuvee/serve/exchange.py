@@ -152,6 +152,7 @@ class Exchange:
             return
         self.status = status
         self.has_begun = True
+        self.request.body = b""  # it goes to nobody else any more
         if ends_with_connection:
             self.closes = True
         self.client.send(head + replica.reply_head + (b"connection: close\r\n\r\n" if self.closes else b"\r\n") + body)

@@ -43,7 +43,7 @@ class Gateway:
 
     Attributes
         clients           Connections of clients.
-        buffered_bytes    Bodies that are being received [bytes].
+        buffered_bytes    Bodies that are being received, or wait behind another answer [bytes].
         is_draining       Whether it is about to end: no new connections, and each ends with its answer.
         exchanges         Requests that have arrived and are not over.
         began             Called with each exchange once it is recognised: spans hang on it.

@@ -28,6 +28,9 @@ MOST_PIPELINED = 16
 LINGER_S = 2.0
 """How long a connection is read on after an answer that ends it, so that the client sees the answer [s]."""
 
+NOT_COUNTED = -1
+"""Size of a head that began in this read, behind what came before it."""
+
 # What a connection waits for.
 IDLE, HEAD, BODY = range(3)
 
@@ -55,28 +58,9 @@ class ClientConnection(asyncio.Protocol):
     """One connection of a client."""
 
     __slots__ = (
-        "answering",
-        "body_parts",
-        "body_size",
-        "handler",
-        "head_size",
-        "is_deaf",
-        "is_ending",
-        "is_paused",
-        "length",
-        "lines",
-        "parser",
-        "read_size",
-        "reading_paused",
-        "ready",
-        "request",
-        "resumed",
-        "saw_coding",
-        "saw_host",
-        "since_s",
-        "state",
-        "transport",
-        "url",
+        "answering", "body", "body_size", "handler", "head_size", "is_deaf", "is_ending", "is_paused", "length",
+        "lines", "parser", "read_size", "reading_paused", "ready", "request", "resumed", "saw_coding", "saw_host",
+        "since_s", "state", "transport", "url",
     )  # fmt: skip
 
     def __init__(self, handler: Handler) -> None:
@@ -92,7 +76,7 @@ class ClientConnection(asyncio.Protocol):
         self.is_paused = False
         self.resumed: Request | None = None
         self.reading_paused = False
-        self.body_parts: list[bytes] = []
+        self.body: bytes | bytearray = b""
         self.body_size = 0
         self.head_size = self.read_size = 0
 
@@ -112,6 +96,7 @@ class ClientConnection(asyncio.Protocol):
         self.is_deaf = self.is_ending = True
         self.handler.clients.discard(self)
         self._drop_body()
+        self.handler.buffered_bytes -= sum(request.held_bytes for request in self.ready)
         self.ready.clear()
         if self.answering is not None:
             self.answering.client_gone()
@@ -119,6 +104,7 @@ class ClientConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.is_paused = True
         self.since_s = monotonic()
+        self._stop_reading()
         if self.answering is not None:
             self.answering.pause()
 
@@ -126,24 +112,29 @@ class ClientConnection(asyncio.Protocol):
         self.is_paused = False
         if self.answering is not None:
             self.answering.resume()
+        else:
+            self._next()
+        if not self.ready:
+            self._read_on()
 
     def data_received(self, data: bytes) -> None:
         if self.is_deaf:
             return
-        self.read_size = len(data)
+        self.read_size = size = len(data)
+        before = self.body_size
         try:
             self.parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
             self._skip_upgrade(data[upgrade.args[0] :])
         except HttpParserError as error:
             self._malformed(error)
-        if self.state == HEAD and self.request is not None:
-            self.head_size += self.read_size
-            if self.head_size > self.handler.options.head_bytes:
-                self._refuse(431, "headers_too_large", "the head of the request is too large")
-                self._malformed(None)
-        if self.ready and self.answering is None:
-            self._next()
+        if self.state != IDLE and self.request is not None:
+            self._count_head(size, before)
+        if self.ready:
+            if self.answering is None:
+                self._next()
+            else:
+                self._stop_reading()  # what is sent ahead waits in the client's system
 
     # What the parser calls.
 
@@ -151,7 +142,7 @@ class ClientConnection(asyncio.Protocol):
         self.request = request = Request()
         self.lines = request.head
         self.url = b""
-        self.head_size = 0
+        self.head_size = NOT_COUNTED
         self.saw_coding = self.saw_host = False
         self.length = 0
         if self.answering is None and not self.ready:
@@ -208,16 +199,22 @@ class ClientConnection(asyncio.Protocol):
             self.refuse(413, "body_too_large", f"the body is larger than {handler.options.body_bytes:,} bytes")
         if handler.buffered_bytes > handler.options.buffered_bytes:
             self.refuse(503, "overloaded", "too many bodies are being received; try again later")
-        self.body_parts.append(data)
+        body = self.body
+        if not body:
+            self.body = data
+        elif isinstance(body, bytearray):
+            body += data
+        else:
+            self.body = bytearray(body)
+            self.body += data
 
     def on_message_complete(self) -> None:
         request = cast(Request, self.request)
-        parts = self.body_parts
-        if parts:
-            request.body = parts[0] if len(parts) == 1 else b"".join(parts)
-            self.body_parts = []
-        self.handler.buffered_bytes -= self.body_size
-        self.body_size = 0
+        if self.body_size:
+            request.body = bytes(self.body)  # the same object where it is one
+            request.held_bytes = self.body_size
+            self.body = b""
+            self.body_size = 0
         self.request = None
         self.state = IDLE
         ready = self.ready
@@ -259,9 +256,8 @@ class ClientConnection(asyncio.Protocol):
             self.transport.close()
         elif self.ready:
             asyncio.get_running_loop().call_soon(self._next)
-        elif self.reading_paused:
-            self.reading_paused = False
-            self.transport.resume_reading()
+        elif self.reading_paused and not self.is_paused:
+            self._read_on()
 
     def abort(self) -> None:
         """End the connection at once: what was being sent stays cut off, and the client sees that."""
@@ -287,7 +283,7 @@ class ClientConnection(asyncio.Protocol):
         """End the connection where the client lets it wait too long; called now and then."""
         options, waited_s = self.handler.options, now_s - self.since_s
         if self.is_ending:
-            if waited_s > LINGER_S:
+            if waited_s > (options.stalled_s if self.transport.get_write_buffer_size() else LINGER_S):
                 self.transport.abort()
         elif self.is_paused:
             if waited_s > options.stalled_s:
@@ -303,6 +299,26 @@ class ClientConnection(asyncio.Protocol):
             self._next()
 
     # The rest.
+
+    def _stop_reading(self) -> None:
+        if not self.reading_paused and not self.is_ending:
+            self.reading_paused = True
+            self.transport.pause_reading()
+
+    def _read_on(self) -> None:
+        if self.reading_paused and not self.transport.is_closing():
+            self.reading_paused = False
+            self.transport.resume_reading()
+
+    def _count_head(self, size: int, body_before: int) -> None:
+        """Refuse a head, or all that frames a body, trailers included, that grows too large."""
+        if self.head_size < 0 or (self.state == BODY and self.body_size != body_before):
+            self.head_size = 0  # the read holds other things, too
+        else:
+            self.head_size += size
+        if self.head_size > self.handler.options.head_bytes:
+            self._refuse(431, "headers_too_large", "the head of the request is too large")
+            self._malformed(None)
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         request = self.request or Request()
@@ -324,7 +340,7 @@ class ClientConnection(asyncio.Protocol):
     def _drop_body(self) -> None:
         self.handler.buffered_bytes -= self.body_size
         self.body_size = 0
-        self.body_parts = []
+        self.body = b""
 
     def _skip_upgrade(self, rest: bytes) -> None:
         """Whoever offers another protocol is answered in this one.
@@ -344,12 +360,14 @@ class ClientConnection(asyncio.Protocol):
 
     def _next(self) -> None:
         """Have the next request answered."""
-        if self.answering is not None or not self.ready or self.is_ending:
+        if self.answering is not None or not self.ready or self.is_ending or self.is_paused:
             return
         request = self.ready.popleft()
-        if self.ready and not self.reading_paused:
-            self.reading_paused = True
-            self.transport.pause_reading()
+        self.handler.buffered_bytes -= request.held_bytes
+        if self.ready:
+            self._stop_reading()
+        elif self.reading_paused:
+            self._read_on()
         if request.refusal is not None:
             status, code, message = request.refusal
             self.handler.turn_away(request, status, code)

@@ -14,12 +14,14 @@ class Request:
     Attributes
         head        Header lines to pass on.
         is_close    Whether the connection ends with the answer; `is_old` where it is HTTP/1.0, which always does.
+        held_bytes  What its body counts for while it waits to be answered [bytes].
         refusal     Why it is not answered: status, code, message; None of a good one.
     """
 
     # Values of a request that says nothing of them: read from the class, and written to few.
     method = path = query = authorization = host = slo_ttft = slo_tpot = body = b""
     is_close = is_old = False
+    held_bytes = 0
     named: tuple[bytes, ...] = ()
     refusal: tuple[int, str, str] | None = None
 
