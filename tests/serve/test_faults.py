@@ -18,6 +18,7 @@ from tests.serve.world import (
     chunk,
     completed,
     gateway,
+    played,
     request,
     streamed,
     two_types,
@@ -99,7 +100,7 @@ def test_a_replica_that_dies_or_hangs_under_load(number):
         finally:
             await bad.stop()
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_a_replica_that_comes_back_is_used_again():
@@ -119,7 +120,7 @@ def test_a_replica_that_comes_back_is_used_again():
             assert await load(server, 40) == {200: 40}
             assert len(engines[0].asked) > before
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_a_replica_that_answers_errors_is_left_out():
@@ -136,7 +137,7 @@ def test_a_replica_that_answers_errors_is_left_out():
             assert statuses[500] <= 3
             assert statuses[200] >= 37
 
-    asyncio.run(play())
+    played(play())
 
 
 @pytest.mark.parametrize(("status", "num_out"), [(501, 0), (500, 1)])
@@ -154,7 +155,7 @@ def test_requests_that_make_any_engine_fail_take_no_model_down(status, num_out):
             assert await load(server, 30, at_once=1) == {status: 30}
             assert sum(not each.is_up for each in server.gateway.serving.replicas) == num_out
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_a_replica_that_is_not_ready_is_passed_over():
@@ -169,7 +170,7 @@ def test_a_replica_that_is_not_ready_is_passed_over():
         async with gateway([Engine(busy)]) as server:
             assert (await ask(server)).status == 503
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_nobody_up_is_said_at_once():
@@ -186,7 +187,7 @@ def test_nobody_up_is_said_at_once():
             assert "retry-after" in reply.headers
             assert (await ask(server, None, "/health", method="GET")).status == 503
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_a_slow_replica_is_not_drowned():
@@ -206,7 +207,7 @@ def test_a_slow_replica_is_not_drowned():
             assert await load(server, 300, at_once=12) == {200: 300}
             assert len(engines[0].asked) < 120
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_a_full_line_is_said_and_a_long_wait_ends():
@@ -237,7 +238,7 @@ def test_a_full_line_is_said_and_a_long_wait_ends():
             await until(lambda: not server.gateway.serving.models["tiny"].line.length)
             assert (await client.reply()).status == 200
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_who_waits_holds_up_nobody_of_another_type():
@@ -267,7 +268,7 @@ def test_who_waits_holds_up_nobody_of_another_type():
             release.set()
             assert [(await client.reply()).headers["x-cuvee-group"] for client in clients] == [first, first]
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_who_waits_is_served_in_order():
@@ -288,7 +289,7 @@ def test_who_waits_is_served_in_order():
             assert [(await client.reply()).status for client in clients] == [200] * 10
             assert order == list(range(1, 11))
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_a_reply_that_never_begins_ends():
@@ -308,7 +309,7 @@ def test_a_reply_that_never_begins_ends():
             assert b'"upstream_error"' in data
             assert not data.endswith(b"0\r\n\r\n")
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_a_client_that_hardly_reads_holds_up_nobody():
@@ -341,7 +342,7 @@ def test_a_client_that_hardly_reads_holds_up_nobody():
                 data = (data + await slow.reader.read(1_000_000))[-10:]
             await until(lambda: not server.gateway.exchanges)
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_many_idle_connections_cost_nothing():
@@ -358,7 +359,7 @@ def test_many_idle_connections_cost_nothing():
                 await writer.wait_closed()
             await until(lambda: not [each for each in server.gateway.clients if each.answering is None] or True)
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_more_clients_than_allowed_are_told():
@@ -371,7 +372,7 @@ def test_more_clients_than_allowed_are_told():
             assert (reply.status, reply.headers["connection"]) == (503, "close")
             assert (await clients[0].ask()).status == 200
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_a_drain_finishes_what_runs():
@@ -393,7 +394,7 @@ def test_a_drain_finishes_what_runs():
             with pytest.raises(OSError, match=r"."):
                 await asyncio.open_connection(*server.address)
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_a_drain_ends_in_time():
@@ -410,7 +411,7 @@ def test_a_drain_ends_in_time():
             await asyncio.wait_for(server.drain(), 5)
             assert await client.is_closed()
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_retries_are_bounded():
@@ -429,7 +430,7 @@ def test_retries_are_bounded():
                 assert (await ask(server)).status == 502
             assert server.gateway.counters.retries <= 10 + 0.1 * 61
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_a_group_that_dies_gives_its_share_away():
@@ -447,7 +448,7 @@ def test_a_group_that_dies_gives_its_share_away():
             await engines[0].start()
             await until(lambda: serving.replicas[0].is_up and serving.router.shares is serving.planned)
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_what_is_sent_ahead_of_a_malformed_request_is_answered():
@@ -460,7 +461,7 @@ def test_what_is_sent_ahead_of_a_malformed_request_is_answered():
             assert [(await client.reply()).status for _ in range(2)] == [200, 400]
             assert await client.is_closed()
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_memory_of_descriptors_is_given_back():
@@ -482,4 +483,4 @@ def test_memory_of_descriptors_is_given_back():
             assert router.occupancy == [pytest.approx(0), pytest.approx(0)]
             await until(lambda: open_files() < before + 60)
 
-    asyncio.run(play())
+    played(play())

@@ -9,6 +9,7 @@ from tests.serve.world import (
     ask,
     chunk,
     gateway,
+    played,
     request,
     streamed,
     two_types,
@@ -44,7 +45,7 @@ def test_bodies_arrive_byte_by_byte():
             assert ("X-Mine", "1") in asked.headers
             client.close()
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_events_arrive_as_they_are_made():
@@ -71,7 +72,7 @@ def test_events_arrive_as_they_are_made():
             )
             client.close()
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_an_engine_may_close_after_each_stream():
@@ -92,7 +93,7 @@ def test_an_engine_may_close_after_each_stream():
             assert engine.num_connections >= 5
             client.close()
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_a_stale_connection_is_no_failure():
@@ -115,7 +116,7 @@ def test_a_stale_connection_is_no_failure():
             assert server.gateway.counters.ejections == 0
             client.close()
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_an_answer_that_ends_with_its_connection():
@@ -133,7 +134,7 @@ def test_an_answer_that_ends_with_its_connection():
             assert (reply.body, reply.headers["connection"]) == (b"all of it", "close")
             assert await client.is_closed()
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_pipelined_requests_are_answered_in_order():
@@ -150,7 +151,7 @@ def test_pipelined_requests_are_answered_in_order():
             assert [(await client.reply()).body for _ in range(3)] == [b"1", b"2", b"3"]
             client.close()
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_a_failed_replica_is_replaced_while_the_client_has_nothing():
@@ -166,7 +167,7 @@ def test_a_failed_replica_is_replaced_while_the_client_has_nothing():
             assert statuses == [200] * 6
             assert server.gateway.counters.retries >= 1
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_nothing_is_answered_twice():
@@ -188,7 +189,7 @@ def test_nothing_is_answered_twice():
             assert not data.endswith(b"0\r\n\r\n")
             assert sum(len(engine.asked) for engine in engines) == 1
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_a_client_that_leaves_cancels_the_engine():
@@ -220,7 +221,7 @@ def test_a_client_that_leaves_cancels_the_engine():
             router = server.gateway.serving.router
             assert router.held == [0]
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_shares_are_those_of_the_plan():
@@ -247,4 +248,4 @@ def test_shares_are_those_of_the_plan():
                     assert abs(count / 500 - row.shares.get(group, 0.0)) <= 0.005
             client.close()
 
-    asyncio.run(play())
+    played(play())

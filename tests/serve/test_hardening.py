@@ -13,7 +13,7 @@ from cuvee.serve.options import ServeOptions
 from cuvee.serve.replicas_file import ReplicaAddress
 from cuvee.serve.request import Request
 from cuvee.serve.upstream import Pool, UpstreamConnection
-from tests.serve.world import QUICK, Client, Engine, ask, chunk, ended, gateway, request, whole
+from tests.serve.world import QUICK, Client, Engine, ask, chunk, ended, gateway, played, request, whole
 
 BODY = b'{"model":"tiny","prompt":"x"}'
 POST = b"POST /v1/completions HTTP/1.1\r\nHost: a\r\n"
@@ -95,7 +95,7 @@ def test_ambiguous_requests_are_refused_and_end_the_connection():
             assert engine.asked == []
             assert (await ask(server)).status == 200
 
-    asyncio.run(play())
+    played(play())
 
 
 @pytest.mark.parametrize("cuts", [1, 7])
@@ -120,7 +120,7 @@ def test_requests_that_come_in_pieces(cuts):
             assert "x-trailer" not in names
             assert "x-not" in names
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_other_protocols_that_are_offered_are_passed_over():
@@ -139,7 +139,7 @@ def test_other_protocols_that_are_offered_are_passed_over():
             client.writer.write(request(None, "/v1/completions", *offer) * 2)
             assert [(await client.reply()).status for _ in range(2)] == [200, 200]
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_what_is_too_large_is_refused_before_it_is_read():
@@ -169,7 +169,7 @@ def test_what_is_too_large_is_refused_before_it_is_read():
             assert (await client.reply()).status == 431
             assert server.gateway.buffered_bytes == 0
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_a_client_that_waits_to_be_asked_for_its_body():
@@ -183,7 +183,7 @@ def test_a_client_that_waits_to_be_asked_for_its_body():
             client.writer.write(BODY)
             assert (await client.reply()).status == 200
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_slow_senders_are_ended():
@@ -200,7 +200,7 @@ def test_slow_senders_are_ended():
             assert await asyncio.wait_for(clients[2].reader.read(), 5) == b""
             assert server.gateway.buffered_bytes == 0
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_bodies_that_cannot_be_routed():
@@ -242,7 +242,7 @@ def test_bodies_that_cannot_be_routed():
                 assert (await client.ask(None, path, method=method)).status == status, path
             assert (await client.ask()).status == 200
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_head_is_answered_without_a_body():
@@ -260,7 +260,7 @@ def test_head_is_answered_without_a_body():
             assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
             await ended(writer)
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_prompts_of_every_form_are_served():
@@ -285,7 +285,7 @@ def test_prompts_of_every_form_are_served():
             assert [each.line.split(" ")[1] for each in engine.asked] == [path for _, path in bodies]
             assert server.gateway.serving.router.occupancy == [pytest.approx(0)]
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_replies_that_are_no_http_are_no_answers():
@@ -310,7 +310,7 @@ def test_replies_that_are_no_http_are_no_answers():
                 assert reply.json["error"]["code"] == "upstream_error"
             assert not server.gateway.exchanges
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_informational_replies_are_not_passed_on():
@@ -326,7 +326,7 @@ def test_informational_replies_are_not_passed_on():
                 reply = await client.ask()
                 assert (reply.status, reply.body) == (200, b"{}")
 
-    asyncio.run(play())
+    played(play())
 
 
 class Pretended:
@@ -398,7 +398,7 @@ def test_no_bytes_of_a_client_break_its_connection(pieces, cut):
         await asyncio.sleep(0)
         connection.connection_lost(None)
 
-    asyncio.run(play())
+    played(play())
     assert handler.buffered_bytes == 0
     assert not handler.clients
     for each in handler.handled:
@@ -465,7 +465,7 @@ def test_no_bytes_of_an_engine_break_its_connection(pieces, cut):
         assert not pool.connections
         assert connection not in pool.idle
 
-    asyncio.run(play())
+    played(play())
     assert receiver.events[-1] in ("ended", "failed")
     assert receiver.events.count("begun") <= 1
     assert len(receiver.events) <= 2

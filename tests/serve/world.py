@@ -3,15 +3,17 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import Any
 
 import cuvee
 from cuvee.plan.outcome.result import Plan
 from cuvee.serve.options import ServeOptions
 from cuvee.serve.replicas_file import Deployment, ReplicaAddress, ServedModel
+from cuvee.serve.running import new_event_loop
 from cuvee.serve.server import Server
 from cuvee.serve.serving import serving_of
 from tests.serve.engine import Asked, Engine, chunk, completed, completion, ended, streamed, whole
@@ -37,6 +39,12 @@ def with_copies(plan: Plan, copies: int, num_groups: int) -> Plan:
     shares = {group.id: 1 / len(groups) for group in groups}
     rows = tuple(replace(row, shares=dict(shares)) for row in plan.assignment)
     return replace(plan, groups=groups, assignment=rows)
+
+
+def played(play: Coroutine[Any, Any, None]) -> None:
+    """Play on the event loop that `cuvee serve` takes: uvloop where it is installed, whose transports differ."""
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(play)
 
 
 QUICK = ServeOptions(
