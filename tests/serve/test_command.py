@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from cuvee.errors import InputError
 from cuvee.serve.facts import read_facts
 from cuvee.serve.processes import Family, reserved_port
 from cuvee.serve.prompts import PromptLengths
@@ -143,6 +145,21 @@ def test_processes_share_a_port_and_end_together(tmp_path):
         wait_for(lambda: status_of(port) == 200)
         gateway.send_signal(signal.SIGTERM)
         assert gateway.wait(60) == 0
+
+
+def test_a_port_is_free_again_at_once():
+    """Connections that this side has closed linger for a minute, and hold up no restart; who listens there does."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        with pytest.raises(InputError, match="cannot be listened on"):
+            reserved_port("127.0.0.1", port)
+        client = socket.create_connection(("127.0.0.1", port))
+        served, _ = listening.accept()
+        served.shutdown(socket.SHUT_RDWR)  # the side that ends first lingers
+        assert client.recv(1) == b""
+        served.close()
+        client.close()
+    reserved_port("127.0.0.1", port).close()
 
 
 def children_of(pid, number):

@@ -97,6 +97,8 @@ def reserved_port(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     kept = socket.socket(family, socket.SOCK_STREAM)
     try:
+        # Connections that ended a minute ago keep no port, as for one process.
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         kept.bind((host, port))
     except OSError as error:
