@@ -1,5 +1,6 @@
 """Commands, GPUs and ports of replicas."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -163,6 +164,19 @@ def test_ports_of_an_ipv6_address():
             assert port not in free_ports("::1", port, 1)
     except OSError:
         pytest.skip("this machine has no IPv6")
+
+
+def test_two_fleets_at_once_take_different_ports():
+    """Nobody listens yet while engines load: the first to ask keeps its ports, and can still listen on them."""
+    import socket
+
+    with ExitStack() as first, ExitStack() as second:
+        one = free_ports("127.0.0.1", 23_000, 2, first)
+        other = free_ports("127.0.0.1", 23_000, 2, second)
+        assert not set(one) & set(other)
+        with socket.socket() as engine:
+            engine.bind(("127.0.0.1", one[0]))
+            engine.listen()
 
 
 def test_ports_that_are_in_use_are_left_out():

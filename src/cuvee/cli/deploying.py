@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,16 +71,17 @@ def up(
     )  # fmt: skip
     number = sum(group.copies for group in plan.groups)
     inner = "127.0.0.1" if gateway else host  # engines ask for no keys: with a gateway nobody else is to reach them
-    place = Place(inner, free_ports(inner, replica_port, number), _models(plan, model or ()))
-    launches = launches_of(plan, recipes, place, _devices(devices))
-    if gateway:
-        _require_free(host, "--port", port)
-        _require_free("127.0.0.1", "--admin-port", options.admin_port)
-    if dry_run:
-        typer.echo(commands_text(launches, gateway_program(plan_file, options).command if gateway else None))
-        return
-    with _until_asked() as is_over, _shown(plan, options.admin_port if gateway else None) as (tell, show):
-        run_fleet(launches, plan_file, options, patience, tell=tell, show=show, is_over=is_over)
+    with ExitStack() as claims:
+        place = Place(inner, free_ports(inner, replica_port, number, claims), _models(plan, model or ()))
+        launches = launches_of(plan, recipes, place, _devices(devices))
+        if gateway:
+            _require_free(host, "--port", port)
+            _require_free("127.0.0.1", "--admin-port", options.admin_port)
+        if dry_run:
+            typer.echo(commands_text(launches, gateway_program(plan_file, options).command if gateway else None))
+            return
+        with _until_asked() as is_over, _shown(plan, options.admin_port if gateway else None) as (tell, show):
+            run_fleet(launches, plan_file, options, patience, tell=tell, show=show, is_over=is_over)
 
 
 def _or_none(port: int) -> int | None:

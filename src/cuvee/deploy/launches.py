@@ -3,6 +3,7 @@
 import shlex
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from cuvee.catalog.gpus import load_gpu_types
@@ -100,16 +101,19 @@ def replicas_yaml(launches: Sequence[Launch]) -> str:
     })  # fmt: skip
 
 
-def free_ports(host: str, first: int, count: int) -> tuple[int, ...]:
+def free_ports(host: str, first: int, count: int, claims: ExitStack | None = None) -> tuple[int, ...]:
     """The first `count` ports from `first` on that nobody listens on.
 
-    Raises      InputError: there are not so many.
+    Parameters
+        claims    Where given, ports are also kept from others that ask so until it is closed: engines listen late.
+    Raises        InputError: there are not so many.
     """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     found: list[int] = []
     for port in range(first, 65_536):
         if len(found) == count:
             break
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
@@ -122,12 +126,25 @@ def free_ports(host: str, first: int, count: int) -> tuple[int, ...]:
                         remedy="e.g. --host 127.0.0.1",
                     ) from None  # fmt: skip
                 continue
+        if claims is None or _claimed(family, host, port, claims):
             found.append(port)
     if len(found) < count:
         raise InputError(
             f"{len(found)} free ports from {first} on", expected=f"{count}", remedy="begin lower: --replica-port 8100"
         )
     return tuple(found)
+
+
+def _claimed(family: socket.AddressFamily, host: str, port: int, claims: ExitStack) -> bool:
+    """Whether a port could be claimed: by the UDP port of its number, beside which TCP can be listened on."""
+    claim = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        claim.bind((host, port))
+    except OSError:
+        claim.close()
+        return False
+    claims.enter_context(claim)
+    return True
 
 
 def _is_taken(error: OSError) -> bool:
