@@ -207,3 +207,14 @@ def test_what_is_no_reading_is_refused(text):
     """A page, JSON, or the metrics of something else end in a message that names where they came from."""
     with pytest.raises(InputError, match=r"somewhere"):
         read_observed(text, "somewhere")
+
+
+def test_answers_that_were_cut_off_have_failed():
+    """They begin with 200 and count as 2xx; what a check calls failed has them, and errors, all the same."""
+    text = (
+        'cuvee_plan_info{fingerprint="f"} 1\ncuvee_plan_served_seconds 60\n'
+        'cuvee_requests_total{model="m",workload="a",group="g",status="2xx"} 30\n'
+        'cuvee_requests_total{model="m",workload="a",group="g",status="5xx"} 2\n'
+        'cuvee_broken_answers_total{model="m",workload="a",group="g"} 3\n'
+    )
+    assert read_observed(text, "here").failed == 5

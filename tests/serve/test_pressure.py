@@ -4,11 +4,14 @@ import asyncio
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
 from cuvee.serve.http_in import ClientConnection
-from tests.serve.world import QUICK, Client, Engine, ask, chunk, completed, gateway, request, until, whole
+from cuvee.serve.replicas_file import ReplicaAddress
+from cuvee.serve.upstream import Failure, Pool, UpstreamConnection
+from tests.serve.world import QUICK, Client, Engine, ask, chunk, completed, gateway, request, streamed, until, whole
 
 CHUNKED = b"POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -281,5 +284,99 @@ def test_a_last_answer_gets_the_time_that_others_get():
             assert not transport.is_ended
             connection.overdue(connection.since_s + gateway_of_it.options.stalled_s + 1)
             assert transport.is_ended
+
+    asyncio.run(play())
+
+
+def test_a_kept_connection_that_ends_late_was_not_stale():
+    """The end of a kept connection long after it was asked is a failure. Tempting: it was closed before."""
+
+    class Told:
+        failure = None
+
+        def reply_fails(self, failure):
+            self.failure = failure
+
+    async def play():
+        for waited_s, expected in ((0.0, Failure.STALE), (5.0, Failure.LOST)):
+            pool = Pool(ReplicaAddress("http://a:1", "g", "a"), 1.0)
+            connection, told = UpstreamConnection(pool), Told()
+            connection.connection_made(Pretended())
+            connection.uses = 1
+            connection.ask(cast(Any, told), b"")
+            connection.since_s -= waited_s
+            connection.connection_lost(None)
+            assert told.failure is expected
+
+    asyncio.run(play())
+
+
+def test_a_host_that_is_no_name_is_a_failure_and_no_silence():
+    """Whatever a host makes the system say, the request is answered."""
+
+    async def play():
+        async with gateway([Engine()]) as server:
+            pool = server.gateway.serving.replicas[0].pool
+            pool.address = ReplicaAddress("http://a..b:8000", "g", "e")
+            async with asyncio.timeout(5):
+                assert (await ask(server)).status == 502
+
+    asyncio.run(play())
+
+
+def test_what_waits_for_a_connection_for_ever_is_ended():
+    """A request without a connection to its replica ends as one that is never answered."""
+
+    async def play():
+        async with gateway([Engine()], options=replace(QUICK, first_byte_s=0.3)) as server:
+            server.gateway.serving.replicas[0].pool.ask = lambda *_, **__: None
+            async with asyncio.timeout(5):
+                assert (await ask(server)).status == 504
+
+    asyncio.run(play())
+
+
+def test_a_closed_pool_keeps_nothing():
+    """A connection that comes free once its replica is gone is closed, not left open for good."""
+
+    async def play():
+        pool, transport = Pool(ReplicaAddress("http://a:1", "g", "a"), 1.0), Pretended()
+        connection = UpstreamConnection(pool)
+        connection.connection_made(transport)
+        pool.close()
+        pool.keep(connection)
+        assert transport.is_ended
+        assert not pool.idle
+
+    asyncio.run(play())
+
+
+def test_an_answer_that_is_given_up_late_is_counted():
+    """A client that hangs up, or a replica that does, after five tokens of a stream: they count, and the cut does.
+
+    Tempting: only answers that end count, so that who leaves before the last word pays for nothing.
+    """
+
+    async def slowly(engine, asked, writer):
+        await streamed(engine, asked, writer, gap_s=0.02)
+
+    async def cut(engine, asked, writer):
+        await streamed(engine, asked, writer, gap_s=0.02, cut_after=5)
+
+    async def play():
+        for answer, broken in ((slowly, 0), (cut, 1)):
+            async with gateway([Engine(answer)]) as server:
+                over: list[Any] = []
+                server.gateway.ended.append(over.append)
+                client = await Client.to(server)
+                client.send({"stream": True, "max_tokens": 1000})
+                await client.reader.readuntil(b'"n": 4')
+                if not broken:
+                    client.close()
+                while not over:
+                    await asyncio.sleep(0.01)
+                (counters,) = server.gateway.counters.groups.values()
+                assert counters.answer_tokens == over[0].num_events >= 5
+                assert (counters.cancelled, counters.broken) == (1 - broken, broken)
 
     asyncio.run(play())

@@ -354,3 +354,12 @@ def test_a_group_without_replicas_is_an_error_and_a_missing_one_a_note(tmp_path)
     single = with_copies(plan, 2, 1)
     found = load_deployment(write_files(tmp_path, [At], single).replicas, single)
     assert "1 replica, the plan has 2" in found.notes[0]
+
+
+def test_a_host_that_can_be_no_name_is_refused_on_reading(tmp_path):
+    """An empty label is told with the line it is in. Tempting: only the first request to it finds out."""
+    path = tmp_path / "replicas.yaml"
+    group = two_types().groups[0].id
+    path.write_text(f'version: 1\nreplicas:\n  - {{url: "http://a..b:8000", group: {group}}}\n', encoding="utf-8")
+    with pytest.raises(InputError, match=r"replicas\.0: url 'http://a\.\.b:8000'"):
+        load_deployment(path, two_types())

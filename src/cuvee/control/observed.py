@@ -77,7 +77,7 @@ class Observed:
         served_s          Time that it was counted over [s].
         placed            Requests by the group that got them in the end [-].
         waited_in_vain    Requests by model and type that no replica took [-].
-        failed            Requests that ended with an error of server or gateway [-].
+        failed            Requests that ended with an error of server or gateway, or were cut off [-].
         ttft, tpot        Of streamed answers [s].
         lengths           Of good answers [tokens].
         up                Replicas that are up, by group [-].
@@ -153,13 +153,14 @@ def read_observed(text: str, source: str) -> Observed:
     unserved = by_name.get("cuvee_unserved_requests_total", ())
     waited = [each for each in unserved if each.labels.get("reason") in WAITED and each.labels.get("workload")]
     ended = by_name.get("cuvee_requests_total", ())
+    errors = [each for each in ended if each.labels.get("status") == "5xx"]
     up = _sums(by_name.get("cuvee_replica_up", ()), "group")
     return Observed(
         fingerprint=infos[0].labels.get("fingerprint", ""),
         served_s=served_s,
         placed={(key[0], key[1], key[2]): number - retried.get(key, 0.0) for key, number in sent.items()},
         waited_in_vain={(key[0], key[1]): number for key, number in _sums(waited, "model", "workload").items()},
-        failed=sum(each.value for each in ended if each.labels.get("status") == "5xx"),
+        failed=sum(each.value for each in [*errors, *by_name.get("cuvee_broken_answers_total", ())]),
         ttft=_spreads(by_name, "cuvee_time_to_first_token_seconds"),
         tpot=_spreads(by_name, "cuvee_time_per_output_token_seconds"),
         lengths=_spreads(by_name, "cuvee_answer_length_tokens"),

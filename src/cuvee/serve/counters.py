@@ -18,7 +18,7 @@ BOUNDS_TOKENS = (
 
 TIMES = ("ttft", "itl", "tpot", "e2e", "queued")
 LENGTHS = ("prompt_length", "answer_length")
-NUMBERS = ("sent", "retried", "cancelled", "prompt_tokens", "answer_tokens")
+NUMBERS = ("sent", "retried", "cancelled", "broken", "prompt_tokens", "answer_tokens")
 TOTALS = ("retries", "stale_connections", "ejections", "readmissions", "reloads", "failed_reloads")
 
 
@@ -45,6 +45,7 @@ class GroupCounters:
         sent              Requests that were sent to it [-], of which `retried` went on to another replica.
         requests          Answers that ended [-], by class of their status: index 2 has 200 to 299.
         cancelled         Clients that went before the end [-].
+        broken            Answers that the replica cut off in between [-].
         prompt_tokens     Of all that ended; `prompt_length` and `answer_length` of the good and complete ones.
         ttft, itl, tpot   Of streamed answers: time to the first piece, between pieces, and per token after the first
                           [s].
@@ -54,7 +55,7 @@ class GroupCounters:
     __slots__ = (*NUMBERS, *TIMES, *LENGTHS, "requests")
 
     def __init__(self) -> None:
-        self.sent = self.retried = self.cancelled = 0
+        self.sent = self.retried = self.cancelled = self.broken = 0
         self.requests = [0] * 6
         self.prompt_tokens = self.answer_tokens = 0
         self.ttft, self.itl, self.tpot = Histogram(), Histogram(), Histogram()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cuvee.serve.facts import Facts
     from cuvee.serve.http_in import ClientConnection
     from cuvee.serve.keys import Account
+    from cuvee.serve.options import ServeOptions
     from cuvee.serve.replica import Replica
     from cuvee.serve.request import Request
     from cuvee.serve.serving import ServedState
@@ -34,6 +35,8 @@ NOBODY = GroupCounters()
 
 class Owner(Protocol):
     """What an exchange asks of the gateway."""
+
+    options: ServeOptions
 
     def may_retry(self, exchange: Exchange) -> bool:
         """Whether a request may go to another replica, and there is one."""
@@ -73,6 +76,7 @@ class Exchange:
         replica           Which serves it; None while it waits.
         taken             Share of that replica that it takes [-].
         tried             Replicas that failed on it.
+        num_sent          Times that it was sent [-].
         status            Of the reply, once it began; 0 before.
         reason            Why it was not answered well, as a code of ours; "" of a good answer.
         num_events        Pieces of a streamed answer, about one a token [-].
@@ -85,7 +89,9 @@ class Exchange:
     replica: Replica | None = None
     upstream: UpstreamConnection | None = None
     counters = NOBODY
-    row = prompt_tokens = least_tokens = expected_tokens = answer_tokens = booked_tokens = status = num_events = 0
+    row = prompt_tokens = least_tokens = expected_tokens = answer_tokens = booked_tokens = status = num_events = (
+        num_sent
+    ) = 0
     prefix = -1
     taken = deadline_s = sent_s = first_s = last_s = 0.0
     tail = b""
@@ -113,6 +119,7 @@ class Exchange:
     def send(self, replica: Replica, *, fresh: bool = False) -> None:
         """Have `replica`, on which it is booked, answer."""
         self.replica = replica
+        self.num_sent += 1
         if not self.sent_s:
             self.sent_s = monotonic()
         request = self.request
@@ -183,7 +190,8 @@ class Exchange:
         self.upstream = None
         replica = self.replica
         assert replica is not None
-        if failure is Failure.STALE and not self.has_begun:
+        may_repeat = self.num_sent == 1 or self.num_sent < self.gateway.options.attempts
+        if failure is Failure.STALE and not self.has_begun and may_repeat:
             self.gateway.stale()
             self.send(replica, fresh=True)
             return
@@ -213,6 +221,8 @@ class Exchange:
             self._end()
             client.done(self.closes)
             return
+        if self.status < 500:
+            self.counters.broken += 1
         if self.facts.is_stream and self.tail.endswith(EVENT_END):
             client.send(error_event(f"the replica failed: {failure.value}"))
         self._end()
@@ -288,4 +298,5 @@ class Exchange:
 
     def _end(self, *, is_cancelled: bool = False) -> None:
         self.is_over = True
+        self._read_usage()
         self.gateway.ended_early(self, is_cancelled=is_cancelled)

@@ -218,7 +218,7 @@ class Gateway:
         return (
             not exchange.has_begun
             and exchange.row != NONE
-            and len(exchange.tried) + 1 < self.options.attempts
+            and exchange.num_sent < self.options.attempts
             and (self.retries_left >= 1.0 or not replica.is_up)
             and self._other(exchange) != NONE
         )
@@ -393,5 +393,7 @@ class Gateway:
                 if now_s - upstream.since_s > limit_s:
                     upstream.drop()
                     exchange.reply_fails(Failure.SILENT)
+            elif upstream is None and now_s - exchange.sent_s > options.first_byte_s * exchange.num_sent > 0:
+                exchange.reply_fails(Failure.SILENT)
         for replica in self.serving.replicas:
             replica.pool.tidy(now_s)

@@ -146,17 +146,19 @@ class _Metrics(Collector):
         retried = CounterMetricFamily("cuvee_retried_requests", "Of these, sent on to another replica.", labels=LABELS)
         ended = CounterMetricFamily("cuvee_requests", "Answers that ended.", labels=(*LABELS, "status"))
         cancelled = CounterMetricFamily("cuvee_cancelled_requests", "Clients that went before the end.", labels=LABELS)
+        broken = CounterMetricFamily("cuvee_broken_answers", "Answers that were cut off in between.", labels=LABELS)
         tokens = CounterMetricFamily("cuvee_tokens", "Tokens of prompts and answers.", labels=(*LABELS, "kind"))
         for labels, mine in groups.items():
             sent.add_metric(labels, mine.sent)
             retried.add_metric(labels, mine.retried)
             cancelled.add_metric(labels, mine.cancelled)
+            broken.add_metric(labels, mine.broken)
             for status, number in enumerate(mine.requests):
                 if number:
                     ended.add_metric((*labels, f"{status}xx"), number)
             tokens.add_metric((*labels, "prompt"), mine.prompt_tokens)
             tokens.add_metric((*labels, "answer"), mine.answer_tokens)
-        yield from (sent, retried, ended, cancelled, tokens)
+        yield from (sent, retried, ended, cancelled, broken, tokens)
         for field, name, text in HISTOGRAMS:
             family = HistogramMetricFamily(name, text, labels=LABELS)
             for labels, mine in groups.items():

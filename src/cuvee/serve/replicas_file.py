@@ -112,7 +112,8 @@ def _address(each: dict[str, Any], place: int, path: Path | str, ids: Sequence[s
     parts = urlsplit(url)
     try:
         well_formed = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
-    except ValueError:  # a port that is no number
+        (parts.hostname or "").encode("idna")
+    except ValueError:  # a port that is no number, a host that is no name
         well_formed = False
     if not well_formed or parts.query or parts.fragment or "@" in parts.netloc or re.search(r"[\s\x00-\x1f]", url):
         raise InputError(

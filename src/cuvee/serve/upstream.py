@@ -23,6 +23,9 @@ OWN_LINES = re.compile(rb"\r\n(?:connection|keep-alive|proxy-connection|x-cuvee-
 BLANK = b"\r\n"
 """Empty lines before a status line mean nothing."""
 
+STALE_S = 1.0
+"""How soon after a request a kept connection has to end for it to have been closed before [s]."""
+
 KEPT_S = 60.0
 """How long an idle connection is kept [s]; engines close theirs sooner."""
 
@@ -109,7 +112,8 @@ class UpstreamConnection(asyncio.Protocol):
         if self.has_head and self.to_the_end and exc is None:
             receiver.reply_ends(closes=True)
         else:
-            receiver.reply_fails(Failure.STALE if self.uses > 1 and not self.head else Failure.LOST)
+            was_closed = self.uses > 1 and not self.head and monotonic() - self.since_s < STALE_S
+            receiver.reply_fails(Failure.STALE if was_closed else Failure.LOST)
 
     def data_received(self, data: bytes) -> None:
         receiver = self.receiver
@@ -205,6 +209,7 @@ class Pool:
         self.connections: set[UpstreamConnection] = set()
         self.num_opened = 0
         self.connecting: set[asyncio.Task[None]] = set()
+        self.is_closed = False
         self.tls = ssl.create_default_context() if address.is_tls else None
 
     def ask(self, receiver: Receiving, request: bytes, *, fresh: bool = False) -> UpstreamConnection | None:
@@ -226,6 +231,9 @@ class Pool:
 
     def keep(self, connection: UpstreamConnection) -> None:
         """Put a connection back."""
+        if self.is_closed:
+            connection.transport.close()
+            return
         connection.since_s = monotonic()
         self.idle.append(connection)
 
@@ -242,7 +250,8 @@ class Pool:
             connection.transport.close()
 
     def close(self) -> None:
-        """Close what is idle; the others end with their replies."""
+        """Close what is idle; the others end with their replies, and none is kept any more."""
+        self.is_closed = True
         for connection in self.idle:
             connection.transport.close()
         self.idle = []
@@ -255,7 +264,7 @@ class Pool:
                 _, connection = await loop.create_connection(
                     lambda: UpstreamConnection(self), address.host, address.port, ssl=self.tls
                 )
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, UnicodeError):  # the last: a host that is no name
             receiver.not_connected(self)
             return
         if receiver.connected(connection):
