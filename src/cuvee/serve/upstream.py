@@ -20,6 +20,12 @@ MOST_HEAD_BYTES = 65_536
 OWN_LINES = re.compile(rb"\r\n(?:connection|keep-alive|proxy-connection|x-cuvee-[a-z-]*):[^\r]*", re.IGNORECASE)
 """Header lines of a reply that are this connection's, or ours."""
 
+NOTED_LINES = re.compile(
+    rb"\r\n(?:(connection|keep-alive|proxy-connection|x-cuvee-[a-z-]*)|content-length|transfer-encoding):",
+    re.IGNORECASE,
+)
+"""Those, and the lines that say where the reply ends."""
+
 BLANK = b"\r\n"
 """Empty lines before a status line mean nothing."""
 
@@ -170,14 +176,12 @@ class UpstreamConnection(asyncio.Protocol):
         end = data.index(b"\r\n\r\n") + 2
         head, body = data[:end], data[end + 2 :]
         self.has_head, self.head = True, head
-        lowered = head.lower()
-        if b"\r\nconnection:" in lowered or b"keep-alive:" in lowered or b"proxy-" in lowered or b"x-cuvee-" in lowered:
+        noted = NOTED_LINES.findall(head)  # names of those lines, and nothing for each of the others
+        if any(noted):
             head = OWN_LINES.sub(b"", head)
         if not head.startswith(b"HTTP/1.1 "):
             head = b"HTTP/1.1" + head[8:]
-        self.to_the_end = not (
-            b"\r\ncontent-length:" in lowered or b"\r\ntransfer-encoding:" in lowered or self.status in (204, 304)
-        )
+        self.to_the_end = b"" not in noted and self.status not in (204, 304)
         receiver.reply_begins(self.status, head, body, ends_with_connection=self.to_the_end)
         if self.is_complete and self.receiver is receiver:
             self._complete(receiver)
