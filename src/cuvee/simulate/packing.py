@@ -118,10 +118,7 @@ def packed_engines(
     if sending is not None:
         replicas.prefills = np.array([each is not None for each in sending])[law_of]
     return Engines(
-        replicas,
-        host,
-        stages,
-        token_s,
+        replicas, host, stages, token_s,
         np.zeros((number, most_sequences + 1), np.int64),
         np.zeros((number, BLOCK_TOKENS), np.int64),
         np.full((number, depth, 4), NONE),
@@ -131,7 +128,7 @@ def packed_engines(
         np.zeros(1, np.int64),
         _packed_prefixes(prefixes, host.blocks[law_of]),
         np.zeros((num_looks, number), np.int64),
-    )
+    )  # fmt: skip
 
 
 def _packed_prefixes(prefixes: Prefixes | None, blocks: Ints) -> PrefixCache:
