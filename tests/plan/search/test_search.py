@@ -164,3 +164,17 @@ def test_a_dear_machine_is_not_as_good():
     assert isinstance(prices, Pricing)
     on_second = prepared.candidates.stands_on(np.array([False, True]))
     assert prices.worth[on_second] == pytest.approx(0.1, rel=1e-3)
+
+
+def test_copies_that_cannot_be_whole_are_infeasible(monkeypatch):
+    """Three GPUs in pairs of 1 req/s: one and a half replicas would serve 1.5 req/s, one serves too little.
+
+    Tempting: numerical trouble, since the program over copies alone has no answer though its relaxation has.
+    """
+    for limit in ("CORE_SIZE", "MOST_PAIRS", "MOST_CORE_PAIRS"):
+        monkeypatch.setattr(search_module, limit, 1)
+    offers = [offer("t1", 1.0, 3), offer("t2", 9.0, 0)]
+    asked = problem(offers, [demand(1.0, 1.0, rate_req_per_s=1.5)], objective=Objective.COST)
+    prepared = prepare_tiny(asked, {"t1*2": [1.0, 1.0], "t1+t1": [0.9, 0.9]})
+    answer = search(asked, prepared.candidates).answer
+    assert (answer.termination, answer.stopped_by) == (Termination.INFEASIBLE, None)

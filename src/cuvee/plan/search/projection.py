@@ -83,7 +83,7 @@ class Projected:
     Attributes
         copies       y over the candidates searched, shape (num_candidates,).
         objective    Of the whole program, as `Answer.objective`.
-        bound        No copies of the candidates searched do better.
+        bound        No copies of the candidates searched do better; infinite as the objective where none do at all.
         stopped_by   Why the search ended early; None where it did not.
     """
 
@@ -255,7 +255,7 @@ def _whole(fleet: Fleet, best: Projected, deadline: float) -> Projected:
             if answer.stopped_by is StopReason.INTERRUPTED:
                 raise KeyboardInterrupt
             if not len(answer.x):
-                return replace(best, stopped_by=answer.stopped_by or StopReason.NUMERICAL_TROUBLE)
+                return _unanswered(best, answer)
             found = _kept(fleet, answer, deadline)
         except KeyboardInterrupt:
             return replace(best, stopped_by=StopReason.INTERRUPTED)
@@ -267,6 +267,13 @@ def _whole(fleet: Fleet, best: Projected, deadline: float) -> Projected:
             return best
         promised = answer.x[fleet.copies]
     return best
+
+
+def _unanswered(best: Projected, answer: Answer) -> Projected:
+    """`best` where a program over copies gives none: there are none at all, or it was stopped."""
+    if answer.termination is Termination.INFEASIBLE and not np.isfinite(best.objective):
+        return replace(best, bound=best.objective)
+    return replace(best, stopped_by=answer.stopped_by or StopReason.NUMERICAL_TROUBLE)
 
 
 def _is_as_good(best: Projected, found: Projected, *, maximize: bool) -> bool:

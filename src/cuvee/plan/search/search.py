@@ -327,6 +327,8 @@ class _Search:
             interrupted = best.stopped_by is StopReason.INTERRUPTED
             if last or interrupted or perf_counter() >= self.deadline or proven(best, self.problem):
                 break
+        if not np.isfinite(best.objective) and best.bound == best.objective:
+            return nothing(Termination.INFEASIBLE, self.problem, self.candidates, self.unit)
         return self._of_copies(best) if np.isfinite(best.objective) else self._without_copies(best.stopped_by)
 
     def _beyond(self, best: Projected) -> Projected:
