@@ -151,8 +151,9 @@ def test_the_worked_example_of_the_docs(cuvee, monkeypatch):
     assert record["constant_usd_per_day"] == pytest.approx(172.8)
     fee = json.loads(cuvee("periods", "time_of_day.yaml", "--set", "time_of_day.start_fee_usd=2", "--json").out)
     assert fee["cost_usd_per_day"] == pytest.approx(99.55)
-    page = (EXAMPLES.parent / "docs" / "time-of-day.md").read_text(encoding="utf-8")
-    printed = cuvee("periods", "time_of_day.yaml").out
+    monkeypatch.chdir(EXAMPLES.parent)
+    page = Path("docs", "time-of-day.md").read_text(encoding="utf-8")
+    printed = cuvee("periods", "examples/time_of_day.yaml").out
     assert all(line.rstrip() in page for line in printed.splitlines() if "solved in" not in line)
 
 
