@@ -9,7 +9,7 @@ ROWS = (
     "A40,llama-3-8b,vllm,0.11,2000,20,1,3,no\n"  # taken
     "A40,llama-3-8b,vllm,0.11,2000,20,1,9,yes\n"  # left out on reading
     "A40,llama-3-8b,vllm,0.11,700,20,1,3,no\n"  # other lengths
-    "A40,llama-3-70b,vllm,0.11,2000,20,1,3,no\n"  # another model
+    "A40,llama-3-70b,vllm,0.11,2000,20,1,0.3,no\n"  # another model
     "L40,llama-3-8b,vllm,0.11,2000,20,1,3,no\n"  # nobody offers it
     "A40,llama-3-8b,vllm,0.11,2000,20,64,3,no\n"  # larger than what there is
 )
