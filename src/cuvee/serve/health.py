@@ -62,9 +62,8 @@ class Health:
 
     def failed(self, replica: Replica, failure: Failure) -> None:
         """A request or probe failed; the replica is left out once that is enough."""
-        replica.failures += 1
-        replica.num_failures += 1
-        if replica.is_up and (failure in AT_ONCE or replica.failures >= self.gateway.options.failures):
+        is_enough = self._are_enough(replica)
+        if replica.is_up and (is_enough or failure in AT_ONCE):
             self._eject(replica)
 
     def answered(self, replica: Replica, status: int) -> None:
@@ -73,12 +72,14 @@ class Health:
         Notes       Who answers is alive, and some requests make any engine fail: so on their account no more than half
                     of a model's replicas are left out. One that is dead fails its probes and its connections.
         """
-        if status in NO_FAILURE:
-            return
+        if status not in NO_FAILURE and self._are_enough(replica) and replica.is_up and self._can_be_spared(replica):
+            self._eject(replica)
+
+    def _are_enough(self, replica: Replica) -> bool:
+        """Count one more failure in a row; whether that is enough to leave the replica out."""
         replica.failures += 1
         replica.num_failures += 1
-        if replica.is_up and replica.failures >= self.gateway.options.failures and self._can_be_spared(replica):
-            self._eject(replica)
+        return replica.failures >= self.gateway.options.failures
 
     def _can_be_spared(self, replica: Replica) -> bool:
         """Whether half of its model's replicas are up without it."""
