@@ -18,8 +18,8 @@ from cuvee.errors import InputError, UnknownNameError
 from cuvee.files import read_text
 from cuvee.profile.engine import engine_of_version, is_version
 from cuvee.profile.figures import figure, range_text
-from cuvee.profile.imports.hardware_bounds import Hardware, impossible
-from cuvee.profile.imports.load_point import Deployment, LoadPoint, StatedLoad
+from cuvee.profile.imports.hardware_bounds import Hardware, impossible_rate
+from cuvee.profile.imports.load_point import Deployment
 from cuvee.profile.measured import LENGTH_TOLERANCE, MeasuredRate, StageKey, TableProvider, model_key
 from cuvee.profile.points import CACHE_PRECISION
 from cuvee.profile.table import Provenance
@@ -281,8 +281,7 @@ def _above_hardware(rate: MeasuredRate) -> str:
     if rate.workload:
         return ""
     lengths, served = (rate.input_tokens, rate.output_tokens), Deployment(tp=size, pp=len(rate.stages))
-    point = LoadPoint("", "", *lengths, StatedLoad(), served, rate_req_per_s=rate.rate_req_per_s)
-    return next(impossible(point, hardware), "")
+    return impossible_rate(rate.rate_req_per_s, lengths, served, None, hardware)
 
 
 # -- fields -----------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from cuvee.catalog.model import KV_BYTES, WEIGHT_BYTES, ModelSpec
 from cuvee.catalog.models import load_model
 from cuvee.catalog.quantization import written_precision
 from cuvee.profile.engine import EngineSettings, engine_of_version
-from cuvee.profile.imports.hardware_bounds import Hardware, impossible
-from cuvee.profile.imports.load_point import Deployment, LoadPoint, StatedLoad
+from cuvee.profile.imports.hardware_bounds import Hardware, impossible_rate
+from cuvee.profile.imports.load_point import Deployment
 from cuvee.profile.measurements import Measurement
 from cuvee.profile.replica import ReplicaConfig, Stage, split_layers
 from cuvee.workload.records import WorkloadType
@@ -67,9 +67,9 @@ class KnownPoint:
         row, config = self.measurement, self.config
         gpu, model = next(iter(self.gpus.values())), next(iter(self.models.values()))
         served = Deployment(tp=row.tensor_parallel_size, pp=row.pipeline_parallel_size, replicas=row.replicas)
-        lengths, load = (row.input_tokens, row.output_tokens), StatedLoad(True, row.concurrency)
-        point = LoadPoint(row.place, "", *lengths, load, served, rate_req_per_s=row.rate_req_per_s)
-        for broken in impossible(point, Hardware(gpu, model, config.precision, config.kv_precision)):
+        lengths = (row.input_tokens, row.output_tokens)
+        hardware = Hardware(gpu, model, config.precision, config.kv_precision)
+        if broken := impossible_rate(row.rate_req_per_s, lengths, served, row.concurrency, hardware):
             raise CannotModelError(f"impossible: {broken}")
 
 

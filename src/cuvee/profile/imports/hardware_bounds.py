@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cuvee.catalog.gpu import GpuType
 from cuvee.catalog.model import UNQUANTIZED_BYTES, WEIGHT_BYTES, ModelSpec
-from cuvee.profile.imports.load_point import LoadPoint
+from cuvee.profile.imports.load_point import Deployment, LoadPoint, StatedLoad
 from cuvee.units import BYTES_PER_GB, FLOPS_PER_TFLOPS
 
 HALF = ("bf16", "fp16")
@@ -53,6 +53,15 @@ class Hardware:
     def cache_bytes(self, tokens: float) -> float:
         """Cache of a sequence [B]."""
         return self.model.kv_bytes(tokens, self.kv_precision)
+
+
+def impossible_rate(
+    rate_req_per_s: float | None, lengths: tuple[float, float], served: Deployment, concurrency: float | None,
+    hardware: Hardware,
+) -> str:  # fmt: skip
+    """The first bound that a rate alone breaks [req/s], of requests of these mean lengths [tokens]; "" of none."""
+    point = LoadPoint("", "", *lengths, StatedLoad(True, concurrency), served, rate_req_per_s=rate_req_per_s)
+    return next(impossible(point, hardware), "")
 
 
 def impossible(point: LoadPoint, hardware: Hardware) -> Iterator[str]:
