@@ -388,8 +388,3 @@ class _Search:
     def _stopped(self, found: Found, reason: StopReason | None) -> Found:
         """A plan that nothing better than the relaxation proves."""
         return stopped(found, self.pricing.objective, reason)
-
-
-def rented(found: Found) -> Indices:
-    """Candidates of which the plan has copies."""
-    return found.rows[found.answer.x[found.layout.copies] > 0.5]

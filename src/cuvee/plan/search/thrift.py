@@ -39,22 +39,22 @@ def spent_least(
         deadline    When to stop, as of `perf_counter` [s].
     Notes           What was proven of `found` holds of it too: its objective is no less.
     """
-    rows = found.rows[found.answer.x[found.layout.copies] > 0.5]
     copies = np.round(found.answer.x[found.layout.copies])
+    rows, copies = found.rows[copies > 0], copies[copies > 0]
     chosen = candidates.select(rows)
     program, layout = build_with(
         [contingency.select(rows) for contingency in contingencies], problem, chosen, load_factor_unit=unit
     )
     cheaper = program.copy()
     cheaper.maximize = False
-    cheaper.upper[layout.copies] = copies[copies > 0.5]
+    cheaper.upper[layout.copies] = copies
     worth = np.flatnonzero(program.cost)
     cheaper.add_row("worth", "", worth, program.cost[worth], lower=found.answer.objective)
     cheaper.cost[:] = 0.0
     columns, prices = weigh_columns(layout, chosen, problem.offers.offers, gpu_prices(problem.offers.offers))
     cheaper.cost[columns] = prices
     answer = solve(cheaper, within(SearchOptions(relative_gap=THRIFT_GAP, time_limit_s=THRIFT_S), deadline))
-    if not len(answer.x) or (np.round(answer.x[layout.copies]) == copies[copies > 0.5]).all():
+    if not len(answer.x) or np.array_equal(np.round(answer.x[layout.copies]), copies):
         return found
     spared = replace(found.answer, x=answer.x, objective=float(program.cost @ answer.x))
     return replace(found, rows=rows, program=program, layout=layout, answer=spared)
