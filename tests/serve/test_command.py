@@ -85,6 +85,16 @@ def test_many_prompts_are_no_more_to_count_than_a_long_one():
     assert lengths.tokens(read_facts(body, answers=True)) == 2500
 
 
+@pytest.mark.parametrize(
+    ("record", "most"),
+    [({}, 0), ({"max_tokens": 7}, 7), ({"max_completion_tokens": 3, "max_tokens": 7}, 3),
+     ({"max_tokens": None, "max_output_tokens": 5}, 5)],
+)  # fmt: skip
+def test_the_longest_answer_has_several_names(record, most):
+    """The first that is given counts; null is as good as nothing."""
+    assert read_facts(json.dumps(record).encode(), answers=True).most_tokens == most
+
+
 def test_prompts_are_estimated_by_what_engines_count():
     """Bytes per token begin at four, and follow an engine whose tokens are two bytes long."""
     lengths = PromptLengths()

@@ -82,11 +82,8 @@ def read_facts(body: bytes, *, answers: bool) -> Facts:
         size, tokens, number, beginning = _of_prompt(prompt)
     if not answers:
         return Facts(model, size, tokens, 1, 0, number, number, False, None, prompt)
-    most, least, choices, best_of = get("max_completion_tokens"), get("min_tokens"), get("n"), get("best_of")
-    if most is None:
-        most = get("max_tokens", get("max_output_tokens"))
-    # null is as good as nothing
-    most, least = 0 if most is None else most, 0 if least is None else least
+    most, least, choices, best_of = _most_tokens(record), get("min_tokens"), get("n"), get("best_of")
+    least = 0 if least is None else least  # null is as good as nothing
     choices, best_of = 1 if choices is None else choices, 1 if best_of is None else best_of
     if type(most) is not int or type(least) is not int or most < 0 or least < 0:
         raise BodyError("max_tokens and min_tokens have to be whole numbers of 0 or more", "max_tokens")
@@ -99,6 +96,15 @@ def read_facts(body: bytes, *, answers: bool) -> Facts:
         sequences = min(number * max(choices, best_of), MOST_SEQUENCES)
     is_stream = get("stream") is True
     return Facts(model, size, tokens, most, least, number, sequences, is_stream, beginning, prompt)
+
+
+def _most_tokens(record: dict[str, Any]) -> Any:  # noqa: ANN401 any JSON value
+    """Longest answer that is asked for, by whichever name it has; 0 of none."""
+    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
+        value = record.get(name)
+        if value is not None:
+            return value
+    return 0
 
 
 def _of_prompt(prompt: Any) -> tuple[int, int, int, str | None]:  # noqa: ANN401 any JSON value
